@@ -1,0 +1,4726 @@
+/*
+ * eos: self-stabilization at the edge of stability, in one C file.
+ *
+ * What it is: a reference implementation of Damian, Nichani, Lee,
+ * "Self-Stabilization: The Implicit Bias of Gradient Descent at the Edge of
+ * Stability", ICLR 2023 (arXiv 2209.15594), here "the paper".  Full-batch
+ * gradient descent on an MLP or a CNN until the sharpness S reaches 2/eta,
+ * then four trajectories side by side: gradient descent, the constrained
+ * trajectory, the predicted dynamics and gradient flow.
+ *
+ * What it is not: a deep learning framework.  Two networks, four losses and
+ * one data format are all it knows, and every buffer is static.
+ *
+ * Contents (nothing is used before it is defined)
+ *    1  configuration and limits
+ *    2  numbers: checks, threads, log, random generator, sums over vectors
+ *    3  matrix products: vector operations, exp, micro-kernel   [generated]
+ *    4  files: errors, reading, .npy, atomic writes
+ *    5  data: CIFAR-10 records, normalisation, the built-in synthetic set
+ *    6  network: layers as truncated power series, forward, back [generated]
+ *    7  derivatives: the loss and its first four derivatives
+ *    8  sharpness: the top eigenpairs of the Hessian
+ *    9  dynamics: projection, gradient descent, prediction, gradient flow
+ *   10  statistics and summary
+ *   11  log and terminal
+ *   12  the run: approach, track, training alone
+ *   13  toy: Section 4 of the paper
+ *   14  command line and main
+ *
+ * How one text becomes many.  Sections 3 and 6 are written once over a type
+ * REAL and a vector of VBYTES bytes.  The file includes itself to compile them
+ * for every instruction set and both precisions: SECTION says which part is
+ * wanted, ISA and REAL for what, and N(name) is the name in that instance,
+ * for example N(tile) = tile_avx512_f32.  The kernels of a processor that is
+ * not at hand compile all the same, by target attributes, and the best one is
+ * chosen when the program starts (EOS_KERNEL=name overrides it).
+ */
+
+/* The instances: first over instruction sets, then over precisions. */
+#if defined SECTION && !defined ISA
+#  define ISA c
+#  define VBYTES 16
+#  define MR 4                  /* rows of a micro-tile                      */
+#  define NV 3                  /* vectors in a row of a micro-tile          */
+#  define TARGET
+#  define MULTIPLY_ADD ISA_PLAIN
+#  include "eos.c"
+#  if defined __x86_64__
+#    define ISA cfma
+#    define VBYTES 16
+#    define MR 4
+#    define NV 3
+#    define TARGET __attribute__((target("fma")))
+#    define MULTIPLY_ADD ISA_FMA
+#    include "eos.c"
+#    define ISA avx2
+#    define VBYTES 32
+#    define MR 4
+#    define NV 3
+#    define TARGET __attribute__((target("avx2,fma")))
+#    define MULTIPLY_ADD ISA_AVX2
+#    include "eos.c"
+#    define ISA avx512
+#    define VBYTES 64
+#    define MR 8
+#    define NV 3
+#    define TARGET __attribute__((target("avx512f,avx512bw,avx512vl,fma")))
+#    define MULTIPLY_ADD ISA_AVX512
+#    include "eos.c"
+#  elif defined __aarch64__
+#    define ISA neon
+#    define VBYTES 16
+#    define MR 8
+#    define NV 3
+#    define TARGET
+#    define MULTIPLY_ADD ISA_NEON
+#    include "eos.c"
+#  endif
+#elif defined SECTION && !defined REAL
+#  define REAL float
+#  define BITS 32
+#  define PREC f32
+#  include "eos.c"
+#  undef REAL
+#  undef BITS
+#  undef PREC
+#  define REAL double
+#  define BITS 64
+#  define PREC f64
+#  include "eos.c"
+#  undef REAL
+#  undef BITS
+#  undef PREC
+#  undef ISA
+#  undef VBYTES
+#  undef MR
+#  undef NV
+#  undef TARGET
+#  undef MULTIPLY_ADD
+#else
+#ifndef SECTION
+
+/* ------------------------------------------------------------------------
+ * 1  Configuration and limits
+ * ------------------------------------------------------------------------ */
+
+#define _POSIX_C_SOURCE 200809L
+
+#include "eos.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <math.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#if defined __x86_64__
+#  include <immintrin.h>
+#elif defined __aarch64__
+#  include <arm_neon.h>
+#endif
+
+#define VERSION "0.1"
+
+/* How an instance multiplies and adds. */
+#define ISA_PLAIN  0
+#define ISA_FMA    1
+#define ISA_AVX2   2
+#define ISA_AVX512 3
+#define ISA_NEON   4
+
+#define CAT3(a, b, c) a##_##b##_##c
+#define NAME3(a, b, c) CAT3(a, b, c)
+#define N(name) NAME3(name, ISA, PREC)
+
+#if defined __clang__
+#  define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#  define UNROLL _Pragma("GCC unroll 16")
+#endif
+#define INLINE static inline __attribute__((always_inline, unused))
+
+#ifndef SAMPLES                 /* training records kept; make SAMPLES=50000 */
+#  define SAMPLES 5000
+#endif
+#define SMALL (SIZE_MAX < UINT64_MAX)   /* 32 bits: less room for threads    */
+
+enum {
+    TEST_SAMPLES = 10000,       /* test records kept                         */
+    WORKERS      = SMALL ? 4 : 64,  /* threads that really run               */
+    STACK        = 256 * 1024,  /* bytes of stack a thread                   */
+    SIDE         = 32,          /* an image is SIDE x SIDE x CHANNELS        */
+    CHANNELS     = 3,
+    PIXELS       = SIDE * SIDE * CHANNELS,
+    RECORD       = 1 + PIXELS,  /* bytes of a CIFAR-10 record                */
+    CLASSES      = 10,
+    CAT          = 3,           /* two classes: cats against dogs            */
+    DOG          = 5,
+    HIDDEN       = 200,         /* width of the MLP's hidden layers          */
+    FILTERS      = 32,          /* channels of the CNN's hidden layers       */
+    SIDE1        = SIDE / 2,    /* after the first pooling                   */
+    SIDE2        = SIDE / 4,    /* after the second                          */
+    FLAT         = SIDE2 * SIDE2 * FILTERS,
+    LAYERS       = 3,
+    ORDERS       = 4,           /* Taylor coefficients 0 .. 3                */
+    TILE         = 48,          /* samples that are computed together (MLP)  */
+    BLOCK        = 10 * TILE,   /* samples summed in one go in float32       */
+    CHUNK        = 11 * BLOCK,  /* samples whose activations are in memory   */
+    DEPTH        = 256,         /* inputs a matrix product takes at once     */
+    SLAB         = 96,          /* inputs of a weight gradient's task        */
+    PARTS        = 64,          /* partial gradients of the CNN              */
+    P_MAX        = PIXELS * HIDDEN + HIDDEN + HIDDEN * HIDDEN + HIDDEN
+                 + HIDDEN * CLASSES + CLASSES,
+    CHUNK_SUM    = 4096,        /* elements of a vector summed in one go     */
+    EIG_MAX      = 8,           /* eigenpairs wanted at most                 */
+    BASIS        = SMALL ? 18 : 24, /* vectors of an eigensolver's basis     */
+    STEPS_MAX    = 1000000,     /* tracked steps                             */
+    PATH         = 4096         /* bytes of a file name                      */
+};
+
+_Static_assert(SAMPLES >= 1 && SAMPLES <= 1000000, "SAMPLES is out of range");
+_Static_assert(CHUNK % TILE == 0 && BLOCK % TILE == 0, "tiles fill a block");
+_Static_assert(PIXELS % SLAB == 0 && SLAB % TILE == 0, "slabs fill an image");
+_Static_assert(TILE % CHANNELS == 0, "a tile of inputs begins with red");
+
+enum model { MLP, CNN };
+enum loss { MSE, CE, BMSE, LOGISTIC };
+enum precision { F32, F64 };
+enum eigensolver { LOBPCG, POWER };
+
+/* Exit statuses. */
+enum {
+    DONE = 0, FAILED = 1, USAGE = 2, UNREACHED = 3, DIVERGED = 4
+};
+
+/* Everything that the command line decides. */
+static struct config {
+    enum model model;
+    enum loss loss;
+    const char *data[64];       /* training files, in order                  */
+    size_t ndata;
+    const char *test;           /* test file or NULL                         */
+    size_t samples;             /* n                                         */
+    double lr;                  /* eta                                       */
+    uint64_t seed;
+    size_t steps, max_steps;    /* tracked; of the approach                  */
+    const char *init;           /* .npy of starting parameters or NULL       */
+    bool from_instability, generalized;
+    double stop_lambda2;        /* the track ends at lambda2 > this / eta    */
+    double kick;                /* the track starts at x = kick * delta      */
+    size_t proj;                /* projection rounds                         */
+    double tol;                 /* residual of an eigenpair, relative to |S| */
+    enum eigensolver eig;
+    enum precision deriv;       /* of Hessian and higher products            */
+    bool full;                  /* --stats full                              */
+    size_t neigs;               /* top eigenvalues logged                    */
+    size_t sharp;               /* train: steps between eigenvalues          */
+    size_t threads;
+    const char *log, *save;     /* file; name prefix; or NULL                */
+    const char *direction, *out;    /* deriv: .npy of V or NULL; folder      */
+} config;
+
+/* ------------------------------------------------------------------------
+ * 2  Numbers: threads, log, random generator, sums over vectors
+ *
+ * Determinism.  No sum depends on the number of threads or on the width of a
+ * vector register: work is cut into tasks by the problem's size alone, each
+ * task writes where no other does, and partial sums are added in one order.
+ * ------------------------------------------------------------------------ */
+
+static size_t size_min(size_t a, size_t b) { return a < b ? a : b; }
+static size_t pieces(size_t n, size_t m) { return (n + m - 1) / m; }
+
+/* A task gets the number of the worker that runs it (for scratch memory) and
+ * its own number.  Tasks may run in any order and at the same time. */
+typedef void task_fn(size_t worker, size_t task);
+
+static struct {
+    pthread_t thread[WORKERS];
+    pthread_mutex_t lock;
+    pthread_cond_t wake, idle;
+    size_t workers;             /* threads at work, the caller included      */
+    size_t started;             /* threads created so far                    */
+    size_t round;               /* counts the calls of parallel()            */
+    size_t busy;                /* threads that have not ended this round    */
+    task_fn *fn;
+    size_t tasks;
+    atomic_size_t next;         /* first task that nobody has taken          */
+} pool = {
+    .lock = PTHREAD_MUTEX_INITIALIZER,
+    .wake = PTHREAD_COND_INITIALIZER,
+    .idle = PTHREAD_COND_INITIALIZER,
+    .workers = 1,
+};
+static _Alignas(64) unsigned char pool_stack[WORKERS][STACK];
+
+static void pool_work(size_t worker)
+{
+    size_t task;
+
+    while ((task = atomic_fetch_add(&pool.next, 1)) < pool.tasks)
+        pool.fn(worker, task);
+}
+
+static void *pool_thread(void *arg)
+{
+    size_t worker = (size_t)((unsigned char *)arg - pool_stack[0]) / STACK;
+    size_t seen = 0;
+
+    for (;;) {
+        pthread_mutex_lock(&pool.lock);
+        while (pool.round == seen)
+            pthread_cond_wait(&pool.wake, &pool.lock);
+        seen = pool.round;
+        pthread_mutex_unlock(&pool.lock);
+        pool_work(worker);
+        pthread_mutex_lock(&pool.lock);
+        if (--pool.busy == 0)
+            pthread_cond_signal(&pool.idle);
+        pthread_mutex_unlock(&pool.lock);
+    }
+    return NULL;
+}
+
+/* Runs fn(worker, 0) .. fn(worker, tasks - 1) and returns when all are done. */
+static void parallel(size_t tasks, task_fn *fn)
+{
+    pool.fn = fn;
+    pool.tasks = tasks;
+    atomic_store(&pool.next, 0);
+    if (pool.started == 0 || tasks < 2) {
+        pool_work(0);
+        return;
+    }
+    pthread_mutex_lock(&pool.lock);
+    pool.busy = pool.started;
+    pool.round++;
+    pthread_cond_broadcast(&pool.wake);
+    pthread_mutex_unlock(&pool.lock);
+    pool_work(0);
+    pthread_mutex_lock(&pool.lock);
+    while (pool.busy)
+        pthread_cond_wait(&pool.idle, &pool.lock);
+    pthread_mutex_unlock(&pool.lock);
+}
+
+/* Starts n - 1 threads on static stacks.  Where the system refuses one, the
+ * rest do its work: the numbers are the same. */
+static void pool_start(size_t n)
+{
+    pthread_attr_t attr;
+    size_t i;
+
+    n = size_min(n, WORKERS);
+    for (i = pool.started + 1; i < n; i++) {
+        if (pthread_attr_init(&attr) ||
+            pthread_attr_setstack(&attr, pool_stack[i], STACK) ||
+            pthread_create(&pool.thread[i], &attr, pool_thread,
+                           pool_stack[i]))
+            break;
+        pthread_attr_destroy(&attr);
+        pool.started = i;
+    }
+    pool.workers = pool.started + 1;
+}
+
+/* log(1 + y) for 0 <= y, by 2 artanh(y / (2 + y)) = 2 sum s^(2k+1)/(2k+1)
+ * after taking out a power of two.  Within 2 ulp; plain operations only, so
+ * that every machine gives the same bits. */
+static double log1p_pos(double y)
+{
+    static const double ln2_hi = 6.93147180369123816490e-01;
+    static const double ln2_lo = 1.90821492927058770002e-10;
+    double s, s2, sum = 0;
+    int e = 0, k;
+
+    if (!(y < INFINITY))
+        return y;
+    if (y > 0.4) {
+        double m = frexp(1 + y, &e);        /* 1 + y = m 2^e, m in [.5, 1)   */
+
+        if (m < 0.70710678118654752440) {
+            m *= 2;
+            e--;
+        }
+        s = (m - 1) / (m + 1);
+    } else {
+        s = y / (2 + y);
+    }
+    s2 = s * s;
+    for (k = 23; k >= 3; k -= 2)            /* |s| <= .1716: s^24 < 5e-19    */
+        sum = (sum + 1.0 / k) * s2;
+    return e * ln2_hi + (2 * s + (2 * s * sum + e * ln2_lo));
+}
+
+/* splitmix64 (Steele, Lea, Flood 2014): the state grows by the golden ratio,
+ * the output is a bijective mix of it.  From seed 0 the first outputs are
+ * e220a8397b1dcdaf 6e789e6aa1b965f4 06c45d188009454f f88bb8a8724c81ec. */
+static uint64_t rng_next(uint64_t *state)
+{
+    uint64_t z = *state += 0x9e3779b97f4a7c15;
+
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+    return z ^ (z >> 31);
+}
+
+/* Uniform in [-1, 1): 53 random bits. */
+static double rng_sign_unit(uint64_t *state)
+{
+    return (double)(rng_next(state) >> 11) * 0x1p-52 - 1;
+}
+
+/* FNV-1a over 64 bits: finds accidents, not attacks. */
+#define HASH_START 0xcbf29ce484222325u
+static uint64_t hash_bytes(uint64_t h, const void *bytes, size_t n)
+{
+    const unsigned char *b = bytes;
+    size_t i;
+
+    for (i = 0; i < n; i++)
+        h = (h ^ b[i]) * 0x100000001b3;
+    return h;
+}
+
+/* Vectors of size p.  The operands of the running vec_ call; tasks are
+ * chunks of CHUNK_SUM elements. */
+static struct {
+    size_t n, m;                /* elements, vectors in a set                */
+    double a;
+    const double *x, *y;
+    const double *const *set;
+    double *out;
+    double part[EIG_MAX + BASIS][P_MAX / CHUNK_SUM + 1];
+} vec;
+
+static size_t vec_end(size_t task)
+{
+    return size_min((task + 1) * CHUNK_SUM, vec.n);
+}
+
+/* Eight interleaved sums, then a tree: the same bits at any vector width. */
+static double sum_products(const double *x, const double *y, size_t n)
+{
+    double s[8] = {0};
+    size_t i, j;
+
+    for (i = 0; i + 8 <= n; i += 8)
+        for (j = 0; j < 8; j++)
+            s[j] += x[i + j] * y[i + j];
+    for (j = 0; i + j < n; j++)
+        s[j] += x[i + j] * y[i + j];
+    return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
+}
+
+static void vec_dots_task(size_t worker, size_t task)
+{
+    size_t begin = task * CHUNK_SUM, len = vec_end(task) - begin, j;
+
+    (void)worker;
+    for (j = 0; j < vec.m; j++)
+        vec.part[j][task] = sum_products(vec.set[j] + begin, vec.y + begin,
+                                         len);
+}
+
+/* out[j] = set[j] . y for m vectors of n elements. */
+static void vec_dots(size_t n, size_t m, const double *const *set,
+                     const double *y, double *out)
+{
+    size_t tasks = pieces(n, CHUNK_SUM), i, j;
+
+    vec.n = n;
+    vec.m = m;
+    vec.set = set;
+    vec.y = y;
+    parallel(tasks, vec_dots_task);
+    for (j = 0; j < m; j++)
+        for (out[j] = 0, i = 0; i < tasks; i++)
+            out[j] += vec.part[j][i];
+}
+
+static double vec_dot(size_t n, const double *x, const double *y)
+{
+    double dot;
+
+    vec_dots(n, 1, &x, y, &dot);
+    return dot;
+}
+
+static double vec_norm(size_t n, const double *x)
+{
+    return sqrt(vec_dot(n, x, x));
+}
+
+static void vec_axpy_task(size_t worker, size_t task)
+{
+    size_t i, end = vec_end(task);
+
+    (void)worker;
+    for (i = task * CHUNK_SUM; i < end; i++)
+        vec.out[i] = vec.y[i] + vec.a * vec.x[i];
+}
+
+/* out = y + a x; out may be x or y. */
+static void vec_add(size_t n, double *out, const double *y, double a,
+                    const double *x)
+{
+    vec.n = n;
+    vec.out = out;
+    vec.y = y;
+    vec.a = a;
+    vec.x = x;
+    parallel(pieces(n, CHUNK_SUM), vec_axpy_task);
+}
+
+static void vec_axpy(size_t n, double a, const double *x, double *y)
+{
+    vec_add(n, y, y, a, x);
+}
+
+static void vec_scale_task(size_t worker, size_t task)
+{
+    size_t i, end = vec_end(task);
+
+    (void)worker;
+    for (i = task * CHUNK_SUM; i < end; i++)
+        vec.out[i] = vec.a * vec.x[i];
+}
+
+/* out = a x; out may be x. */
+static void vec_scale(size_t n, double *out, double a, const double *x)
+{
+    vec.n = n;
+    vec.out = out;
+    vec.a = a;
+    vec.x = x;
+    parallel(pieces(n, CHUNK_SUM), vec_scale_task);
+}
+
+static struct { size_t m; const double *coef; const double *const *set; } mix;
+
+static void vec_combine_task(size_t worker, size_t task)
+{
+    enum { RUN = 512 };
+    size_t at, end = vec_end(task), len, i, j;
+
+    (void)worker;
+    for (at = task * CHUNK_SUM; at < end; at += len) {
+        double sum[RUN];
+
+        len = size_min(RUN, end - at);
+        for (i = 0; i < len; i++)
+            sum[i] = vec.y ? vec.y[at + i] : 0;
+        for (j = 0; j < mix.m; j++)
+            for (i = 0; i < len; i++)
+                sum[i] += mix.coef[j] * mix.set[j][at + i];
+        memcpy(vec.out + at, sum, len * sizeof *sum);
+    }
+}
+
+/* out = y + sum_j coef[j] set[j]; y may be NULL, out may be any of them. */
+static void vec_combine(size_t n, double *out, const double *y, size_t m,
+                        const double *coef, const double *const *set)
+{
+    vec.n = n;
+    vec.out = out;
+    vec.y = y;
+    mix.m = m;
+    mix.coef = coef;
+    mix.set = set;
+    parallel(pieces(n, CHUNK_SUM), vec_combine_task);
+}
+
+static void vec_copy(size_t n, double *out, const double *x)
+{
+    memmove(out, x, n * sizeof *out);
+}
+
+/* ------------------------------------------------------------------------
+ * 3  Matrix products
+ *
+ * C += A B, row by row in micro-tiles of MR rows by nv vectors.  A is read
+ * by broadcast, B by whole vectors.  Each element of C is one chain of fused
+ * multiply-adds over k, in the order of k, that begins with what C holds: its
+ * bits depend neither on the tile nor on the vector width, and a product may
+ * be cut anywhere along k.
+ * ------------------------------------------------------------------------ */
+
+/* The walk along k, as segs segments of len steps, and the strides in
+ * elements.  A convolution's segments are the rows of its window or image. */
+struct walk {
+    size_t segs, len;
+    size_t a_row, a_step, a_seg;    /* A: next row, next k, next segment     */
+    size_t a_panel;                 /* A: next MR rows                       */
+    size_t b_step, b_seg;           /* B: next k, next segment               */
+    size_t c_row;                   /* C: next row                           */
+};
+
+#define SECTION 3
+#include "eos.c"
+#undef SECTION
+#endif /* !SECTION */
+
+#if defined SECTION && SECTION == 3     /* once for each instance: */
+
+#define V N(vec)
+#define IV N(ivec)
+#define INT NAME3(int, BITS, t)
+#define LANES (VBYTES / sizeof(REAL))
+
+typedef REAL V __attribute__((vector_size(VBYTES)));
+typedef REAL N(loose) __attribute__((vector_size(VBYTES), may_alias,
+                                     aligned(BITS / 8)));
+#if BITS == 32
+typedef int32_t IV __attribute__((vector_size(VBYTES)));
+#else
+typedef int64_t IV __attribute__((vector_size(VBYTES)));
+#endif
+
+/* The thin layer: load, store, broadcast, multiply-add, select. */
+INLINE TARGET V N(load)(const REAL *p)
+{
+    return *(const N(loose) *)p;
+}
+
+INLINE TARGET void N(store)(REAL *p, V x)
+{
+    *(N(loose) *)p = x;
+}
+
+INLINE TARGET V N(set)(REAL x)
+{
+    return x - (V){0};
+}
+
+INLINE TARGET V N(fma)(V a, V b, V c)
+{
+#if MULTIPLY_ADD == ISA_AVX512 && BITS == 32
+    return (V)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#elif MULTIPLY_ADD == ISA_AVX512
+    return (V)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c);
+#elif MULTIPLY_ADD == ISA_AVX2 && BITS == 32
+    return (V)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#elif MULTIPLY_ADD == ISA_AVX2
+    return (V)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
+#elif MULTIPLY_ADD == ISA_NEON && BITS == 32
+    return (V)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+#elif MULTIPLY_ADD == ISA_NEON
+    return (V)vfmaq_f64((float64x2_t)c, (float64x2_t)a, (float64x2_t)b);
+#elif MULTIPLY_ADD == ISA_FMA || (!defined __x86_64__ && \
+      (UINTPTR_MAX > 0xffffffff || defined FP_FAST_FMA))
+    size_t i;
+
+    for (i = 0; i < LANES; i++)
+#  if BITS == 32
+        c[i] = __builtin_fmaf(a[i], b[i], c[i]);
+#  else
+        c[i] = __builtin_fma(a[i], b[i], c[i]);
+#  endif
+    return c;
+#else
+    return a * b + c;           /* no promise of equal bits on such machines */
+#endif
+}
+
+/* yes where mask is all ones, no where it is zero. */
+INLINE TARGET V N(select)(IV mask, V yes, V no)
+{
+    return (V)((mask & (IV)yes) | (~mask & (IV)no));
+}
+
+/* exp: x = n ln 2 + r with |r| <= ln 2 / 2, Taylor's polynomial for e^r (the
+ * term left out is below 5e-9 in float32, 5e-18 in float64), times 2^n in two
+ * factors so that subnormal results come out.  NaN stays NaN.  Measured by
+ * the tests: at most 1 ulp. */
+INLINE TARGET V N(exp)(V x)
+{
+#if BITS == 32
+    enum { MANTISSA = 23, BIAS = 127, DEGREE = 7 };
+    const REAL magic = 0x1.8p23f, top = 89, bottom = -104;
+    const REAL log2e = 0x1.715476p0f;
+    const REAL ln2_hi = 0x1.62e4p-1f, ln2_lo = 0x1.7f7d1cp-20f;
+#else
+    enum { MANTISSA = 52, BIAS = 1023, DEGREE = 13 };
+    const REAL magic = 0x1.8p52, top = 710, bottom = -746;
+    const REAL log2e = 0x1.71547652b82fep0;
+    const REAL ln2_hi = 0x1.62e42feep-1, ln2_lo = 0x1.a39ef35793c76p-33;
+#endif
+    static const REAL inverse_factorial[] = {
+        (REAL)1, (REAL)1, (REAL)(1 / 2.), (REAL)(1 / 6.), (REAL)(1 / 24.),
+        (REAL)(1 / 120.), (REAL)(1 / 720.), (REAL)(1 / 5040.),
+        (REAL)(1 / 40320.), (REAL)(1 / 362880.), (REAL)(1 / 3628800.),
+        (REAL)(1 / 39916800.), (REAL)(1 / 479001600.),
+        (REAL)(1 / 6227020800.),
+    };
+    V t, r, sum;
+    IV n, half;
+    int i;
+
+    x = N(select)(x > top, N(set)(top), x);
+    x = N(select)(x < bottom, N(set)(bottom), x);
+    t = N(fma)(x, N(set)(log2e), N(set)(magic));
+    n = (IV)t - (IV)N(set)(magic);
+    t = t - magic;
+    r = N(fma)(t, N(set)(-ln2_hi), x);
+    r = N(fma)(t, N(set)(-ln2_lo), r);
+    sum = N(set)(inverse_factorial[DEGREE]);
+    UNROLL
+    for (i = DEGREE - 1; i >= 0; i--)
+        sum = N(fma)(sum, r, N(set)(inverse_factorial[i]));
+    half = n >> 1;
+    sum = sum * (V)((half + BIAS) << MANTISSA);
+    return sum * (V)((n - half + BIAS) << MANTISSA);
+}
+
+INLINE TARGET REAL N(exp1)(REAL x)
+{
+    return N(exp)(N(set)(x))[0];
+}
+
+/* One micro-tile: C[MR][nv] += A[MR][k] B[k][nv], nv <= NV known when it is
+ * compiled.  Rows and columns beyond the matrix must be readable. */
+INLINE TARGET void N(tile_nv)(const size_t nv, const struct walk *w,
+                              const REAL *a, const REAL *b, REAL *c,
+                              size_t c_row)
+{
+    V acc[MR][NV], bk[NV];
+    size_t seg, k, i, j;
+
+    UNROLL
+    for (i = 0; i < MR; i++)
+        UNROLL
+        for (j = 0; j < nv; j++)
+            acc[i][j] = N(load)(c + i * c_row + j * LANES);
+    for (seg = 0; seg < w->segs; seg++) {
+        const REAL *ak = a + seg * w->a_seg, *bs = b + seg * w->b_seg;
+
+        for (k = 0; k < w->len; k++, ak += w->a_step, bs += w->b_step) {
+            UNROLL
+            for (j = 0; j < nv; j++)
+                bk[j] = N(load)(bs + j * LANES);
+            UNROLL
+            for (i = 0; i < MR; i++) {
+                const V ai = N(set)(ak[i * w->a_row]);
+
+                UNROLL
+                for (j = 0; j < nv; j++)
+                    acc[i][j] = N(fma)(ai, bk[j], acc[i][j]);
+            }
+        }
+    }
+    UNROLL
+    for (i = 0; i < MR; i++)
+        UNROLL
+        for (j = 0; j < nv; j++)
+            N(store)(c + i * c_row + j * LANES, acc[i][j]);
+}
+
+static TARGET void N(tile)(size_t nv, const struct walk *w, const REAL *a,
+                           const REAL *b, REAL *c, size_t c_row)
+{
+    switch (nv) {
+    case 1:  N(tile_nv)(1, w, a, b, c, c_row); break;
+    case 2:  N(tile_nv)(2, w, a, b, c, c_row); break;
+    default: N(tile_nv)(3, w, a, b, c, c_row); break;
+    }
+}
+
+_Static_assert(NV == 3, "tile() has a case for each number of vectors");
+
+/* Vectors in the next group of columns when `left` remain: at most NV, and
+ * even shares at the end (4 = 2 + 2), for a group of one starves the FMAs. */
+INLINE size_t N(group)(size_t left)
+{
+    return left > NV ? size_min(NV, (left + 1) / 2) : left;
+}
+
+/* C[m][n] += A B, where C, A and B are padded to whole vectors along n.  A
+ * partial row panel goes through a temporary tile. */
+static TARGET void N(matmul)(const struct walk *w, size_t m, size_t n,
+                             const REAL *a, const REAL *b, REAL *c)
+{
+    size_t vectors = pieces(n, LANES), i, j, row, nv;
+
+    for (j = 0; j < vectors; j += nv) {
+        nv = N(group)(vectors - j);
+        for (i = 0; i + MR <= m; i += MR)
+            N(tile)(nv, w, a + i / MR * w->a_panel, b + j * LANES,
+                    c + i * w->c_row + j * LANES, w->c_row);
+        if (i < m) {
+            REAL edge[MR][NV * LANES] = {{0}};
+            const size_t bytes = nv * LANES * sizeof(REAL);
+
+            for (row = i; row < m; row++)
+                memcpy(edge[row - i], c + row * w->c_row + j * LANES, bytes);
+            N(tile)(nv, w, a + i / MR * w->a_panel, b + j * LANES, edge[0],
+                    NV * LANES);
+            for (row = i; row < m; row++)
+                memcpy(c + row * w->c_row + j * LANES, edge[row - i], bytes);
+        }
+    }
+}
+
+/* sum[m][n] += A B for a float64 sum: the product is formed in REAL over
+ * this one block of k, then added.  Only the n columns are touched. */
+static TARGET void N(matmul_add)(const struct walk *w, size_t m, size_t n,
+                                 const REAL *a, const REAL *b, double *sum,
+                                 size_t sum_row)
+{
+    size_t vectors = pieces(n, LANES), i, j, row, col, nv;
+
+    for (j = 0; j < vectors; j += nv) {
+        nv = N(group)(vectors - j);
+        for (i = 0; i < m; i += MR) {
+            REAL block[MR][NV * LANES] = {{0}};
+            size_t rows = size_min(MR, m - i);
+            size_t cols = size_min(nv * LANES, n - j * LANES);
+
+            N(tile)(nv, w, a + i / MR * w->a_panel, b + j * LANES, block[0],
+                    NV * LANES);
+            for (row = 0; row < rows; row++)
+                for (col = 0; col < cols; col++)
+                    sum[(i + row) * sum_row + j * LANES + col]
+                        += (double)block[row][col];
+        }
+    }
+}
+
+/* Packs A[m][k] = x[row m][column k] into panels of MR rows: [m/MR][k][MR],
+ * the last panel filled with zeros.  One call packs one panel. */
+static TARGET void N(pack)(const double *x, size_t row, size_t col, size_t m,
+                           size_t depth, size_t panel, REAL *packed)
+{
+    size_t rows = size_min(MR, m - panel * MR), i, k;
+    const double *from = x + panel * MR * row;
+    REAL *to = packed + panel * MR * depth;
+
+    for (k = 0; k < depth; k++, to += MR)
+        for (i = 0; i < MR; i++)
+            to[i] = i < rows ? (REAL)from[i * row + k * col] : 0;
+}
+
+/* The walk through packed panels of the given depth and a dense B. */
+INLINE struct walk N(dense)(size_t depth, size_t len, size_t b_step,
+                            size_t c_row)
+{
+    return (struct walk){
+        .segs = 1, .len = len, .a_row = 1, .a_step = MR,
+        .a_panel = MR * depth, .b_step = b_step, .c_row = c_row,
+    };
+}
+
+#endif /* SECTION == 3 */
+
+#ifndef SECTION
+/* ------------------------------------------------------------------------
+ * 4  Files
+ *
+ * Functions that can fail return an exit status (DONE is 0) and leave one
+ * line of explanation; main prints it.  stdio is used for formatting alone:
+ * opening a stream would allocate.
+ * ------------------------------------------------------------------------ */
+
+static char failure[2 * PATH];
+
+__attribute__((format(printf, 2, 3)))
+static int fail(int status, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(failure, sizeof failure, format, args);
+    va_end(args);
+    return status;
+}
+
+static int write_all(int fd, const void *bytes, size_t n)
+{
+    const char *from = bytes;
+
+    while (n) {
+        ssize_t done = write(fd, from, n);
+
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done <= 0)
+            return -1;
+        from += done;
+        n -= (size_t)done;
+    }
+    return 0;
+}
+
+/* Reads until n bytes or the end of the file; -1 on error. */
+static ssize_t read_all(int fd, void *bytes, size_t n)
+{
+    size_t have = 0;
+
+    while (have < n) {
+        ssize_t got = read(fd, (char *)bytes + have, n - have);
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return -1;
+        if (got == 0)
+            break;
+        have += (size_t)got;
+    }
+    return (ssize_t)have;
+}
+
+/* A buffered text file.  The first error sticks. */
+struct text {
+    const char *name;
+    int fd;                     /* -1: nowhere                               */
+    int error;                  /* errno of the first failed write           */
+    size_t used;
+    char buffer[1 << 14];
+};
+
+static void text_flush(struct text *t)
+{
+    if (t->fd >= 0 && !t->error && write_all(t->fd, t->buffer, t->used))
+        t->error = errno;
+    t->used = 0;
+}
+
+__attribute__((format(printf, 2, 3)))
+static void text_put(struct text *t, const char *format, ...)
+{
+    char line[2 * PATH];
+    va_list args;
+    int n;
+
+    if (t->fd < 0)
+        return;
+    va_start(args, format);
+    n = vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    n = n < 0 ? 0 : (int)size_min((size_t)n, sizeof line - 1);
+    if (t->used + (size_t)n > sizeof t->buffer)
+        text_flush(t);
+    memcpy(t->buffer + t->used, line, (size_t)n);
+    t->used += (size_t)n;
+}
+
+static int text_check(struct text *t)
+{
+    text_flush(t);
+    if (t->error)
+        return fail(FAILED, "%s: cannot write: %s", t->name,
+                    strerror(t->error));
+    return DONE;
+}
+
+/* A file that appears under its name only when it is whole: written beside
+ * it, fsync, rename, fsync of the folder. */
+struct whole {
+    const char *name;
+    char beside[PATH];
+    int fd;
+};
+
+static int whole_fail(struct whole *f, const char *what)
+{
+    int error = errno;
+
+    if (f->fd >= 0) {
+        close(f->fd);
+        unlink(f->beside);
+    }
+    f->fd = -1;
+    return fail(FAILED, "%s: cannot %s: %s", f->name, what, strerror(error));
+}
+
+static int whole_open(struct whole *f, const char *name)
+{
+    f->name = name;
+    f->fd = -1;
+    if ((size_t)snprintf(f->beside, sizeof f->beside, "%s.tmp", name)
+        >= sizeof f->beside)
+        return fail(FAILED, "the file name is too long: %.60s...", name);
+    f->fd = open(f->beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    return f->fd < 0 ? whole_fail(f, "create") : DONE;
+}
+
+static int whole_write(struct whole *f, const void *bytes, size_t n)
+{
+    return write_all(f->fd, bytes, n) ? whole_fail(f, "write") : DONE;
+}
+
+static int whole_close(struct whole *f)
+{
+    char folder[PATH];
+    char *slash;
+    int fd;
+
+    if (fsync(f->fd))
+        return whole_fail(f, "write");
+    if (close(f->fd)) {
+        f->fd = -1;
+        unlink(f->beside);
+        return whole_fail(f, "write");
+    }
+    f->fd = -1;
+    if (rename(f->beside, f->name)) {
+        int error = errno;
+
+        unlink(f->beside);
+        errno = error;
+        return whole_fail(f, "rename");
+    }
+    snprintf(folder, sizeof folder, "%s", f->name);
+    slash = strrchr(folder, '/');
+    if (slash)
+        slash[slash == folder] = 0;
+    else
+        strcpy(folder, ".");
+    fd = open(folder, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        fsync(fd);              /* some file systems refuse: not an error    */
+        close(fd);
+    }
+    return DONE;
+}
+
+/* Little-endian on disk whatever the machine. */
+static uint64_t get_le(const unsigned char *b, int bytes)
+{
+    uint64_t x = 0;
+
+    while (bytes--)
+        x = x << 8 | b[bytes];
+    return x;
+}
+
+static void put_le(unsigned char *b, uint64_t x, int bytes)
+{
+    for (; bytes--; x >>= 8)
+        *b++ = (unsigned char)x;
+}
+
+static double get_real(const unsigned char *b, int bytes)
+{
+    uint64_t wide = get_le(b, bytes);
+    uint32_t narrow = (uint32_t)wide;
+    double d;
+    float f;
+
+    memcpy(&d, &wide, sizeof d);
+    memcpy(&f, &narrow, sizeof f);
+    return bytes == 8 ? d : (double)f;
+}
+
+/* The value of a key in the header of a .npy file, a Python dictionary
+ * literal: 'descr': '<f8', 'fortran_order': False, 'shape': (5,), }. */
+static const char *npy_value(const char *header, const char *key)
+{
+    const char *at = strstr(header, key);
+
+    if (!at)
+        return "";
+    at += strlen(key);
+    return at + strspn(at, " :");
+}
+
+enum { NPY_HEADER = 4096 };
+
+/* Reads the preamble and the header; sets the bytes of an element. */
+static int npy_header(int fd, const char *name, size_t n, int *bytes)
+{
+    unsigned char start[12];
+    char header[NPY_HEADER];
+    const char *shape;
+    char *end;
+    size_t len, width;
+
+    if (read_all(fd, start, 10) != 10 || memcmp(start, "\x93NUMPY", 6))
+        return fail(USAGE, "%s: not a .npy file; numpy.save writes one", name);
+    if (start[6] != 1 && start[6] != 2)
+        return fail(USAGE, "%s: .npy format %d.%d; formats 1.0 and 2.0 are "
+                    "read", name, start[6], start[7]);
+    width = start[6] == 1 ? 2 : 4;
+    if (width == 4 && read_all(fd, start + 10, 2) != 2)
+        return fail(USAGE, "%s: cut short in its header", name);
+    len = (size_t)get_le(start + 8, (int)width);
+    if (len >= sizeof header)
+        return fail(USAGE, "%s: header of %zu bytes; at most %d are read",
+                    name, len, NPY_HEADER - 1);
+    if (read_all(fd, header, len) != (ssize_t)len)
+        return fail(USAGE, "%s: cut short in its header", name);
+    header[len] = 0;
+    if (!strncmp(npy_value(header, "'descr'"), "'<f8'", 5))
+        *bytes = 8;
+    else if (!strncmp(npy_value(header, "'descr'"), "'<f4'", 5))
+        *bytes = 4;
+    else
+        return fail(USAGE, "%s: elements are %.12s; '<f4' or '<f8' is read",
+                    name, npy_value(header, "'descr'"));
+    if (strncmp(npy_value(header, "'fortran_order'"), "False", 5))
+        return fail(USAGE, "%s: not in C order; save it with "
+                    "numpy.ascontiguousarray", name);
+    shape = npy_value(header, "'shape'");
+    errno = 0;
+    if (shape[0] != '(' || shape[1] < '0' || shape[1] > '9' ||
+        strtoull(shape + 1, &end, 10) != n || errno ||
+        strncmp(end, ",)", 2))
+        return fail(USAGE, "%s: shape %.*s; (%zu,) is wanted here", name,
+                    (int)strcspn(shape, ")") + (strchr(shape, ')') != NULL),
+                    shape, n);
+    return DONE;
+}
+
+/* x[n] from a .npy file: 1-D, C order, little-endian <f4 or <f8, finite. */
+static int npy_read(const char *name, size_t n, double *x)
+{
+    unsigned char bytes[8 * 512], more;
+    size_t i = 0, j, some;
+    int fd = open(name, O_RDONLY | O_CLOEXEC), size = 8, status;
+
+    if (fd < 0)
+        return fail(USAGE, "%s: cannot open: %s", name, strerror(errno));
+    status = npy_header(fd, name, n, &size);
+    while (!status && i < n) {
+        some = size_min(512, n - i) * (size_t)size;
+        if (read_all(fd, bytes, some) != (ssize_t)some)
+            status = fail(USAGE, "%s: cut short: its header promises %zu "
+                          "elements", name, n);
+        for (j = 0; !status && j < some; j += (size_t)size) {
+            x[i++] = get_real(bytes + j, size);
+            if (!isfinite(x[i - 1]))
+                status = fail(USAGE, "%s: element %zu is not finite", name,
+                              i - 1);
+        }
+    }
+    if (!status && read_all(fd, &more, 1) != 0)
+        status = fail(USAGE, "%s: goes on after its %zu elements", name, n);
+    close(fd);
+    return status;
+}
+
+/* Writes x[n] as <f8, format 1.0. */
+static int npy_write(const char *name, size_t n, const double *x)
+{
+    static struct whole file;
+    unsigned char bytes[8 * 512] = "\x93NUMPY\x01";
+    char *text = (char *)bytes + 10;
+    size_t i, j;
+    uint64_t word;
+    int len, status = whole_open(&file, name);
+
+    if (status)
+        return status;
+    len = snprintf(text, 118, "{'descr': '<f8', 'fortran_order': False, "
+                   "'shape': (%zu,), }", n);
+    memset(text + len, ' ', (size_t)(118 - len));
+    text[117] = '\n';
+    put_le(bytes + 8, 118, 2);
+    status = whole_write(&file, bytes, 128);
+    for (i = 0; !status && i < n; i += j) {
+        for (j = 0; j < 512 && i + j < n; j++) {
+            memcpy(&word, x + i + j, sizeof word);
+            put_le(bytes + 8 * j, word, 8);
+        }
+        status = whole_write(&file, bytes, 8 * j);
+    }
+    return status ? status : whole_close(&file);
+}
+
+/* ------------------------------------------------------------------------
+ * 5  Data
+ *
+ * A CIFAR-10 record is a label and three planes of 32 x 32 bytes.  Inside
+ * eos an image is HWC, index (y * 32 + x) * 3 + c, and stays bytes; it is
+ * normalised, (byte - mean[c]) / std[c], where a kernel packs it.
+ * ------------------------------------------------------------------------ */
+
+/* Images are kept as the kernels read them: rows, an image after another,
+ * and (MLP) columns, tiles of TILE images with the images innermost. */
+struct set {
+    size_t n;
+    unsigned char (*rows)[PIXELS];
+    unsigned char (*cols)[PIXELS][TILE];
+    unsigned char *label;       /* 0 .. 9; for two classes cat 0, dog 1      */
+};
+
+enum {
+    TRAIN_TILES = (SAMPLES + TILE - 1) / TILE,
+    TEST_TILES  = (TEST_SAMPLES + TILE - 1) / TILE
+};
+static _Alignas(64) unsigned char train_rows[TRAIN_TILES * TILE][PIXELS];
+static _Alignas(64) unsigned char train_cols[TRAIN_TILES][PIXELS][TILE];
+static _Alignas(64) unsigned char test_rows[TEST_TILES * TILE][PIXELS];
+static _Alignas(64) unsigned char test_cols[TEST_TILES][PIXELS][TILE];
+static unsigned char train_label[SAMPLES], test_label[TEST_SAMPLES];
+
+static struct set train = {0, train_rows, train_cols, train_label};
+static struct set test = {0, test_rows, test_cols, test_label};
+static double data_mean[CHANNELS], data_inverse_std[CHANNELS];
+static struct {                 /* the same for TILE inputs, as kernels read */
+    struct { float f32[TILE]; double f64[TILE]; } mean, inverse_std;
+} norm;
+static uint64_t data_hash;      /* of the records in use, in their order     */
+
+static bool two_classes(void)
+{
+    return config.loss == BMSE || config.loss == LOGISTIC;
+}
+
+/* Puts a record's image at place i of a set. */
+static void set_put(struct set *s, size_t i, int label,
+                    const unsigned char *planes)
+{
+    size_t at, c;
+
+    for (at = 0; at < SIDE * SIDE; at++)
+        for (c = 0; c < CHANNELS; c++) {
+            unsigned char byte = planes[c * SIDE * SIDE + at];
+            size_t pixel = at * CHANNELS + c;
+
+            s->rows[i][pixel] = byte;
+            if (config.model == MLP)
+                s->cols[i / TILE][pixel][i % TILE] = byte;
+        }
+    s->label[i] = (unsigned char)label;
+}
+
+/* A set that is being filled.  Two classes: cats first, then dogs, each in
+ * the order they come; a test set, whose number is not known, stays in the
+ * order of its file. */
+struct filling {
+    struct set *set;
+    size_t want;                /* records, 0: as many as come               */
+    size_t cats, dogs, seen;
+};
+
+static bool filling_full(const struct filling *f)
+{
+    if (two_classes() && f->want)
+        return f->cats == f->want / 2 && f->dogs == f->want / 2;
+    return f->set->n == (f->want ? f->want : TEST_SAMPLES);
+}
+
+static void filling_put(struct filling *f, const unsigned char *record)
+{
+    int label = record[0];
+    size_t at = f->set->n;
+
+    f->seen++;
+    if (two_classes()) {
+        bool dog = label == DOG;
+        size_t half = f->want / 2;
+
+        if (label != CAT && label != DOG)
+            return;
+        if (f->want && (dog ? f->dogs : f->cats) == half)
+            return;
+        if (f->want)
+            at = dog ? half + f->dogs : f->cats;
+        f->dogs += dog;
+        f->cats += !dog;
+        label = dog;
+    }
+    set_put(f->set, at, label, record + 1);
+    f->set->n++;
+}
+
+/* The records of one file, until the set is full.  The size of every file is
+ * checked, also of those that are not needed. */
+static int data_read(struct filling *f, const char *name)
+{
+    static unsigned char buffer[32][RECORD];
+    struct stat info;
+    size_t index = 0, i;
+    ssize_t got = 0;
+    int status = DONE, fd = open(name, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return fail(USAGE, "%s: cannot open: %s", name, strerror(errno));
+    if (!fstat(fd, &info) && S_ISREG(info.st_mode) &&
+        (info.st_size == 0 || info.st_size % RECORD))
+        status = fail(USAGE, "%s: %lld bytes, not a multiple of the %d of a "
+                      "CIFAR-10 record", name, (long long)info.st_size,
+                      RECORD);
+    while (!status && !filling_full(f)) {
+        got = read_all(fd, buffer, sizeof buffer);
+        if (got < 0)
+            status = fail(USAGE, "%s: cannot read: %s", name,
+                          strerror(errno));
+        else if (got % RECORD || (!got && !index))
+            status = fail(USAGE, "%s: ends within a record of %d bytes", name,
+                          RECORD);
+        if (status || !got)
+            break;
+        for (i = 0; !status && i < (size_t)got / RECORD && !filling_full(f);
+             i++, index++) {
+            if (buffer[i][0] >= CLASSES)
+                status = fail(USAGE, "%s: record %zu has label %d; CIFAR-10 "
+                              "labels are 0 to 9", name, index, buffer[i][0]);
+            else
+                filling_put(f, buffer[i]);
+        }
+    }
+    close(fd);
+    return status;
+}
+
+/* The built-in set: fields with a 1/f amplitude spectrum, as natural images
+ * have, synthesised by an inverse Fourier transform.  Each class has
+ * VARIANTS prototypes; an image is a prototype, shifted by some pixels, plus
+ * a field of its own.  Record i depends on i alone. */
+enum { VARIANTS = 4, SHIFT = 3 };
+static const double synth_class = 0.45;     /* share of the prototype        */
+static const double synth_chroma = 0.35;    /* colour against brightness     */
+static const double synth_contrast = 50;    /* bytes a standard deviation    */
+
+static double synth_re[SIDE][SIDE], synth_im[SIDE][SIDE];
+static double synth_cos[SIDE], synth_sin[SIDE];
+static float synth_proto[CLASSES][VARIANTS][CHANNELS][SIDE][SIDE];
+
+/* cos and sin of 2 pi k / SIDE by halving angles: square roots are exact to
+ * the last bit everywhere, libm's cosine is not. */
+static void synth_tables(void)
+{
+    double c = -1, s = 0;       /* of the angle 2 pi step / SIDE             */
+    size_t step, k;
+
+    synth_cos[0] = 1;
+    for (step = SIDE / 2; step; step /= 2) {
+        synth_cos[step] = c;
+        synth_sin[step] = s;
+        for (k = 2 * step; k + step < SIDE; k += 2 * step) {
+            synth_cos[k + step] = synth_cos[k] * c - synth_sin[k] * s;
+            synth_sin[k + step] = synth_sin[k] * c + synth_cos[k] * s;
+        }
+        s = sqrt((1 - c) / 2);
+        c = sqrt((1 + c) / 2);
+    }
+}
+
+/* The inverse transform of a line of the grid, elements `stride` apart:
+ * bit reversal, then butterflies. */
+static void synth_line(double *re, double *im, size_t stride)
+{
+    size_t i, j, bit, half, k;
+
+    for (i = 1, j = 0; i < SIDE; i++) {
+        for (bit = SIDE / 2; j & bit; bit /= 2)
+            j ^= bit;
+        j |= bit;
+        if (i < j) {
+            double r = re[i * stride], m = im[i * stride];
+
+            re[i * stride] = re[j * stride];
+            im[i * stride] = im[j * stride];
+            re[j * stride] = r;
+            im[j * stride] = m;
+        }
+    }
+    for (half = 1; half < SIDE; half *= 2)
+        for (i = 0; i < SIDE; i += 2 * half)
+            for (k = 0; k < half; k++) {
+                double c = synth_cos[k * (SIDE / 2 / half)];
+                double s = synth_sin[k * (SIDE / 2 / half)];
+                size_t p = (i + k) * stride, q = (i + k + half) * stride;
+                double r = re[q] * c - im[q] * s, m = re[q] * s + im[q] * c;
+
+                re[q] = re[p] - r;
+                im[q] = im[p] - m;
+                re[p] += r;
+                im[p] += m;
+            }
+}
+
+/* Two independent fields, mean 0 and variance 1, in re and im of the grid:
+ * random coefficients of amplitude 1/|f|. */
+static void synth_fields(uint64_t *rng)
+{
+    double power = 0, scale;
+    size_t x, y;
+
+    for (y = 0; y < SIDE; y++)
+        for (x = 0; x < SIDE; x++) {
+            double fx = x <= SIDE / 2 ? (double)x : (double)x - SIDE;
+            double fy = y <= SIDE / 2 ? (double)y : (double)y - SIDE;
+            double f2 = fx * fx + fy * fy;
+
+            scale = f2 > 0 ? 1 / sqrt(f2) : 0;
+            power += scale * scale;
+            synth_re[y][x] = scale * rng_sign_unit(rng);
+            synth_im[y][x] = scale * rng_sign_unit(rng);
+        }
+    for (y = 0; y < SIDE; y++)
+        synth_line(synth_re[y], synth_im[y], 1);
+    for (x = 0; x < SIDE; x++)
+        synth_line(&synth_re[0][x], &synth_im[0][x], SIDE);
+    scale = 1 / sqrt(power * 2 / 3);    /* re^2 + im^2 averages 2/3 a term   */
+    for (y = 0; y < SIDE; y++)
+        for (x = 0; x < SIDE; x++) {
+            synth_re[y][x] *= scale;
+            synth_im[y][x] *= scale;
+        }
+}
+
+/* A colour field: one brightness and two weaker opponent colours. */
+static void synth_image(uint64_t *rng, float image[CHANNELS][SIDE][SIDE])
+{
+    size_t x, y;
+
+    synth_fields(rng);
+    for (y = 0; y < SIDE; y++)
+        for (x = 0; x < SIDE; x++) {
+            double red = synth_chroma * synth_im[y][x];
+
+            image[0][y][x] = (float)(synth_re[y][x] + red);
+            image[1][y][x] = (float)(synth_re[y][x] - red);
+            image[2][y][x] = (float)synth_re[y][x];
+        }
+    synth_fields(rng);
+    for (y = 0; y < SIDE; y++)
+        for (x = 0; x < SIDE; x++)
+            image[2][y][x] += (float)(synth_chroma * synth_re[y][x]);
+}
+
+static void synth_start(void)
+{
+    uint64_t rng = 1;
+    size_t c, v;
+
+    synth_tables();
+    for (c = 0; c < CLASSES; c++)
+        for (v = 0; v < VARIANTS; v++)
+            synth_image(&rng, synth_proto[c][v]);
+}
+
+/* Record i; when only its label is wanted, that is cheap. */
+static int synth_record(uint64_t i, bool label_only,
+                        unsigned char record[RECORD])
+{
+    static float own[CHANNELS][SIDE][SIDE];
+    uint64_t rng = 0x656f73 + (i << 24), bits = rng_next(&rng);
+    size_t label = bits % CLASSES, v = bits / CLASSES % VARIANTS;
+    size_t dx = bits / 100 % SHIFT, dy = bits / 1000 % SHIFT, c, x, y;
+    const double rest = sqrt(1 - synth_class * synth_class);
+
+    record[0] = (unsigned char)label;
+    if (label_only)
+        return record[0];
+    synth_image(&rng, own);
+    for (c = 0; c < CHANNELS; c++)
+        for (y = 0; y < SIDE; y++)
+            for (x = 0; x < SIDE; x++) {
+                double value = 127.5 + synth_contrast *
+                    (rest * (double)own[c][y][x] + synth_class * (double)
+                     synth_proto[label][v][c][(y + dy) % SIDE]
+                                             [(x + dx) % SIDE]);
+
+                value = value < 0 ? 0 : value > 255 ? 255 : value;
+                record[1 + (c * SIDE + y) * SIDE + x] =
+                    (unsigned char)(value + 0.5);
+            }
+    return record[0];
+}
+
+static void data_synth(struct filling *f)
+{
+    unsigned char record[RECORD];
+    uint64_t i;
+
+    synth_start();
+    for (i = 0; !filling_full(f); i++) {
+        int label = synth_record(i, true, record);
+
+        if (two_classes() && label != CAT && label != DOG)
+            continue;
+        synth_record(i, false, record);
+        filling_put(f, record);
+    }
+}
+
+/* Mean and population standard deviation of each channel over the training
+ * set; sums of bytes are exact integers. */
+static int data_normalise(void)
+{
+    double n = (double)train.n * SIDE * SIDE;
+    size_t i, at, c;
+
+    for (c = 0; c < CHANNELS; c++) {
+        double sum = 0, squares = 0;        /* whole numbers: exact          */
+
+        for (i = 0; i < train.n; i++)
+            for (at = c; at < PIXELS; at += CHANNELS)
+                sum += train.rows[i][at];
+        data_mean[c] = sum / n;
+        for (i = 0; i < train.n; i++)
+            for (at = c; at < PIXELS; at += CHANNELS) {
+                double d = train.rows[i][at] - data_mean[c];
+
+                squares += d * d;
+            }
+        if (!(squares > 0))
+            return fail(USAGE, "%s: channel %zu is the same in every pixel; "
+                        "it cannot be normalised", config.ndata ?
+                        config.data[0] : "the built-in set", c);
+        data_inverse_std[c] = 1 / sqrt(squares / n);
+    }
+    for (at = 0; at < TILE; at++) {
+        norm.mean.f64[at] = data_mean[at % CHANNELS];
+        norm.inverse_std.f64[at] = data_inverse_std[at % CHANNELS];
+        norm.mean.f32[at] = (float)norm.mean.f64[at];
+        norm.inverse_std.f32[at] = (float)norm.inverse_std.f64[at];
+    }
+    return DONE;
+}
+
+/* Fills the training set and, if asked for, the test set. */
+static int data_load(void)
+{
+    static struct filling f;
+    size_t i;
+    int status = DONE;
+
+    f = (struct filling){&train, config.samples, 0, 0, 0};
+    train.n = 0;
+    for (i = 0; !status && i < config.ndata && !filling_full(&f); i++)
+        status = data_read(&f, config.data[i]);
+    if (!config.ndata)
+        data_synth(&f);
+    if (status)
+        return status;
+    if (!filling_full(&f) && two_classes())
+        return fail(USAGE, "%s: %zu cats and %zu dogs; --samples %zu needs "
+                    "%zu of each (at most --samples %zu with this data)",
+                    config.data[config.ndata - 1], f.cats, f.dogs,
+                    config.samples, config.samples / 2,
+                    2 * size_min(f.cats, f.dogs));
+    if (!filling_full(&f))
+        return fail(USAGE, "%s: %zu records in all; --samples %zu or fewer "
+                    "fit this data", config.data[config.ndata - 1], f.seen,
+                    f.seen);
+    status = data_normalise();
+    data_hash = HASH_START;
+    for (i = 0; i < train.n; i++) {
+        data_hash = hash_bytes(data_hash, &train.label[i], 1);
+        data_hash = hash_bytes(data_hash, train.rows[i], PIXELS);
+    }
+    test.n = 0;
+    f = (struct filling){&test, 0, 0, 0, 0};
+    if (!status && config.test)
+        status = data_read(&f, config.test);
+    if (!status && config.test && !test.n)
+        status = fail(USAGE, "%s: no cat or dog in it", config.test);
+    return status;
+}
+
+/* ------------------------------------------------------------------------
+ * 6  Network
+ *
+ * For a direction v let theta(s) = theta + s v.  Every quantity that depends
+ * on s is a truncated power series, coefficients k = 0 .. K, carried through
+ * the forward and the backward pass (Taylor mode).  If the gradient of L at
+ * theta(s) is the sum of g_k s^k, then g_0 is the gradient, g_1 the Hessian
+ * times v, 2 g_2 the third derivative at (v, v), 6 g_3 the fourth at (v, v, v).
+ *
+ *   linear layer     z_k = W a_k + V a_(k-1)  (+ b for k = 0, + its v, k = 1)
+ *   back through it  delta_k(a) = W' delta_k(z) + V' delta_(k-1)(z)
+ *   its gradient     g_K = sum_j  a_j delta_(K-j)(z)
+ *   activation       a = swish(z) as a series; delta_k(z) = sum_j delta_j(a)
+ *                    d_(k-j) with d the series of swish'(z)
+ *
+ * The inputs do not depend on s: the first layer has a_k = 0 for k > 0.
+ * ------------------------------------------------------------------------ */
+
+/* Where the layers stand in the flat parameter vector. */
+static struct net {
+    size_t classes;             /* C: outputs                                */
+    size_t in[LAYERS], out[LAYERS];     /* of the weight as a matrix         */
+    size_t w[LAYERS], b[LAYERS];        /* offsets of weight and bias        */
+    size_t fan_in[LAYERS];
+    size_t params;              /* p                                         */
+} net;
+
+static void net_setup(void)
+{
+    static const size_t mlp_in[] = {PIXELS, HIDDEN, HIDDEN};
+    static const size_t cnn_in[] = {9 * CHANNELS, 9 * FILTERS, FLAT};
+    size_t l, at = 0;
+
+    net.classes = two_classes() ? 1 : CLASSES;
+    for (l = 0; l < LAYERS; l++) {
+        net.in[l] = config.model == MLP ? mlp_in[l] : cnn_in[l];
+        net.out[l] = l == LAYERS - 1 ? net.classes :
+                     config.model == MLP ? HIDDEN : FILTERS;
+        net.fan_in[l] = net.in[l];
+        net.w[l] = at;
+        at += net.in[l] * net.out[l];
+        net.b[l] = at;
+        at += net.out[l];
+    }
+    net.params = at;
+}
+
+/* Weights uniform in +-1/sqrt(fan_in), rounded to float32; biases zero. */
+static void net_init(uint64_t seed, double *theta)
+{
+    uint64_t rng = seed;
+    size_t l, i;
+
+    memset(theta, 0, net.params * sizeof *theta);
+    for (l = 0; l < LAYERS; l++)
+        for (i = 0; i < net.in[l] * net.out[l]; i++)
+            theta[net.w[l] + i] = (double)(float)
+                (rng_sign_unit(&rng) / sqrt((double)net.fan_in[l]));
+}
+
+/* What the running pass computes. */
+static struct pass {
+    int order;                  /* K                                         */
+    bool backward;              /* else loss and accuracy only               */
+    const struct set *set;
+    const double *theta, *v;    /* v: for K > 0                              */
+    double *out;                /* g_K                                       */
+    bool keep, kept;            /* z_0 of the MLP's first layer: store, use  */
+    size_t begin, end;          /* samples of the chunk                      */
+} pass;
+enum { PASS_MAX = SAMPLES > TEST_SAMPLES ? SAMPLES : TEST_SAMPLES };
+static double pass_loss[PASS_MAX];          /* of each sample                */
+static unsigned char pass_hit[PASS_MAX];
+
+/* Scratch memory of a worker, in either precision. */
+enum {
+    OUT    = 16,                /* the outputs, padded to whole vectors      */
+    WIDE   = 208,               /* HIDDEN, likewise                          */
+
+    /* MLP: planes [feature][sample], one for each order where ORDERS says so.
+     * PLANE holds a hidden layer, OUTPUT the last. */
+    PLANE  = HIDDEN * TILE,
+    OUTPUT = OUT * TILE,
+    MLP_B  = 0,                 /* packed inputs                             */
+    MLP_Z  = MLP_B + DEPTH * TILE,
+    MLP_A1 = MLP_Z + ORDERS * PLANE,
+    MLP_D1 = MLP_A1 + ORDERS * PLANE,
+    MLP_A2 = MLP_D1 + ORDERS * PLANE,
+    MLP_D2 = MLP_A2 + ORDERS * PLANE,
+    MLP_DA = MLP_D2 + ORDERS * PLANE,
+    MLP_F  = MLP_DA + ORDERS * PLANE,
+    MLP_END = MLP_F + ORDERS * OUTPUT,
+
+    /* CNN: images [y][x][channel]; those that a window slides over have a
+     * border of one pixel of zeros. */
+    ROW0   = (SIDE + 2) * CHANNELS,         /* a row of the padded input     */
+    ROW1   = (SIDE1 + 2) * FILTERS,
+    MAP0   = SIDE * SIDE * FILTERS,
+    MAP1   = SIDE1 * SIDE1 * FILTERS,
+    EDGED1 = (SIDE1 + 2) * ROW1,
+    CNN_X  = 0,
+    CNN_Z1 = CNN_X + (SIDE + 2) * ROW0 + 4 * OUT,
+    CNN_D1 = CNN_Z1 + 2 * MAP0,             /* z has orders 0 and 1 only     */
+    CNN_P1 = CNN_D1 + ORDERS * MAP0,
+    CNN_Z2 = CNN_P1 + ORDERS * EDGED1,
+    CNN_D2 = CNN_Z2 + ORDERS * MAP1,
+    CNN_P2 = CNN_D2 + ORDERS * MAP1,
+    CNN_F  = CNN_P2 + ORDERS * FLAT,
+    CNN_DP2 = CNN_F + ORDERS * OUT,
+    CNN_DZ2 = CNN_DP2 + ORDERS * FLAT,
+    CNN_DP1 = CNN_DZ2 + ORDERS * EDGED1,
+    CNN_END = CNN_DP1 + ORDERS * MAP1,
+    WORK   = (int)(CNN_END) > (int)(MLP_END) ? CNN_END : MLP_END
+};
+_Static_assert(BLOCK * SLAB <= WORK, "a slab of inputs fits");
+static _Alignas(64) union { float f32[WORK]; double f64[WORK]; } work[WORKERS];
+
+/* Weights as the kernels read them, of theta and of v.  MLP: row panels for
+ * the forward and (transposed) the backward product.  CNN: [window][out],
+ * turned round for the backward product, and the last layer transposed. */
+enum {
+    MLP_W1 = 0,
+    MLP_W2 = MLP_W1 + HIDDEN * PIXELS,
+    MLP_W3 = MLP_W2 + HIDDEN * HIDDEN,
+    MLP_T2 = MLP_W3 + OUT * HIDDEN,
+    MLP_T3 = MLP_T2 + HIDDEN * HIDDEN,
+    MLP_PACKED = MLP_T3 + HIDDEN * OUT,
+    CNN_W1 = 0,
+    CNN_W2 = CNN_W1 + 9 * CHANNELS * FILTERS,
+    CNN_T2 = CNN_W2 + 9 * FILTERS * FILTERS,
+    CNN_W3 = CNN_T2 + 9 * FILTERS * FILTERS,
+    CNN_PACKED = CNN_W3 + CLASSES * FLAT
+};
+static _Alignas(64) union {
+    float f32[2][MLP_PACKED];
+    double f64[2][MLP_PACKED];
+} packed;
+_Static_assert((int)(CNN_PACKED) <= (int)(MLP_PACKED), "packed holds both");
+
+/* MLP: what the weight gradients of a chunk are made from, sample by sample:
+ * activations and the gradients of the pre-activations. */
+static _Alignas(64) struct {
+    union {
+        float f32[2][ORDERS][CHUNK][WIDE];
+        double f64[2][ORDERS][CHUNK][WIDE];
+    } a;                        /* of the two hidden layers                  */
+    union {
+        float f32[2][ORDERS][CHUNK][WIDE];
+        double f64[2][ORDERS][CHUNK][WIDE];
+    } dz;                       /* the first layer: order K only, at [0][0]  */
+    union {
+        float f32[ORDERS][CHUNK][OUT];
+        double f64[ORDERS][CHUNK][OUT];
+    } df;
+    struct {                    /* z_0 of the first layer at one theta       */
+        float f32[TRAIN_TILES][PLANE];
+        double f64[TRAIN_TILES][PLANE];
+    } z1;
+    double g1[HIDDEN][PIXELS], g2[HIDDEN][HIDDEN], g3[CLASSES][HIDDEN];
+    double gb[LAYERS][HIDDEN];
+} mlp;
+
+/* CNN: partial gradients, in the flat layout but for the last weight, which
+ * is transposed: [class][FLAT]. */
+enum { CNN_PARAMS = CNN_W2 + FILTERS + 9 * FILTERS * FILTERS + FILTERS
+                  + FLAT * CLASSES + CLASSES };
+static _Alignas(64) double cnn_part[PARTS][CNN_PARAMS];
+
+#define SECTION 6
+#include "eos.c"
+#undef SECTION
+#endif /* !SECTION */
+
+#if defined SECTION && SECTION == 6     /* once for each instance: */
+
+/* swish(z) = z s(z), s the logistic function: s' = q z' with q = s (1 - s),
+ * hence k s_k = sum_(j=1..k) j z_j q_(k-j); swish' = s + a - a s. */
+INLINE TARGET void N(swish)(const int order, const V *z, V *a, V *d)
+{
+    const V one = N(set)(1);
+    V s[ORDERS], q[ORDERS], sum;
+    int k, j;
+
+    for (k = 0; k <= order; k++) {
+        if (k == 0) {
+            s[0] = one / (one + N(exp)((V){0} - z[0]));
+        } else {
+            sum = (V){0};
+            for (j = 1; j <= k; j++)
+                sum = N(fma)(N(set)((REAL)j) * z[j], q[k - j], sum);
+            s[k] = sum * N(set)((REAL)(1.0 / k));
+        }
+        q[k] = s[k];
+        for (j = 0; j <= k; j++)
+            q[k] = N(fma)((V){0} - s[j], s[k - j], q[k]);
+        a[k] = z[0] * s[k];
+        for (j = 1; j <= k; j++)
+            a[k] = N(fma)(z[j], s[k - j], a[k]);
+        d[k] = s[k] + a[k];
+        for (j = 0; j <= k; j++)
+            d[k] = N(fma)((V){0} - a[j], s[k - j], d[k]);
+    }
+}
+
+/* delta_k(z) = sum_j delta_j(a) d_(k-j). */
+INLINE TARGET V N(product)(const int k, const V *x, const V *d)
+{
+    V sum = x[0] * d[k];
+    int j;
+
+    for (j = 1; j <= k; j++)
+        sum = N(fma)(x[j], d[k - j], sum);
+    return sum;
+}
+
+/* From the outputs' series f_k[c] of one sample to its loss, whether it is
+ * classified right, and, in place of f, the series of dl/df times scale.
+ * Element (k, c) stands at f[k * k_step + c * c_step]. */
+static TARGET void N(loss_mse)(int order, REAL *f, size_t k_step,
+                               size_t c_step, int label, REAL scale,
+                               double *loss)
+{
+    size_t c;
+    int k;
+
+    *loss = 0;
+    for (c = 0; c < net.classes; c++) {
+        REAL *fc = f + c * c_step;
+        REAL target = net.classes == 1 ? (REAL)(2 * label - 1) :
+                      (REAL)(c == (size_t)label);
+
+        fc[0] -= target;
+        *loss += (double)fc[0] * (double)fc[0];
+        for (k = 0; k <= order; k++)
+            fc[(size_t)k * k_step] *= 2 * scale;
+    }
+}
+
+/* e = exp(f) / sum_0: k e_k = sum_(j=1..k) j f_j e_(k-j); with E the sum of
+ * e over the classes (E_0 = 1), p = e / E: p_k = e_k - sum_(j<k) p_j E_(k-j),
+ * and dl/df = p - onehot. */
+static TARGET void N(loss_ce)(int order, REAL *f, size_t k_step,
+                              size_t c_step, int label, REAL scale,
+                              double *loss)
+{
+    REAL e[ORDERS][CLASSES], p[ORDERS][CLASSES], total[ORDERS];
+    REAL top = f[0], rest = 0;
+    size_t c, best = 0;
+    int k, j;
+
+    for (c = 1; c < net.classes; c++)
+        if (f[c * c_step] > top)
+            top = f[(best = c) * c_step];
+    for (c = 0; c < net.classes; c++) {
+        e[0][c] = N(exp1)(f[c * c_step] - top);
+        rest += c == best ? 0 : e[0][c];
+    }
+    *loss = log1p_pos((double)rest) +
+            (double)(top - f[(size_t)label * c_step]);
+    for (k = 0; k <= order; k++) {
+        total[k] = 0;
+        for (c = 0; c < net.classes; c++) {
+            if (k == 0) {
+                e[0][c] /= 1 + rest;
+            } else {
+                e[k][c] = 0;
+                for (j = 1; j <= k; j++)
+                    e[k][c] += (REAL)j * f[(size_t)j * k_step + c * c_step]
+                               * e[k - j][c];
+                e[k][c] /= (REAL)k;
+            }
+            total[k] += e[k][c];
+        }
+        for (c = 0; c < net.classes; c++) {
+            p[k][c] = e[k][c];
+            for (j = 0; j < k; j++)
+                p[k][c] -= p[j][c] * total[k - j];
+        }
+    }
+    for (k = 0; k <= order; k++)
+        for (c = 0; c < net.classes; c++)
+            f[(size_t)k * k_step + c * c_step] = scale *
+                (p[k][c] - (REAL)(k == 0 && c == (size_t)label));
+}
+
+/* m = -f y: l = log(1 + e^m), dl/df = -y s(m), s as in swish. */
+static TARGET void N(loss_logistic)(int order, REAL *f, size_t k_step,
+                                    int label, REAL scale, double *loss)
+{
+    REAL y = (REAL)(2 * label - 1), m = -f[0] * y;
+    REAL e = N(exp1)(m > 0 ? -m : m), s[ORDERS], q[ORDERS];
+    int k, j;
+
+    *loss = log1p_pos((double)e) + (double)(m > 0 ? m : 0);
+    for (k = 0; k <= order; k++) {
+        if (k == 0) {
+            s[0] = (m > 0 ? 1 : e) / (1 + e);
+        } else {
+            s[k] = 0;
+            for (j = 1; j <= k; j++)
+                s[k] += (REAL)j * -y * f[(size_t)j * k_step] * q[k - j];
+            s[k] /= (REAL)k;
+        }
+        q[k] = s[k];
+        for (j = 0; j <= k; j++)
+            q[k] -= s[j] * s[k - j];
+    }
+    for (k = 0; k <= order; k++)
+        f[(size_t)k * k_step] = scale * -y * s[k];
+}
+
+static TARGET void N(loss)(size_t sample, REAL *f, size_t k_step,
+                           size_t c_step)
+{
+    int label = pass.set->label[sample], order = pass.order;
+    REAL scale = (REAL)(1 / (double)pass.set->n);
+    double *loss = &pass_loss[sample];
+    size_t c, best = 0;
+
+    for (c = 1; c < net.classes; c++)
+        if (f[c * c_step] > f[best * c_step])
+            best = c;
+    pass_hit[sample] = net.classes == 1 ? (label ? f[0] > 0 : f[0] < 0)
+                                        : best == (size_t)label;
+    switch (config.loss) {
+    case MSE:
+    case BMSE:
+        N(loss_mse)(order, f, k_step, c_step, label, scale, loss);
+        break;
+    case CE:
+        N(loss_ce)(order, f, k_step, c_step, label, scale, loss);
+        break;
+    case LOGISTIC:
+        N(loss_logistic)(order, f, k_step, label, scale, loss);
+        break;
+    }
+}
+
+typedef unsigned char N(octets) __attribute__((vector_size(LANES)));
+
+/* LANES normalised inputs. */
+INLINE TARGET V N(normal)(const unsigned char *bytes, V mean, V inverse_std)
+{
+    N(octets) b;
+
+    memcpy(&b, bytes, sizeof b);
+    return (__builtin_convertvector(b, V) - mean) * inverse_std;
+}
+
+/* --- MLP: tiles of TILE samples, planes [feature][sample] --- */
+
+/* Packs inputs k .. k + len of a tile: [len][TILE]. */
+static TARGET void N(mlp_inputs)(unsigned char (*cols)[TILE], size_t k,
+                                 size_t len, REAL *b)
+{
+    size_t i, j;
+
+    for (i = k; i < k + len; i++, b += TILE) {
+        const V mean = N(set)(norm.mean.PREC[i % CHANNELS]);
+        const V inverse_std = N(set)(norm.inverse_std.PREC[i % CHANNELS]);
+
+        for (j = 0; j < TILE; j += LANES)
+            N(store)(b + j, N(normal)(cols[i] + j, mean, inverse_std));
+    }
+}
+
+/* Each feature's row of a plane takes its bias (or zero). */
+static TARGET void N(mlp_bias)(size_t features, const double *bias, REAL *z)
+{
+    size_t i, j;
+
+    for (i = 0; i < features; i++)
+        for (j = 0; j < TILE; j++)
+            z[i * TILE + j] = bias ? (REAL)bias[i] : 0;
+}
+
+/* Biases of theta for k = 0, of v for k = 1, none above. */
+INLINE const double *N(bias)(int k, size_t layer)
+{
+    return k == 0 ? pass.theta + net.b[layer] :
+           k == 1 ? pass.v + net.b[layer] : NULL;
+}
+
+/* z_0 and z_1 of the first layer: X W + b and X V + its bias. */
+static TARGET void N(mlp_first)(REAL *w, size_t tile, size_t samples)
+{
+    const struct pass *p = &pass;
+    REAL *z = w + MLP_Z;
+    size_t k, len;
+
+    if (p->kept)
+        memcpy(z, mlp.z1.PREC[tile], PLANE * sizeof *z);
+    else
+        N(mlp_bias)(HIDDEN, N(bias)(0, 0), z);
+    if (p->order)
+        N(mlp_bias)(HIDDEN, N(bias)(1, 0), z + PLANE);
+    for (k = 0; k < PIXELS && (p->order || !p->kept); k += len) {
+        struct walk walk;
+
+        len = size_min(DEPTH, PIXELS - k);
+        walk = N(dense)(PIXELS, len, TILE, TILE);
+        N(mlp_inputs)(p->set->cols[tile], k, len, w + MLP_B);
+        if (!p->kept)
+            N(matmul)(&walk, HIDDEN, samples, packed.PREC[0] + MLP_W1 + k * MR,
+                      w + MLP_B, z);
+        if (p->order)
+            N(matmul)(&walk, HIDDEN, samples, packed.PREC[1] + MLP_W1 + k * MR,
+                      w + MLP_B, z + PLANE);
+    }
+    if (p->keep && !p->kept)
+        memcpy(mlp.z1.PREC[tile], z, PLANE * sizeof *z);
+}
+
+/* out_k = W in_k + V in_(k-1), for all orders; out holds what is added to. */
+static TARGET void N(mlp_linear)(size_t m, size_t depth, size_t samples,
+                                 size_t weight, const REAL *in, size_t in_step,
+                                 REAL *out, size_t out_step)
+{
+    const struct walk walk = N(dense)(depth, depth, TILE, TILE);
+    size_t k, order = (size_t)pass.order;
+
+    for (k = 0; k <= order; k++) {
+        N(matmul)(&walk, m, samples, packed.PREC[0] + weight,
+                  in + k * in_step, out + k * out_step);
+        if (k)
+            N(matmul)(&walk, m, samples, packed.PREC[1] + weight,
+                      in + (k - 1) * in_step, out + k * out_step);
+    }
+}
+
+/* Series of a and d from those of z, whose orders above top are zero. */
+INLINE TARGET void N(mlp_swish_k)(const int order, const int top,
+                                  const REAL *z, REAL *a, REAL *d)
+{
+    size_t i;
+    int k;
+
+    for (i = 0; i < PLANE; i += LANES) {
+        V zk[ORDERS], ak[ORDERS], dk[ORDERS];
+
+        for (k = 0; k <= order; k++)
+            zk[k] = k <= top ? N(load)(z + (size_t)k * PLANE + i) : (V){0};
+        N(swish)(order, zk, ak, dk);
+        for (k = 0; k <= order; k++) {
+            N(store)(a + (size_t)k * PLANE + i, ak[k]);
+            N(store)(d + (size_t)k * PLANE + i, dk[k]);
+        }
+    }
+}
+
+static TARGET void N(mlp_swish)(int top, const REAL *z, REAL *a, REAL *d)
+{
+    switch (pass.order) {
+    case 0:  N(mlp_swish_k)(0, top, z, a, d); break;
+    case 1:  N(mlp_swish_k)(1, top, z, a, d); break;
+    case 2:  N(mlp_swish_k)(2, top, z, a, d); break;
+    default: N(mlp_swish_k)(3, top, z, a, d); break;
+    }
+}
+
+/* dz_k = sum_j da_j d_(k-j) for k = first .. order. */
+static TARGET void N(mlp_product)(int first, const REAL *da, const REAL *d,
+                                  REAL *dz)
+{
+    size_t i;
+    int k;
+
+    for (i = 0; i < PLANE; i += LANES) {
+        V x[ORDERS], y[ORDERS];
+
+        for (k = 0; k <= pass.order; k++) {
+            x[k] = N(load)(da + (size_t)k * PLANE + i);
+            y[k] = N(load)(d + (size_t)k * PLANE + i);
+        }
+        for (k = first; k <= pass.order; k++)
+            N(store)(dz + (size_t)k * PLANE + i, N(product)(k, x, y));
+    }
+}
+
+/* A plane of the tile to rows of samples: to[s][i] = plane[i][s]. */
+static TARGET void N(mlp_export)(size_t features, size_t samples,
+                                 const REAL *plane, REAL *to, size_t to_row)
+{
+    size_t i, s;
+
+    for (s = 0; s < samples; s++)
+        for (i = 0; i < features; i++)
+            to[s * to_row + i] = plane[i * TILE + s];
+}
+
+static TARGET void N(mlp_backward)(REAL *w, size_t at, size_t samples)
+{
+    REAL *z = w + MLP_Z, *da = w + MLP_DA, *f = w + MLP_F;
+    int k, order = pass.order;
+
+    for (k = 0; k <= order; k++)
+        N(mlp_bias)(HIDDEN, NULL, da + k * PLANE);
+    N(mlp_linear)(HIDDEN, net.classes, samples, MLP_T3, f, OUTPUT, da, PLANE);
+    N(mlp_product)(0, da, w + MLP_D2, z);
+    for (k = 0; k <= order; k++) {
+        N(mlp_export)(OUT, samples, f + k * OUTPUT, mlp.df.PREC[k][at], OUT);
+        N(mlp_export)(HIDDEN, samples, w + MLP_A1 + k * PLANE,
+                      mlp.a.PREC[0][k][at], WIDE);
+        N(mlp_export)(HIDDEN, samples, w + MLP_A2 + k * PLANE,
+                      mlp.a.PREC[1][k][at], WIDE);
+        N(mlp_export)(HIDDEN, samples, z + k * PLANE,
+                      mlp.dz.PREC[1][k][at], WIDE);
+        N(mlp_bias)(HIDDEN, NULL, da + k * PLANE);
+    }
+    N(mlp_linear)(HIDDEN, HIDDEN, samples, MLP_T2, z, PLANE, da, PLANE);
+    N(mlp_product)(order, da, w + MLP_D1, z);
+    N(mlp_export)(HIDDEN, samples, z + order * PLANE, mlp.dz.PREC[0][0][at],
+                  WIDE);
+}
+
+/* Forward and backward through all layers for one tile of samples. */
+static TARGET void N(mlp_tile)(size_t worker, size_t task)
+{
+    REAL *w = work[worker].PREC, *z = w + MLP_Z, *f = w + MLP_F;
+    size_t at = task * TILE, first = pass.begin + at, s;
+    size_t samples = size_min(TILE, pass.end - first);
+    int k;
+
+    N(mlp_first)(w, first / TILE, samples);
+    N(mlp_swish)(1, z, w + MLP_A1, w + MLP_D1);
+    for (k = 0; k <= pass.order; k++)
+        N(mlp_bias)(HIDDEN, N(bias)(k, 1), z + k * PLANE);
+    N(mlp_linear)(HIDDEN, HIDDEN, samples, MLP_W2, w + MLP_A1, PLANE, z,
+                  PLANE);
+    N(mlp_swish)(pass.order, z, w + MLP_A2, w + MLP_D2);
+    for (k = 0; k <= pass.order; k++)
+        N(mlp_bias)(net.classes, N(bias)(k, 2), f + k * OUTPUT);
+    N(mlp_linear)(net.classes, HIDDEN, samples, MLP_W3, w + MLP_A2, PLANE, f,
+                  OUTPUT);
+    for (s = 0; s < samples; s++)
+        N(loss)(first + s, f + s, OUTPUT, TILE);
+    if (pass.backward)
+        N(mlp_backward)(w, at, samples);
+}
+
+/* Weight gradients, summed over the samples of the chunk. */
+static TARGET void N(mlp_slab)(REAL *w, size_t slab)
+{
+    const struct walk walk = {
+        .segs = 1, .a_row = 1, .a_step = WIDE, .a_panel = MR, .b_step = SLAB,
+    };
+    size_t at, len, s, j, first = slab * SLAB;
+
+    for (at = 0; at < pass.end - pass.begin; at += BLOCK) {
+        struct walk part = walk;
+
+        part.len = len = size_min(BLOCK, pass.end - pass.begin - at);
+        for (s = 0; s < len; s++) {
+            const unsigned char *row =
+                pass.set->rows[pass.begin + at + s] + first;
+
+            for (j = 0; j < SLAB; j += LANES)
+                N(store)(w + s * SLAB + j, N(normal)(row + j,
+                         N(load)(norm.mean.PREC + j % TILE),
+                         N(load)(norm.inverse_std.PREC + j % TILE)));
+        }
+        N(matmul_add)(&part, HIDDEN, SLAB, mlp.dz.PREC[0][0][at], w,
+                      mlp.g1[0] + first, PIXELS);
+    }
+}
+
+/* sum[m][n] += sum_j delta_(K-j)' a_j over the chunk, columns of one slab. */
+static TARGET void N(mlp_outer)(size_t m, size_t slab, const REAL *delta,
+                                size_t row, const REAL *a, double *sum)
+{
+    size_t first = slab * SLAB, n = size_min(SLAB, HIDDEN - first), at;
+    size_t k, order = (size_t)pass.order;
+
+    for (at = 0; at < pass.end - pass.begin; at += BLOCK)
+        for (k = 0; k <= order; k++) {
+            const struct walk walk = {
+                .segs = 1, .len = size_min(BLOCK, pass.end - pass.begin - at),
+                .a_row = 1, .a_step = row, .a_panel = MR, .b_step = WIDE,
+            };
+
+            N(matmul_add)(&walk, m, n,
+                          delta + ((order - k) * CHUNK + at) * row,
+                          a + (k * CHUNK + at) * WIDE + first, sum + first,
+                          HIDDEN);
+        }
+}
+
+static TARGET void N(mlp_biases)(void)
+{
+    size_t n = pass.end - pass.begin, s, i;
+    int k = pass.order;
+
+    for (s = 0; s < n; s++) {
+        for (i = 0; i < HIDDEN; i++)
+            mlp.gb[0][i] += (double)mlp.dz.PREC[0][0][s][i];
+        for (i = 0; i < HIDDEN; i++)
+            mlp.gb[1][i] += (double)mlp.dz.PREC[1][k][s][i];
+        for (i = 0; i < net.classes; i++)
+            mlp.gb[2][i] += (double)mlp.df.PREC[k][s][i];
+    }
+}
+
+enum { N(SLABS1) = PIXELS / SLAB, N(SLABS2) = (HIDDEN + SLAB - 1) / SLAB };
+
+static TARGET void N(mlp_weights)(size_t worker, size_t task)
+{
+    if (task < N(SLABS1))
+        N(mlp_slab)(work[worker].PREC, task);
+    else if ((task -= N(SLABS1)) < N(SLABS2))
+        N(mlp_outer)(HIDDEN, task, mlp.dz.PREC[1][0][0], WIDE,
+                     mlp.a.PREC[0][0][0], mlp.g2[0]);
+    else if ((task -= N(SLABS2)) < N(SLABS2))
+        N(mlp_outer)(net.classes, task, mlp.df.PREC[0][0], OUT,
+                     mlp.a.PREC[1][0][0], mlp.g3[0]);
+    else
+        N(mlp_biases)();
+}
+
+/* Task: a panel of MR rows of one matrix of theta (even) or v (odd). */
+static TARGET void N(mlp_pack)(size_t worker, size_t task)
+{
+    static const size_t at[] = {MLP_W1, MLP_W2, MLP_W3, MLP_T2, MLP_T3};
+    const double *x = task % 2 ? pass.v : pass.theta;
+    size_t side = task % 2, panel = task / 2, i, l, m, depth;
+
+    (void)worker;
+    if (side && !pass.order)
+        return;
+    for (i = 0; i < 5; i++) {
+        l = i < 3 ? i : i - 2;
+        m = i < 3 ? net.out[l] : net.in[l];
+        depth = i < 3 ? net.in[l] : net.out[l];
+        if (panel < pieces(m, MR))
+            break;
+        panel -= pieces(m, MR);
+    }
+    if (i == 5 || (i == 0 && side == 0 && pass.kept))
+        return;
+    N(pack)(x + net.w[l], i < 3 ? 1 : net.out[l], i < 3 ? net.out[l] : 1, m,
+            depth, panel, packed.PREC[side] + at[i]);
+}
+
+static void N(mlp_pass)(void)
+{
+    size_t panels = 4 * pieces(HIDDEN, MR) + pieces(CLASSES, MR);
+
+    parallel(2 * panels, N(mlp_pack));
+    memset(mlp.g1, 0, sizeof mlp.g1);
+    memset(mlp.g2, 0, sizeof mlp.g2);
+    memset(mlp.g3, 0, sizeof mlp.g3);
+    memset(mlp.gb, 0, sizeof mlp.gb);
+    for (pass.begin = 0; pass.begin < pass.set->n; pass.begin += CHUNK) {
+        pass.end = size_min(pass.begin + CHUNK, pass.set->n);
+        parallel(pieces(pass.end - pass.begin, TILE), N(mlp_tile));
+        if (pass.backward)
+            parallel(N(SLABS1) + 2 * N(SLABS2) + 1, N(mlp_weights));
+    }
+}
+
+/* --- CNN: one sample after another --- */
+
+/* The padded input image. */
+static TARGET void N(cnn_input)(const unsigned char *row, REAL *x)
+{
+    size_t y, j;
+
+    memset(x, 0, (SIDE + 2) * ROW0 * sizeof *x);
+    for (y = 0; y < SIDE; y++)
+        for (j = 0; j < SIDE * CHANNELS; j += LANES)
+            N(store)(x + (y + 1) * ROW0 + CHANNELS + j,
+                     N(normal)(row + y * SIDE * CHANNELS + j,
+                               N(load)(norm.mean.PREC + j % TILE),
+                               N(load)(norm.inverse_std.PREC + j % TILE)));
+}
+
+/* A 3 x 3 convolution, out[y][x][FILTERS] += window of in (padded, `depth`
+ * channels) times weight [3][3 depth][FILTERS]. */
+static TARGET void N(cnn_conv)(size_t side, size_t depth, const REAL *in,
+                               const REAL *weight, REAL *out, size_t out_row)
+{
+    const size_t row = (side + 2) * depth;
+    const struct walk walk = {
+        .segs = 3, .len = 3 * depth, .a_row = depth, .a_step = 1,
+        .a_seg = row, .a_panel = MR * depth, .b_step = FILTERS,
+        .b_seg = 3 * depth * FILTERS, .c_row = FILTERS,
+    };
+    size_t y;
+
+    for (y = 0; y < side; y++)
+        N(matmul)(&walk, side, FILTERS, in + y * row, weight,
+                  out + y * out_row);
+}
+
+/* Its weight gradient, sum[3][3 depth][FILTERS] += windows' * delta. */
+static TARGET void N(cnn_outer)(size_t side, size_t depth, const REAL *in,
+                                const REAL *delta, size_t delta_row,
+                                double *sum)
+{
+    const size_t row = (side + 2) * depth;
+    const struct walk walk = {
+        .segs = side, .len = side, .a_row = 1, .a_step = depth, .a_seg = row,
+        .a_panel = MR, .b_step = FILTERS, .b_seg = delta_row,
+    };
+    size_t ky;
+
+    for (ky = 0; ky < 3; ky++)
+        N(matmul_add)(&walk, 3 * depth, FILTERS, in + ky * row, delta,
+                      sum + ky * 3 * depth * FILTERS, FILTERS);
+}
+
+static TARGET void N(cnn_bias)(size_t side, const double *bias, REAL *z)
+{
+    size_t i, c;
+
+    for (i = 0; i < side * side; i++)
+        for (c = 0; c < FILTERS; c++)
+            z[i * FILTERS + c] = bias ? (REAL)bias[c] : 0;
+}
+
+/* swish and 2 x 2 mean: the series p of the pooled image (rows p_row apart)
+ * and the series d of swish' at each pixel.  z has orders up to top. */
+INLINE TARGET void N(cnn_swish_k)(const int order, const int top, size_t side,
+                                  const REAL *z, size_t map, REAL *d, REAL *p,
+                                  size_t p_row, size_t p_map)
+{
+    const size_t row = side * FILTERS;
+    size_t y, x, c, i;
+    int k;
+
+    for (y = 0; y < side / 2; y++)
+        for (x = 0; x < side / 2; x++)
+            for (c = 0; c < FILTERS; c += LANES) {
+                V sum[ORDERS] = {0};
+
+                for (i = 0; i < 4; i++) {
+                    const size_t at = (2 * y + i / 2) * row +
+                                      (2 * x + i % 2) * FILTERS + c;
+                    V zk[ORDERS], ak[ORDERS], dk[ORDERS];
+
+                    for (k = 0; k <= order; k++)
+                        zk[k] = k <= top ? N(load)(z + (size_t)k * map + at)
+                                         : (V){0};
+                    N(swish)(order, zk, ak, dk);
+                    for (k = 0; k <= order; k++) {
+                        N(store)(d + (size_t)k * map + at, dk[k]);
+                        sum[k] = i ? sum[k] + ak[k] : ak[k];
+                    }
+                }
+                for (k = 0; k <= order; k++)
+                    N(store)(p + (size_t)k * p_map + y * p_row + x * FILTERS
+                             + c, sum[k] * N(set)((REAL)0.25));
+            }
+}
+
+static TARGET void N(cnn_swish)(int top, size_t side, const REAL *z,
+                                size_t map, REAL *d, REAL *p, size_t p_row,
+                                size_t p_map)
+{
+    switch (pass.order) {
+    case 0:
+        N(cnn_swish_k)(0, top, side, z, map, d, p, p_row, p_map);
+        break;
+    case 1:
+        N(cnn_swish_k)(1, top, side, z, map, d, p, p_row, p_map);
+        break;
+    case 2:
+        N(cnn_swish_k)(2, top, side, z, map, d, p, p_row, p_map);
+        break;
+    default:
+        N(cnn_swish_k)(3, top, side, z, map, d, p, p_row, p_map);
+        break;
+    }
+}
+
+/* Back through mean and swish: dz_k = sum_j dp_j / 4 d_(k-j) at each pixel,
+ * k = first .. order. */
+static TARGET void N(cnn_product)(int first, size_t side, const REAL *dp,
+                                  size_t dp_map, const REAL *d, size_t map,
+                                  REAL *dz, size_t dz_row, size_t dz_map)
+{
+    const V quarter = N(set)((REAL)0.25);
+    size_t y, x, c;
+    int k;
+
+    for (y = 0; y < side; y++)
+        for (x = 0; x < side; x++)
+            for (c = 0; c < FILTERS; c += LANES) {
+                const size_t from = (y / 2 * (side / 2) + x / 2) * FILTERS + c;
+                V xk[ORDERS], dk[ORDERS];
+
+                for (k = 0; k <= pass.order; k++) {
+                    xk[k] = quarter * N(load)(dp + (size_t)k * dp_map + from);
+                    dk[k] = N(load)(d + (size_t)k * map +
+                                    (y * side + x) * FILTERS + c);
+                }
+                for (k = first; k <= pass.order; k++)
+                    N(store)(dz + (size_t)k * dz_map + y * dz_row +
+                             x * FILTERS + c, N(product)(k, xk, dk));
+            }
+}
+
+/* A dot product of FLAT elements: OUT interleaved chains, then a tree. */
+static TARGET REAL N(cnn_dot)(const REAL *x, const REAL *y)
+{
+    V sum[OUT / LANES];
+    REAL lane[OUT];
+    size_t i, j;
+
+    for (j = 0; j < OUT / LANES; j++)
+        sum[j] = (V){0};
+    for (i = 0; i < FLAT; i += OUT)
+        for (j = 0; j < OUT / LANES; j++)
+            sum[j] = N(fma)(N(load)(x + i + j * LANES),
+                            N(load)(y + i + j * LANES), sum[j]);
+    for (j = 0; j < OUT / LANES; j++)
+        N(store)(lane + j * LANES, sum[j]);
+    for (i = OUT / 2; i; i /= 2)
+        for (j = 0; j < i; j++)
+            lane[j] += lane[j + i];
+    return lane[0];
+}
+
+/* y[FLAT] += a x[FLAT] */
+static TARGET void N(cnn_axpy)(REAL a, const REAL *x, REAL *y)
+{
+    size_t i;
+
+    for (i = 0; i < FLAT; i += LANES)
+        N(store)(y + i, N(fma)(N(set)(a), N(load)(x + i), N(load)(y + i)));
+}
+
+static TARGET void N(cnn_forward)(REAL *w, size_t sample)
+{
+    const REAL *wt = packed.PREC[0], *wv = packed.PREC[1];
+    REAL *z1 = w + CNN_Z1, *p1 = w + CNN_P1, *z2 = w + CNN_Z2;
+    REAL *p2 = w + CNN_P2, *f = w + CNN_F;
+    size_t k, c, order = (size_t)pass.order;
+
+    N(cnn_input)(pass.set->rows[sample], w + CNN_X);
+    for (k = 0; k <= size_min(order, 1); k++) {
+        N(cnn_bias)(SIDE, N(bias)((int)k, 0), z1 + k * MAP0);
+        N(cnn_conv)(SIDE, CHANNELS, w + CNN_X, (k ? wv : wt) + CNN_W1,
+                    z1 + k * MAP0, SIDE * FILTERS);
+    }
+    N(cnn_swish)(1, SIDE, z1, MAP0, w + CNN_D1, p1 + ROW1 + FILTERS, ROW1,
+                 EDGED1);
+    for (k = 0; k <= order; k++) {
+        N(cnn_bias)(SIDE1, N(bias)((int)k, 1), z2 + k * MAP1);
+        N(cnn_conv)(SIDE1, FILTERS, p1 + k * EDGED1, wt + CNN_W2,
+                    z2 + k * MAP1, SIDE1 * FILTERS);
+        if (k)
+            N(cnn_conv)(SIDE1, FILTERS, p1 + (k - 1) * EDGED1, wv + CNN_W2,
+                        z2 + k * MAP1, SIDE1 * FILTERS);
+    }
+    N(cnn_swish)(pass.order, SIDE1, z2, MAP1, w + CNN_D2, p2, SIDE2 * FILTERS,
+                 FLAT);
+    for (k = 0; k <= order; k++)
+        for (c = 0; c < net.classes; c++) {
+            const double *bias = N(bias)((int)k, 2);
+            REAL sum = N(cnn_dot)(p2 + k * FLAT, wt + CNN_W3 + c * FLAT);
+
+            if (k)
+                sum += N(cnn_dot)(p2 + (k - 1) * FLAT, wv + CNN_W3 + c * FLAT);
+            f[k * OUT + c] = sum + (bias ? (REAL)bias[c] : 0);
+        }
+}
+
+/* Adds the sample's gradient of order K to a partial sum. */
+static TARGET void N(cnn_gradient)(REAL *w, double *part)
+{
+    const REAL *f = w + CNN_F, *p2 = w + CNN_P2, *dz1 = w + CNN_Z1;
+    const REAL *dz2 = w + CNN_DZ2 + ROW1 + FILTERS;
+    size_t order = (size_t)pass.order, k, c, i, y;
+
+    N(cnn_outer)(SIDE, CHANNELS, w + CNN_X, dz1, SIDE * FILTERS,
+                 part + net.w[0]);
+    for (k = 0; k <= order; k++)
+        N(cnn_outer)(SIDE1, FILTERS, w + CNN_P1 + k * EDGED1,
+                     dz2 + (order - k) * EDGED1, ROW1, part + net.w[1]);
+    for (c = 0; c < net.classes; c++) {
+        double *sum = part + net.w[2] + c * FLAT;
+
+        for (k = 0; k <= order; k++) {
+            const REAL fc = f[(order - k) * OUT + c];
+
+            for (i = 0; i < FLAT; i++)
+                sum[i] += (double)(fc * p2[k * FLAT + i]);
+        }
+        part[net.b[2] + c] += (double)f[order * OUT + c];
+    }
+    for (i = 0; i < SIDE * SIDE; i++)
+        for (c = 0; c < FILTERS; c++)
+            part[net.b[0] + c] += (double)dz1[i * FILTERS + c];
+    for (y = 0; y < SIDE1; y++)
+        for (i = 0; i < SIDE1; i++)
+            for (c = 0; c < FILTERS; c++)
+                part[net.b[1] + c] += (double)
+                    dz2[order * EDGED1 + y * ROW1 + i * FILTERS + c];
+}
+
+static TARGET void N(cnn_backward)(REAL *w, double *part)
+{
+    const REAL *wt = packed.PREC[0], *wv = packed.PREC[1];
+    REAL *f = w + CNN_F, *dp2 = w + CNN_DP2, *dz2 = w + CNN_DZ2;
+    REAL *dp1 = w + CNN_DP1;
+    size_t k, c, order = (size_t)pass.order;
+
+    for (k = 0; k <= order; k++) {
+        memset(dp2 + k * FLAT, 0, FLAT * sizeof *dp2);
+        for (c = 0; c < net.classes; c++) {
+            N(cnn_axpy)(f[k * OUT + c], wt + CNN_W3 + c * FLAT,
+                        dp2 + k * FLAT);
+            if (k)
+                N(cnn_axpy)(f[(k - 1) * OUT + c], wv + CNN_W3 + c * FLAT,
+                            dp2 + k * FLAT);
+        }
+    }
+    N(cnn_product)(0, SIDE1, dp2, FLAT, w + CNN_D2, MAP1,
+                   dz2 + ROW1 + FILTERS, ROW1, EDGED1);
+    for (k = 0; k <= order; k++) {
+        memset(dp1 + k * MAP1, 0, MAP1 * sizeof *dp1);
+        N(cnn_conv)(SIDE1, FILTERS, dz2 + k * EDGED1, wt + CNN_T2,
+                    dp1 + k * MAP1, SIDE1 * FILTERS);
+        if (k)
+            N(cnn_conv)(SIDE1, FILTERS, dz2 + (k - 1) * EDGED1, wv + CNN_T2,
+                        dp1 + k * MAP1, SIDE1 * FILTERS);
+    }
+    /* z1 has done its work: its place takes dz1, at order 0's. */
+    N(cnn_product)(pass.order, SIDE, dp1, MAP1, w + CNN_D1, MAP0,
+                   w + CNN_Z1, SIDE * FILTERS, 0);
+    N(cnn_gradient)(w, part);
+}
+
+/* Task: a share of the samples, fixed by their number alone. */
+static TARGET void N(cnn_samples)(size_t worker, size_t task)
+{
+    size_t share = pieces(pass.set->n, PARTS), s;
+    size_t end = size_min((task + 1) * share, pass.set->n);
+    REAL *w = work[worker].PREC;
+
+    if (pass.backward)
+        memset(cnn_part[task], 0, sizeof cnn_part[task]);
+    memset(w + CNN_P1, 0, ORDERS * EDGED1 * sizeof *w);     /* the borders   */
+    memset(w + CNN_DZ2, 0, ORDERS * EDGED1 * sizeof *w);
+    for (s = task * share; s < end; s++) {
+        N(cnn_forward)(w, s);
+        N(loss)(s, w + CNN_F, OUT, 1);
+        if (pass.backward)
+            N(cnn_backward)(w, cnn_part[task]);
+    }
+}
+
+static void N(cnn_pack)(const double *x, REAL *to)
+{
+    size_t i, tap, c, d;
+
+    for (i = 0; i < net.in[0] * FILTERS; i++)
+        to[CNN_W1 + i] = (REAL)x[net.w[0] + i];
+    for (i = 0; i < net.in[1] * FILTERS; i++)
+        to[CNN_W2 + i] = (REAL)x[net.w[1] + i];
+    for (tap = 0; tap < 9; tap++)
+        for (c = 0; c < FILTERS; c++)
+            for (d = 0; d < FILTERS; d++)
+                to[CNN_T2 + (tap * FILTERS + c) * FILTERS + d] = (REAL)
+                    x[net.w[1] + ((8 - tap) * FILTERS + d) * FILTERS + c];
+    for (c = 0; c < net.classes; c++)
+        for (i = 0; i < FLAT; i++)
+            to[CNN_W3 + c * FLAT + i] = (REAL)x[net.w[2] + i * net.classes + c];
+}
+
+static void N(cnn_pass)(void)
+{
+    N(cnn_pack)(pass.theta, packed.PREC[0]);
+    if (pass.order)
+        N(cnn_pack)(pass.v, packed.PREC[1]);
+    parallel(pieces(pass.set->n, pieces(pass.set->n, PARTS)),
+             N(cnn_samples));
+}
+
+static void N(pass)(void)
+{
+    if (config.model == MLP)
+        N(mlp_pass)();
+    else
+        N(cnn_pass)();
+}
+
+#endif /* SECTION == 6 */
+
+#ifndef SECTION
+/* --- The sums of a pass, in the flat layout --- */
+
+/* Task: SLAB inputs of the MLP's first weight, then all the rest. */
+static void mlp_gather(size_t worker, size_t task)
+{
+    size_t begin = task * SLAB, i, o;
+
+    (void)worker;
+    if (begin < PIXELS) {
+        for (o = 0; o < HIDDEN; o++)
+            for (i = begin; i < begin + SLAB; i++)
+                pass.out[net.w[0] + i * HIDDEN + o] = mlp.g1[o][i];
+        return;
+    }
+    for (i = 0; i < HIDDEN; i++) {
+        for (o = 0; o < HIDDEN; o++)
+            pass.out[net.w[1] + i * HIDDEN + o] = mlp.g2[o][i];
+        for (o = 0; o < net.classes; o++)
+            pass.out[net.w[2] + i * net.classes + o] = mlp.g3[o][i];
+    }
+    for (i = 0; i < LAYERS; i++)
+        memcpy(pass.out + net.b[i], mlp.gb[i], net.out[i] * sizeof *pass.out);
+}
+
+static double cnn_sum(size_t i)
+{
+    size_t parts = pieces(pass.set->n, pieces(pass.set->n, PARTS)), part;
+    double sum = 0;
+
+    for (part = 0; part < parts; part++)
+        sum += cnn_part[part][i];
+    return sum;
+}
+
+/* Task: CHUNK_SUM elements, as the partial gradients hold them. */
+static void cnn_gather(size_t worker, size_t task)
+{
+    size_t end = size_min((task + 1) * CHUNK_SUM, net.params), i, at;
+    const size_t w = net.w[2], b = net.b[2];
+
+    (void)worker;
+    for (i = task * CHUNK_SUM; i < end; i++) {
+        at = i < w || i >= b ? i
+           : w + (i - w) % FLAT * net.classes + (i - w) / FLAT;
+        pass.out[at] = cnn_sum(i);
+    }
+}
+
+static void gradient_gather(void)
+{
+    if (config.model == MLP)
+        parallel(PIXELS / SLAB + 1, mlp_gather);
+    else
+        parallel(pieces(net.params, CHUNK_SUM), cnn_gather);
+}
+
+/* ------------------------------------------------------------------------
+ * 7  Derivatives
+ * ------------------------------------------------------------------------ */
+
+/* The kernels of this machine, best first. */
+struct kernel {
+    const char *name;
+    bool (*runs)(void);
+    void (*pass[2])(void);      /* by precision                              */
+};
+
+static bool always(void) { return true; }
+#if defined __x86_64__
+static bool has_fma(void)
+{
+    return __builtin_cpu_supports("fma");
+}
+
+static bool has_avx2(void)
+{
+    return has_fma() && __builtin_cpu_supports("avx2");
+}
+
+static bool has_avx512(void)
+{
+    return has_fma() && __builtin_cpu_supports("avx512f") &&
+           __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512vl");
+}
+#endif
+
+static const struct kernel kernels[] = {
+#if defined __x86_64__
+    {"avx512", has_avx512, {pass_avx512_f32, pass_avx512_f64}},
+    {"avx2",   has_avx2,   {pass_avx2_f32,   pass_avx2_f64}},
+    {"c",      has_fma,    {pass_cfma_f32,   pass_cfma_f64}},
+#elif defined __aarch64__
+    {"neon",   always,     {pass_neon_f32,   pass_neon_f64}},
+#endif
+    {"c",      always,     {pass_c_f32,      pass_c_f64}},
+};
+enum { KERNELS = sizeof kernels / sizeof *kernels };
+static const struct kernel *kernel;
+
+static int kernel_choose(void)
+{
+    const char *name = getenv("EOS_KERNEL");
+    size_t i;
+
+    for (i = 0; i < KERNELS; i++)
+        if ((!name || !strcmp(name, kernels[i].name)) && kernels[i].runs()) {
+            kernel = &kernels[i];
+            return DONE;
+        }
+    for (i = 0; i < KERNELS; i++)
+        if (!strcmp(name, kernels[i].name))
+            return fail(USAGE, "EOS_KERNEL=%s: this processor lacks it; leave "
+                        "EOS_KERNEL unset for the best it has", name);
+    return fail(USAGE, "EOS_KERNEL=%s: no such kernel in this build; it has "
+                "%s%sc", name, kernels[0].name,
+                KERNELS > 2 ? ", avx2, " : KERNELS > 1 ? ", " : "");
+}
+
+/* The point at which derivatives are taken.  The MLP keeps what its first
+ * layer makes of the inputs there, which all orders share. */
+static struct {
+    const double *theta;
+    bool kept[2];               /* by precision                              */
+    size_t hvps;                /* Hessian products so far                   */
+} point;
+
+static void point_at(const double *theta)
+{
+    point.theta = theta;
+    point.kept[F32] = point.kept[F64] = false;
+}
+
+/* One pass of order K over a set; returns the mean loss. */
+static double taylor(enum precision precision, int order, const struct set *s,
+                     const double *v, double *out)
+{
+    double sum = 0;
+    size_t i;
+
+    pass.order = order;
+    pass.backward = out != NULL;
+    pass.set = s;
+    pass.theta = point.theta;
+    pass.v = v;
+    pass.out = out;
+    pass.keep = s == &train && config.model == MLP;
+    pass.kept = pass.keep && point.kept[precision];
+    kernel->pass[precision]();
+    if (pass.keep)
+        point.kept[precision] = true;
+    if (out)
+        gradient_gather();
+    for (i = 0; i < s->n; i++)
+        sum += pass_loss[i];
+    return sum / (double)s->n;
+}
+
+/* The gradient of L at the point; returns L. */
+static double gradient(enum precision precision, double *out)
+{
+    return taylor(precision, 0, &train, NULL, out);
+}
+
+/* out = (Hessian of L) v */
+static void hessian(const double *v, double *out)
+{
+    point.hvps++;
+    taylor(config.deriv, 1, &train, v, out);
+}
+
+/* out = third derivative of L at (v, v) */
+static void third(const double *v, double *out)
+{
+    taylor(config.deriv, 2, &train, v, out);
+    vec_scale(net.params, out, 2, out);
+}
+
+/* out = fourth derivative of L at (v, v, v) */
+static void fourth(const double *v, double *out)
+{
+    taylor(config.deriv, 3, &train, v, out);
+    vec_scale(net.params, out, 6, out);
+}
+
+/* L and accuracy on a set at the point, float64. */
+static double loss_on(const struct set *s, double *accuracy)
+{
+    double loss = taylor(F64, 0, s, NULL, NULL);
+    size_t i, hits = 0;
+
+    for (i = 0; i < s->n; i++)
+        hits += pass_hit[i];
+    *accuracy = (double)hits / (double)s->n;
+    return loss;
+}
+
+/* ------------------------------------------------------------------------
+ * 8  Sharpness
+ *
+ * The k algebraically largest eigenpairs of the Hessian by Rayleigh-Ritz on
+ * a small orthonormal basis.  Each step adds the residual of the first pair
+ * that is not good enough, at one product; a full basis is restarted with the
+ * leading Ritz vectors and the target's previous one.  With a basis of three
+ * that is LOBPCG; a few more vectors save products when it starts cold.  A
+ * warm start that is good enough costs one product.
+ * ------------------------------------------------------------------------ */
+
+typedef void operator_fn(const double *x, double *y);
+
+static struct eig {
+    size_t p;                   /* elements of a vector                      */
+    operator_fn *apply;
+    size_t m, cap;              /* vectors in the basis, at most             */
+    double t[BASIS][BASIS];     /* the operator on the basis                 */
+    double value[BASIS];        /* Ritz values, largest first                */
+    double y[BASIS][BASIS];     /* y[i]: coefficients of Ritz vector i       */
+    double last[BASIS];         /* the target's before the last step         */
+    double resid[EIG_MAX];      /* |Hu - Su| / |S|                           */
+    uint64_t rng;
+} eig;
+static _Alignas(64) double eig_basis[BASIS][P_MAX], eig_image[BASIS][P_MAX];
+static _Alignas(64) double eig_residual[P_MAX];
+
+/* The eigenvalues (descending) and vectors y[i] of a symmetric m x m matrix,
+ * by cyclic Jacobi rotations. */
+static void jacobi(size_t m, double a[BASIS][BASIS], double *value,
+                   double y[BASIS][BASIS])
+{
+    size_t i, j, k, sweep;
+
+    for (i = 0; i < m; i++)
+        for (j = 0; j < m; j++)
+            y[i][j] = i == j;
+    for (sweep = 0; sweep < 60; sweep++) {
+        double off = 0, all = 0;
+
+        for (i = 0; i < m; i++)
+            for (j = 0; j < m; j++) {
+                all += a[i][j] * a[i][j];
+                off += i == j ? 0 : a[i][j] * a[i][j];
+            }
+        if (!(off > 1e-34 * all))
+            break;
+        for (i = 0; i < m; i++)
+            for (j = i + 1; j < m; j++) {
+                double tau, t, c, s;
+
+                if (a[i][j] == 0)
+                    continue;
+                tau = (a[j][j] - a[i][i]) / (2 * a[i][j]);
+                t = (tau < 0 ? -1 : 1) / (fabs(tau) + sqrt(1 + tau * tau));
+                c = 1 / sqrt(1 + t * t);
+                s = t * c;
+                for (k = 0; k < m; k++) {
+                    double p = a[k][i], q = a[k][j];
+
+                    a[k][i] = c * p - s * q;
+                    a[k][j] = s * p + c * q;
+                }
+                for (k = 0; k < m; k++) {
+                    double p = a[i][k], q = a[j][k];
+
+                    a[i][k] = c * p - s * q;
+                    a[j][k] = s * p + c * q;
+                    p = y[i][k];
+                    q = y[j][k];
+                    y[i][k] = c * p - s * q;
+                    y[j][k] = s * p + c * q;
+                }
+            }
+    }
+    for (i = 0; i < m; i++)
+        value[i] = a[i][i];
+    for (i = 0; i < m; i++)             /* largest first                     */
+        for (j = i + 1; j < m; j++)
+            if (value[j] > value[i]) {
+                double v = value[i], row[BASIS];
+
+                value[i] = value[j];
+                value[j] = v;
+                memcpy(row, y[i], sizeof row);
+                memcpy(y[i], y[j], sizeof row);
+                memcpy(y[j], row, sizeof row);
+            }
+}
+
+static void eig_pointers(double (*from)[P_MAX], const double **to)
+{
+    size_t j;
+
+    for (j = 0; j < BASIS; j++)
+        to[j] = from[j];
+}
+
+/* x -= its projection on the basis, twice; returns the norm that is left
+ * relative to what x had, and normalises x. */
+static double eig_orthogonalise(double *x)
+{
+    const double *set[BASIS];
+    double dot[BASIS], before = vec_norm(eig.p, x), after;
+    size_t round, j;
+
+    eig_pointers(eig_basis, set);
+    for (round = 0; round < 2; round++) {
+        vec_dots(eig.p, eig.m, set, x, dot);
+        for (j = 0; j < eig.m; j++)
+            dot[j] = -dot[j];
+        vec_combine(eig.p, x, x, eig.m, dot, set);
+    }
+    after = vec_norm(eig.p, x);
+    if (after > 0)
+        vec_scale(eig.p, x, 1 / after, x);
+    return before > 0 ? after / before : 0;
+}
+
+static void eig_random(double *x)
+{
+    size_t i;
+
+    for (i = 0; i < eig.p; i++)
+        x[i] = rng_sign_unit(&eig.rng);
+}
+
+/* Adds a direction to the basis, at one product; one that the basis holds
+ * already is passed over. */
+static bool eig_append(const double *x)
+{
+    const double *set[BASIS];
+    size_t i, m = eig.m;
+    double left;
+
+    if (m == eig.cap)
+        return false;
+    vec_copy(eig.p, eig_basis[m], x);
+    left = eig_orthogonalise(eig_basis[m]);
+    if (!(left > 1e-9))
+        return false;
+    eig.apply(eig_basis[m], eig_image[m]);
+    eig.m++;
+    eig_pointers(eig_basis, set);
+    vec_dots(eig.p, eig.m, set, eig_image[m], eig.t[m]);
+    for (i = 0; i < m; i++)
+        eig.t[i][m] = eig.t[m][i];
+    eig.last[m] = 0;
+    return true;
+}
+
+static void eig_start(size_t p, operator_fn *apply, size_t wanted)
+{
+    eig.p = p;
+    eig.apply = apply;
+    eig.m = 0;
+    eig.cap = size_min(size_min(BASIS, 2 * wanted + 6), p);
+    memset(eig.last, 0, sizeof eig.last);
+}
+
+static void eig_ritz(void)
+{
+    double t[BASIS][BASIS];
+
+    memcpy(t, eig.t, sizeof t);
+    jacobi(eig.m, t, eig.value, eig.y);
+}
+
+/* out = Ritz vector i */
+static void eig_vector(size_t i, double *out)
+{
+    const double *set[BASIS];
+
+    eig_pointers(eig_basis, set);
+    vec_combine(eig.p, out, NULL, eig.m, eig.y[i], set);
+}
+
+/* r = H x - value x for Ritz pair i; returns |r| / |value|. */
+static double eig_residual_of(size_t i, double *r)
+{
+    const double *set[BASIS];
+    double coef[BASIS];
+    size_t j;
+
+    eig_pointers(eig_image, set);
+    vec_combine(eig.p, r, NULL, eig.m, eig.y[i], set);
+    eig_pointers(eig_basis, set);
+    for (j = 0; j < eig.m; j++)
+        coef[j] = -eig.value[i] * eig.y[i][j];
+    vec_combine(eig.p, r, r, eig.m, coef, set);
+    return vec_norm(eig.p, r) / fabs(eig.value[i]);
+}
+
+static size_t eig_keep;         /* vectors after the running restart         */
+static double eig_turn[BASIS][BASIS];
+
+/* basis and image, in place: new vector i is sum_j turn[i][j] old vector j */
+static void eig_turn_task(size_t worker, size_t task)
+{
+    enum { RUN = 64 };
+    double (*both[2])[P_MAX] = {eig_basis, eig_image};
+    size_t end = size_min((task + 1) * CHUNK_SUM, eig.p), at, len, b, i, j, e;
+
+    (void)worker;
+    for (b = 0; b < 2; b++)
+        for (at = task * CHUNK_SUM; at < end; at += len) {
+            double old[BASIS][RUN];
+
+            len = size_min(RUN, end - at);
+            for (j = 0; j < eig.m; j++)
+                memcpy(old[j], both[b][j] + at, len * sizeof **old);
+            for (i = 0; i < eig_keep; i++)
+                for (e = 0; e < len; e++) {
+                    double sum = 0;
+
+                    for (j = 0; j < eig.m; j++)
+                        sum += eig_turn[i][j] * old[j][e];
+                    both[b][i][at + e] = sum;
+                }
+        }
+}
+
+/* Restart with the leading Ritz vectors and what is new in eig.last. */
+static void eig_restart(size_t leading)
+{
+    double length = 0, dot, t[BASIS][BASIS];
+    size_t i, j, k;
+
+    memcpy(eig_turn, eig.y, sizeof eig_turn);
+    memcpy(eig_turn[leading], eig.last, sizeof eig.last);
+    for (k = 0; k < 2; k++)
+        for (i = 0; i < leading; i++) {
+            for (dot = 0, j = 0; j < eig.m; j++)
+                dot += eig_turn[i][j] * eig_turn[leading][j];
+            for (j = 0; j < eig.m; j++)
+                eig_turn[leading][j] -= dot * eig_turn[i][j];
+        }
+    for (j = 0; j < eig.m; j++)
+        length += eig_turn[leading][j] * eig_turn[leading][j];
+    length = sqrt(length);
+    for (j = 0; j < eig.m && length > 1e-6; j++)
+        eig_turn[leading][j] /= length;
+    eig_keep = leading + (length > 1e-6);
+    parallel(pieces(eig.p, CHUNK_SUM), eig_turn_task);
+    for (i = 0; i < eig_keep; i++)
+        for (j = 0; j < eig_keep; j++) {
+            size_t a, b;
+
+            for (t[i][j] = 0, a = 0; a < eig.m; a++)
+                for (b = 0; b < eig.m; b++)
+                    t[i][j] += eig_turn[i][a] * eig.t[a][b] * eig_turn[j][b];
+        }
+    memcpy(eig.t, t, sizeof t);
+    memset(eig.last, 0, sizeof eig.last);
+    eig.m = eig_keep;
+    eig_ritz();
+}
+
+/* Iterates until the first `wanted` pairs have residuals <= tol.  Rounding
+ * sets a floor (float32 products: some 1e-6): a target that stops improving
+ * is left as it is, and its residual tells. */
+static void eig_iterate(size_t wanted, double tol)
+{
+    double best = INFINITY, settled[EIG_MAX];
+    size_t target = 0, idle = 0, patience, guard, i;
+
+    for (guard = 0; guard < 2000; guard++) {
+        while (eig.m < wanted) {
+            eig_random(eig_residual);
+            if (!eig_append(eig_residual) && eig.m == eig.cap)
+                return;
+        }
+        eig_ritz();
+        for (i = 0; i < target; i++)    /* has another pair overtaken?       */
+            if (fabs(eig.value[i] - settled[i]) > tol * fabs(settled[i])) {
+                target = i;
+                best = INFINITY;
+                idle = 0;
+            }
+        for (;; best = INFINITY, idle = 0, target++) {
+            if (target == wanted)
+                return;
+            eig.resid[target] = eig_residual_of(target, eig_residual);
+            if (eig.resid[target] < 0.95 * best) {
+                best = eig.resid[target];
+                idle = 0;
+            } else {
+                idle++;
+            }
+            patience = best < 3e-5 ? 8 : 60;
+            if (!(eig.resid[target] <= tol) && idle < patience &&
+                eig.resid[target] < INFINITY)
+                break;
+            settled[target] = eig.value[target];
+        }
+        if (eig.m == eig.cap)
+            eig_restart(size_min(wanted + 2, eig.cap - 2));
+        memcpy(eig.last, eig.y[target], sizeof eig.last);
+        if (!eig_append(eig_residual)) {
+            eig_random(eig_residual);
+            if (!eig_append(eig_residual))
+                return;
+        }
+    }
+}
+
+/* Plain power iteration for the same pairs, one after the other, the ones
+ * found projected out.  Where it lands on a negative eigenvalue, of larger
+ * magnitude than the top one, it repeats on H - lambda I. */
+static void eig_power(size_t wanted, double tol)
+{
+    double *x = eig_residual, *hx;
+    size_t i, round;
+
+    for (i = 0; i < wanted; i++) {
+        double shift = 0, value = 0, resid, best = INFINITY;
+        size_t idle = 0;
+
+        eig.m = i;              /* what is found is the basis                */
+        hx = eig_image[i];
+        vec_copy(eig.p, x, eig_basis[i]);
+        eig_orthogonalise(x);
+        for (round = 0; round < 20000; round++) {
+            eig.apply(x, hx);
+            value = vec_dot(eig.p, x, hx);
+            vec_add(eig.p, eig_basis[i], hx, -value, x);
+            resid = vec_norm(eig.p, eig_basis[i]) / fabs(value);
+            idle = resid < 0.999 * best ? 0 : idle + 1;
+            best = resid < best ? resid : best;
+            if (resid <= tol || idle > 200 || !(resid < INFINITY)) {
+                if (value >= 0 || shift < 0 || !(resid < INFINITY))
+                    break;
+                shift = value;
+                best = INFINITY;
+                idle = 0;
+            }
+            vec_copy(eig.p, eig_basis[i], x);
+            vec_add(eig.p, x, hx, -shift, x);
+            eig_orthogonalise(x);
+        }
+        vec_copy(eig.p, eig_basis[i], x);
+        eig.value[i] = value;
+        eig.resid[i] = resid;
+        memset(eig.y[i], 0, sizeof eig.y[i]);
+        eig.y[i][i] = 1;
+    }
+    eig.m = wanted;
+}
+
+/* What a trajectory remembers of its leading eigenvectors.  At the edge
+ * gradient descent has period two, so its guess comes from the vectors of the
+ * same parity; along a smooth path it is extrapolated from the last two. */
+enum { HISTORY = 4 };
+struct warm {
+    bool alternates;
+    size_t solves;              /* u of the last HISTORY are there           */
+    double value[EIG_MAX];      /* the top eigenvalues; S is the first       */
+    double resid;               /* of the first                              */
+    float u[HISTORY][P_MAX];    /* u of solve i at i % HISTORY               */
+};
+
+/* Approximations of the leading eigenvectors, shared by all trajectories
+ * (the first is that of theta+), and the last second eigenvalue. */
+static float top[EIG_MAX][P_MAX];
+static bool top_known[EIG_MAX];
+static double top_second;
+static _Alignas(64) double guess[P_MAX];
+
+static const float *warm_back(const struct warm *w, size_t back)
+{
+    return w->solves < back ? NULL : w->u[(w->solves - back) % HISTORY];
+}
+
+/* The guess: the vector of `near` solves ago, extrapolated by that of `far`
+ * solves ago where there is one; false without any. */
+static bool warm_guess(const struct warm *w, double *x)
+{
+    size_t near = w->alternates && w->solves >= 2 ? 2 : 1, i;
+    const float *a = warm_back(w, near), *b = warm_back(w, 2 * near);
+
+    if (!w->solves)
+        return false;
+    for (i = 0; i < net.params; i++)
+        x[i] = b ? 2 * (double)a[i] - (double)b[i] : (double)a[i];
+    return true;
+}
+
+static bool top_guess(size_t i, double *x)
+{
+    size_t j;
+
+    for (j = 0; top_known[i] && j < net.params; j++)
+        x[j] = (double)top[i][j];
+    return top_known[i];
+}
+
+static void top_store(size_t i, const double *x)
+{
+    size_t j;
+
+    for (j = 0; j < net.params; j++)
+        top[i][j] = (float)x[j];
+    top_known[i] = true;
+}
+
+/* The sign of u: along the last one; at first, so that the component of the
+ * largest magnitude is positive. */
+static void warm_sign(struct warm *w, double *u)
+{
+    const float *last = warm_back(w, 1);
+    double with = 0;
+    size_t i, most = 0;
+
+    for (i = 0; i < net.params; i++) {
+        if (last)
+            with += u[i] * (double)last[i];
+        if (fabs(u[i]) > fabs(u[most]))
+            most = i;
+    }
+    if ((last ? with : u[most]) < 0)
+        vec_scale(net.params, u, -1, u);
+}
+
+static void warm_store(struct warm *w, const double *u)
+{
+    float *to = w->u[w->solves++ % HISTORY];
+    size_t i;
+
+    for (i = 0; i < net.params; i++)
+        to[i] = (float)u[i];
+}
+
+static void solve_power(struct warm *w, size_t wanted)
+{
+    size_t i;
+
+    for (i = 0; i < wanted; i++)
+        if (!(i ? top_guess(i, eig_basis[i]) : warm_guess(w, eig_basis[0])))
+            eig_random(eig_basis[i]);
+    eig_power(wanted, config.tol);
+}
+
+/* Warm start from the trajectory's own vector.  The second vector joins when
+ * the top eigenvalue comes near the second and when more pairs are wanted; a
+ * thorough search, also the first of a trajectory, takes all that is known
+ * and a random one: so an eigenvalue that overtakes from outside is found. */
+static void solve_lobpcg(struct warm *w, size_t wanted, bool thorough)
+{
+    size_t i;
+
+    thorough = thorough || !w->solves;
+    eig_start(net.params, hessian, wanted);
+    if (warm_guess(w, guess))
+        eig_append(guess);
+    for (i = !thorough; i < (thorough ? EIG_MAX : wanted); i++)
+        if (top_guess(i, guess))
+            eig_append(guess);
+    if (thorough) {
+        eig_random(guess);
+        eig_append(guess);
+    }
+    eig_iterate(wanted, config.tol);
+    if (!thorough && wanted == 1 && eig.value[0] < 1.1 * top_second &&
+        top_guess(1, guess)) {
+        if (eig.m == eig.cap)
+            eig_restart(2);
+        if (eig_append(guess))
+            eig_iterate(wanted, config.tol);
+    }
+}
+
+/* The `wanted` top eigenpairs at the point; u gets the first vector. */
+static void sharpness(struct warm *w, size_t wanted, bool thorough, double *u)
+{
+    size_t i;
+
+    if (config.eig == POWER) {
+        eig_start(net.params, hessian, wanted);
+        solve_power(w, wanted);
+    } else {
+        solve_lobpcg(w, wanted, thorough);
+    }
+    for (i = 0; i < wanted; i++)
+        w->value[i] = eig.value[i];
+    w->resid = eig.resid[0];
+    for (i = 1; i < wanted || (i == 1 && thorough && eig.m > 1); i++) {
+        eig_vector(i, u);
+        top_store(i, u);
+        top_second = eig.value[1];
+    }
+    eig_vector(0, u);
+    warm_sign(w, u);
+    warm_store(w, u);
+    if (!w->alternates)
+        top_store(0, u);
+}
+
+/* ------------------------------------------------------------------------
+ * 9  Dynamics
+ *
+ * x = u.(theta - theta+), y = grad S_perp.(theta - theta+), theta+ the
+ * constrained trajectory.  Near the edge (Section 4 of the paper)
+ *     x' = -(1 + eta y) x,   y' = y + eta (alpha - beta x^2 / 2),
+ * so x grows until it pushes the sharpness back: self-stabilization.
+ * ------------------------------------------------------------------------ */
+
+static struct {
+    double gd[P_MAX];           /* gradient descent                          */
+    double pg[P_MAX];           /* theta+: projected gradient                */
+    double gf[P_MAX];           /* gradient flow                             */
+    double v[2][P_MAX];         /* prediction: theta - theta+; generalized   */
+    double back[P_MAX];         /* approach: the check before                */
+} path;
+
+/* What is known at theta+. */
+static struct {
+    double L, S, resid, su;     /* su = (grad S).u                           */
+    double lambda2;             /* the last one measured                     */
+    double alpha, beta, delta2, gamma, eps, newton_x, gradnorm, gradperp;
+    double grad[P_MAX];         /* of L                                      */
+    double u[P_MAX];
+    double dS[P_MAX], T[P_MAX]; /* grad S, grad S_perp                       */
+    double Hv[2][P_MAX];        /* Hessian times the predictions' v          */
+    double pull;                /* u.grad L(theta+ + x u): generalized       */
+} edge;
+
+static struct {
+    struct warm gd, pg, gf, pr[2];
+} warm = {
+    .gd.alternates = true, .pr[0].alternates = true, .pr[1].alternates = true,
+};
+static _Alignas(64) double scratch[P_MAX], scratch2[P_MAX];
+
+/* Everything of Section 4 at the point theta, S with `wanted` eigenvalues. */
+static void edge_measure(const double *theta, size_t wanted)
+{
+    const size_t p = net.params;
+    double along;
+
+    point_at(theta);
+    edge.L = gradient(F64, edge.grad);
+    sharpness(&warm.pg, wanted, wanted > 1, edge.u);
+    edge.S = warm.pg.value[0];
+    edge.resid = warm.pg.resid;
+    if (wanted > 1)
+        edge.lambda2 = warm.pg.value[1];
+    third(edge.u, edge.dS);
+    edge.su = vec_dot(p, edge.dS, edge.u);
+    vec_add(p, edge.T, edge.dS, -edge.su, edge.u);
+    edge.beta = vec_dot(p, edge.T, edge.T);
+    along = vec_dot(p, edge.grad, edge.T);
+    edge.alpha = -along;
+    edge.delta2 = 2 * edge.alpha / edge.beta;
+    edge.gradnorm = vec_norm(p, edge.grad);
+    edge.gamma = edge.alpha / (edge.gradnorm * sqrt(edge.beta));
+    edge.eps = edge.alpha >= 0 ? config.lr * sqrt(edge.alpha) : (double)NAN;
+    edge.newton_x = vec_dot(p, edge.u, edge.grad) / edge.S;
+    vec_add(p, scratch, edge.grad, -edge.newton_x * edge.S, edge.u);
+    vec_axpy(p, -along / edge.beta, edge.T, scratch);
+    edge.gradperp = vec_norm(p, scratch);
+}
+
+/* theta <- proj_M(theta), M the stable set: S <= 2/eta by a step along
+ * grad S_perp, u.grad L = 0 by a Newton step along u.  The point is measured
+ * at the end, with lambda2 where it is due. */
+static void project(double *theta, bool second)
+{
+    size_t round;
+
+    for (round = 0; round < config.proj; round++) {
+        double excess;
+
+        edge_measure(theta, 1);
+        excess = edge.S - 2 / config.lr;
+        if (excess > 0)
+            vec_axpy(net.params, -excess / edge.beta, edge.T, theta);
+        vec_axpy(net.params, -edge.newton_x, edge.u, theta);
+    }
+    edge_measure(theta, second ? 2 : 1);
+}
+
+/* What the predictions' next step needs at theta+. */
+static void predict_prepare(void)
+{
+    const size_t p = net.params;
+
+    hessian(path.v[0], edge.Hv[0]);
+    if (config.generalized) {
+        double x = vec_dot(p, edge.u, path.v[1]);
+
+        vec_add(p, scratch, path.v[1], -x, edge.u);
+        hessian(scratch, edge.Hv[1]);
+        vec_add(p, scratch, path.pg, x, edge.u);
+        point_at(scratch);
+        gradient(F64, scratch2);
+        edge.pull = vec_dot(p, edge.u, scratch2);
+    }
+}
+
+/* v <- v - eta [ (x^2 - delta^2)/2 grad S_perp + (Hessian) v + x y u ], the
+ * generalized one (Appendix F) with the Hessian on v_perp and
+ * u (u.grad L(theta+ + x u)). */
+static void predict(size_t which)
+{
+    const size_t p = net.params;
+    double *v = path.v[which];
+    double x = vec_dot(p, edge.u, v), y = vec_dot(p, edge.T, v);
+    double along_u = x * y + (which ? edge.pull : 0);
+
+    vec_axpy(p, -config.lr, edge.Hv[which], v);
+    vec_axpy(p, -config.lr * 0.5 * (x * x - edge.delta2), edge.T, v);
+    vec_axpy(p, -config.lr * along_u, edge.u, v);
+}
+
+/* A trajectory at one step, d = theta - theta+. */
+struct seen {
+    double L, S, resid;
+    double x;                   /* u.d                                       */
+    double taylor, avg;         /* S+ + grad S.d, S+ + grad S_perp.d         */
+    double dist;                /* |d|                                       */
+};
+
+static void seen_offset(struct seen *s, const double *d)
+{
+    const size_t p = net.params;
+
+    s->x = vec_dot(p, edge.u, d);
+    s->taylor = edge.S + vec_dot(p, edge.dS, d);
+    s->avg = edge.S + vec_dot(p, edge.T, d);
+    s->dist = vec_norm(p, d);
+}
+
+/* S at the point; lost where the loss is. */
+static void seen_sharpness(struct seen *s, struct warm *w, size_t wanted,
+                           bool thorough)
+{
+    size_t i;
+
+    s->S = s->resid = (double)NAN;
+    for (i = 0; i < EIG_MAX; i++)
+        w->value[i] = (double)NAN;
+    if (!isfinite(s->L))
+        return;
+    sharpness(w, wanted, thorough, scratch2);
+    s->S = w->value[0];
+    s->resid = w->resid;
+}
+
+/* ------------------------------------------------------------------------
+ * 10  Statistics and summary: how well the theory predicts
+ * ------------------------------------------------------------------------ */
+
+enum { WINDOW = 100 };
+
+/* Prediction a against truth b: relative errors, Pearson correlation. */
+struct score {
+    double n, error, worst, mean_a, mean_b, aa, bb, ab;
+};
+
+/* Relative error of the mean of a against that of b over windows. */
+struct window {
+    double a, b, windows, error, worst;
+};
+
+static struct stats {
+    size_t rows;
+    struct score L[2], S[2];    /* prediction, generalized prediction        */
+    struct window mean_L, pr_L;
+    double gd_dist, gf_dist, hvps, resid;
+    double ratio[STEPS_MAX];    /* |gd_x| / delta, or negative: undefined    */
+} stats;
+
+/* The larger; NaN if either is. */
+static double worse(double a, double b)
+{
+    return a > b || isnan(a) ? a : b;
+}
+
+static void score_add(struct score *s, double a, double b)
+{
+    double error = fabs(a - b) / fabs(b);
+    double da = a - s->mean_a, db = b - s->mean_b;
+
+    s->n++;
+    s->error += error;
+    s->worst = worse(s->worst, error);
+    s->mean_a += da / s->n;
+    s->mean_b += db / s->n;
+    s->aa += da * (a - s->mean_a);
+    s->bb += db * (b - s->mean_b);
+    s->ab += da * (b - s->mean_b);
+}
+
+static void window_close(struct window *w)
+{
+    double error = fabs(w->a - w->b) / fabs(w->b);
+
+    w->windows++;
+    w->error += error;
+    w->worst = worse(w->worst, error);
+    w->a = w->b = 0;
+}
+
+static void window_add(struct window *w, double a, double b, size_t row)
+{
+    w->a += a;
+    w->b += b;
+    if ((row + 1) % WINDOW == 0)
+        window_close(w);
+}
+
+static double score_corr(const struct score *s)
+{
+    return s->ab / sqrt(s->aa * s->bb);
+}
+
+/* The mean of |gd_x| / delta over the second half of the rows. */
+static double stats_ratio(void)
+{
+    double sum = 0, n = 0;
+    size_t i;
+
+    for (i = (stats.rows + 1) / 2; i < stats.rows; i++)
+        if (stats.ratio[i] >= 0) {
+            sum += stats.ratio[i];
+            n++;
+        }
+    return sum / n;
+}
+
+/* ------------------------------------------------------------------------
+ * 11  Log and terminal
+ *
+ * The log is for programs: every column, 17 significant digits.  Standard
+ * output is for people: some columns, at most 100 wide.  A row goes to both.
+ * ------------------------------------------------------------------------ */
+
+static struct text out = {.name = "standard output", .fd = STDOUT_FILENO};
+static struct text logfile = {.name = "log", .fd = -1};
+
+/* A row under construction. */
+static struct {
+    char names[2048], log[8192], people[128], heads[128];
+    size_t names_n, log_n, people_n, heads_n;
+    bool named;                 /* the phase's names have been written       */
+    size_t phases;
+} row;
+
+__attribute__((format(printf, 4, 5)))
+static void row_print(char *to, size_t *used, size_t size, const char *format,
+                      ...)
+{
+    va_list args;
+    int n;
+
+    va_start(args, format);
+    n = vsnprintf(to + *used, size - *used, format, args);
+    va_end(args);
+    if (n > 0)
+        *used = size_min(*used + (size_t)n, size - 1);
+}
+
+static void row_name(const char *name)
+{
+    row_print(row.names, &row.names_n, sizeof row.names, " %s", name);
+}
+
+/* printf may write -nan, and its infinities differ in width. */
+static void row_real(const char *name, double x)
+{
+    row_name(name);
+    if (isnan(x))
+        row_print(row.log, &row.log_n, sizeof row.log, " %24s", "nan");
+    else
+        row_print(row.log, &row.log_n, sizeof row.log, " %24.16e", x);
+}
+
+static void row_count(const char *name, size_t n)
+{
+    row_name(name);
+    row_print(row.log, &row.log_n, sizeof row.log, " %10zu", n);
+}
+
+/* A number for people: a column's width and significant digits. */
+static void row_show(const char *head, int width, int digits, double x)
+{
+    row_print(row.heads, &row.heads_n, sizeof row.heads, "%*s", width, head);
+    if (isnan(x))
+        row_print(row.people, &row.people_n, sizeof row.people, "%*s", width,
+                  "nan");
+    else
+        row_print(row.people, &row.people_n, sizeof row.people, "%*.*g",
+                  width, digits, x);
+}
+
+static void row_start(void)
+{
+    row.names_n = row.log_n = row.people_n = row.heads_n = 0;
+    row.names[0] = row.log[0] = row.people[0] = row.heads[0] = 0;
+}
+
+/* A new block of rows. */
+static void row_phase(void)
+{
+    row.named = false;
+    if (row.phases++)
+        text_put(&logfile, "\n\n");
+}
+
+/* Writes the names before a phase's first row, then, unless only the names
+ * are wanted, the row. */
+static int row_end(bool names_only)
+{
+    int status;
+
+    if (!row.named) {
+        text_put(&logfile, "# columns:%s\n", row.names);
+        text_put(&out, "%s\n", row.heads);
+    }
+    row.named = true;
+    if (!names_only) {
+        text_put(&logfile, "%s\n", row.log);
+        text_put(&out, "%s\n", row.people);
+    }
+    status = text_check(&logfile);
+    return status ? status : text_check(&out);
+}
+
+__attribute__((format(printf, 1, 2)))
+static void note(const char *format, ...)
+{
+    char line[PATH];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    text_put(&out, "%s\n", line);
+    text_put(&logfile, "# %s\n", line);
+}
+
+static void summary(const char *name, double x)
+{
+    if (isnan(x))
+        note("summary %s: nan", name);
+    else
+        note("summary %s: %.17g", name, x);
+}
+
+static double seconds(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Time left, on standard error: once after a few steps, then, on a terminal,
+ * at every step. */
+static void progress(const char *phase, size_t step, size_t steps,
+                     double since)
+{
+    double left = (seconds() - since) / (double)step * (double)(steps - step);
+    bool terminal = isatty(STDERR_FILENO);
+    char line[128];
+    int n;
+
+    if (!terminal && step != 5)
+        return;
+    n = snprintf(line, sizeof line, "%s%s: step %zu of %zu, %.0f:%02.0f left%s",
+                 terminal ? "\r" : "eos: ", phase, step, steps,
+                 floor(left / 60), floor(fmod(left, 60)),
+                 terminal ? step == steps ? "\n" : "   " : "\n");
+    write_all(STDERR_FILENO, line, (size_t)n);
+}
+
+static const char *model_name(void)
+{
+    return config.model == MLP ? "mlp" : "cnn";
+}
+
+static const char *loss_name(void)
+{
+    static const char *const names[] = {"mse", "ce", "bmse", "logistic"};
+
+    return names[config.loss];
+}
+
+static int log_open(void)
+{
+    if (!config.log)
+        return DONE;
+    logfile.name = config.log;
+    logfile.fd = open(config.log, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
+                      0666);
+    if (logfile.fd < 0)
+        return fail(USAGE, "%s: cannot create: %s", config.log,
+                    strerror(errno));
+    return DONE;
+}
+
+/* The opening comments: what makes the numbers, and on what. */
+static void log_header(const char *command)
+{
+    size_t i;
+
+    text_put(&logfile, "# eos: %s\n# command: %s\n# model: %s\n# loss: %s\n",
+             VERSION, command, model_name(), loss_name());
+    for (i = 0; i < config.ndata; i++)
+        text_put(&logfile, "# data: %s\n", config.data[i]);
+    if (!config.ndata)
+        text_put(&logfile, "# data: built-in synthetic set\n");
+    text_put(&logfile, "# test: %s\n", config.test ? config.test : "none");
+    text_put(&logfile, "# samples: %zu\n# lr: %.17g\n# seed: %" PRIu64 "\n"
+             "# steps: %zu\n# max-steps: %zu\n# init: %s\n"
+             "# from-instability: %d\n# generalized: %d\n"
+             "# stop-lambda2: %.17g\n# kick: %.17g\n# proj: %zu\n"
+             "# tol: %.17g\n# eig: %s\n# deriv: %s\n# stats: %s\n"
+             "# neigs: %zu\n# sharp: %zu\n",
+             config.samples, config.lr, config.seed, config.steps,
+             config.max_steps, config.init ? config.init : "none",
+             config.from_instability, config.generalized,
+             config.stop_lambda2, config.kick, config.proj, config.tol,
+             config.eig == POWER ? "power" : "lobpcg",
+             config.deriv == F64 ? "f64" : "f32",
+             config.full ? "full" : "basic", config.neigs, config.sharp);
+    text_put(&logfile, "# parameters: %zu\n# data checksum: %016" PRIx64 "\n"
+             "# kernel: %s\n# threads: %zu\n", net.params, data_hash,
+             kernel->name, pool.workers);
+}
+
+/* ------------------------------------------------------------------------
+ * 12  The run
+ * ------------------------------------------------------------------------ */
+
+/* Saves a vector as NAME-which.npy. */
+static int save(const char *which, const double *x)
+{
+    static char name[PATH];
+
+    if (!config.save)
+        return DONE;
+    if ((size_t)snprintf(name, sizeof name, "%s-%s.npy", config.save, which)
+        >= sizeof name)
+        return fail(USAGE, "--save: the name is too long");
+    return npy_write(name, net.params, x);
+}
+
+/* A measured point of plain gradient descent: approach and training alone. */
+struct check {
+    size_t step, hvps;
+    double L, accuracy, test_L, test_accuracy;
+};
+
+static void check_eigs(void)
+{
+    char name[16];
+    size_t i;
+
+    for (i = 1; i < config.neigs; i++) {
+        snprintf(name, sizeof name, "S%zu", i + 1);
+        row_real(name, warm.gd.value[i]);
+    }
+}
+
+static int check_row(const struct check *c, bool train_command)
+{
+    row_start();
+    row_count("step", c->step);
+    row_real("time", (double)c->step * config.lr);
+    row_real("L", c->L);
+    row_real("acc", c->accuracy);
+    row_real("S", warm.gd.value[0]);
+    row_real("resid", warm.gd.resid);
+    row_count("hvps", c->hvps);
+    if (train_command)
+        check_eigs();
+    if (test.n) {
+        row_real("test_L", c->test_L);
+        row_real("test_acc", c->test_accuracy);
+    }
+    if (!train_command)
+        check_eigs();
+    row_show("step", 8, 7, (double)c->step);
+    row_show("time", 10, 6, (double)c->step * config.lr);
+    row_show("L", 12, 6, c->L);
+    row_show("acc", 9, 4, c->accuracy);
+    row_show("S", 11, 6, warm.gd.value[0]);
+    row_show("S eta", 9, 4, warm.gd.value[0] * config.lr);
+    row_show("resid", 9, 2, warm.gd.resid);
+    row_show("hvps", 7, 5, (double)c->hvps);
+    if (test.n)
+        row_show("test_acc", 10, 4, c->test_accuracy);
+    return row_end(false);
+}
+
+static void check_losses(struct check *c)
+{
+    c->L = loss_on(&train, &c->accuracy);
+    if (test.n)
+        c->test_L = loss_on(&test, &c->test_accuracy);
+}
+
+/* S (and the top eigenvalues) at the point; now and then a thorough search. */
+static void check_sharpness(struct check *c, size_t *checks)
+{
+    size_t before = point.hvps;
+
+    sharpness(&warm.gd, config.neigs, (*checks)++ % 10 == 0, scratch2);
+    c->hvps = point.hvps - before;
+}
+
+static int diverged(const char *what, size_t step)
+{
+    return fail(DIVERGED, "%s diverged: the loss is not finite at step %zu; a "
+                "smaller --lr than %g is needed", what, step, config.lr);
+}
+
+/* L and accuracy at theta, S at the midpoint of the coming step. */
+static int approach_check(struct check *c, size_t *checks)
+{
+    check_losses(c);
+    vec_add(net.params, scratch, path.gd, -0.5 * config.lr, edge.grad);
+    point_at(scratch);
+    check_sharpness(c, checks);
+    return check_row(c, false);
+}
+
+/* Plain gradient descent in float32 until the sharpness at the midpoint of a
+ * step reaches 2/eta.  Checks every dt units of time; dt shrinks as S rises.
+ * An overshoot goes back to the check before and checks every step. */
+static int approach(void)
+{
+    const double edge_S = 2 / config.lr;
+    double dt = 1, led, began = seconds();
+    size_t n = 0, last = 0, checks = 0;
+    bool measured = false;      /* this point has been, before going back    */
+    int status;
+
+    row_phase();
+    for (;; n++) {
+        struct check c = {.step = n};
+
+        point_at(path.gd);
+        if (!isfinite(gradient(config.deriv, edge.grad)))
+            return diverged("gradient descent", n);
+        if (!measured && (n == 0 || (double)(n - last) * config.lr
+                                    >= dt * (1 - 1e-9))) {
+            if ((status = approach_check(&c, &checks)))
+                return status;
+            led = n == 0 ? 0 : dt;
+            if (warm.gd.value[0] >= edge_S && led <= config.lr) {
+                if (n == 0)
+                    note("the sharpness is at 2/eta at the start: tracking "
+                         "from there");
+                note("instability at step %zu: S = %.6g, 2/eta = %.6g", n,
+                     warm.gd.value[0], edge_S);
+                return DONE;
+            }
+            if (warm.gd.value[0] >= edge_S) {
+                note("back to step %zu", last);
+                vec_copy(net.params, path.gd, path.back);
+                n = last - 1;   /* comes round as last                       */
+                dt = 0;
+                measured = true;
+                continue;
+            }
+            vec_copy(net.params, path.back, path.gd);
+            last = n;
+            if (warm.gd.value[0] >= 0.5 * edge_S)
+                dt = fmin(dt, 0.1);
+            if (warm.gd.value[0] >= 0.75 * edge_S)
+                dt = fmin(dt, 0.01);
+        }
+        measured = false;
+        if (n == config.max_steps)
+            break;
+        vec_axpy(net.params, -config.lr, edge.grad, path.gd);
+        progress("approach (at most)", n + 1, config.max_steps, began);
+    }
+    return fail(UNREACHED, "instability not reached in %zu steps: S = %.6g, "
+                "2/eta = %.6g; try a larger --lr or --max-steps",
+                config.max_steps, warm.gd.value[0], edge_S);
+}
+
+/* One row of the track. */
+static struct {
+    size_t t, hvps;
+    struct seen gd, pr[2], gf;
+    double th_L, th_S, mean_L, test_L, test_accuracy;
+    double gd_eigs[EIG_MAX];
+} seen;
+
+static int track_row(bool names_only)
+{
+    static const char *const prefix[] = {"pr", "pgen"};
+    char name[24];
+    size_t i;
+
+    row_start();
+    row_count("step", seen.t);
+    row_real("gd_L", seen.gd.L);
+    row_real("gd_S", seen.gd.S);
+    row_real("gd_x", seen.gd.x);
+    row_real("gd_Staylor", seen.gd.taylor);
+    row_real("gd_Savg", seen.gd.avg);
+    row_real("gd_dist", seen.gd.dist);
+    for (i = 0; i < 1 + (size_t)config.generalized; i++) {
+        const struct seen *s = &seen.pr[i];
+        const struct { const char *name; double value; } column[] = {
+            {"L", s->L}, {"S", s->S}, {"x", s->x}, {"Staylor", s->taylor},
+            {"Savg", s->avg}, {"dist", s->dist},
+        };
+        size_t j;
+
+        for (j = 0; j < sizeof column / sizeof *column; j++) {
+            snprintf(name, sizeof name, "%s_%s", prefix[i], column[j].name);
+            row_real(name, column[j].value);
+        }
+        if (i)
+            break;
+        row_real("gf_L", seen.gf.L);
+        row_real("gf_S", seen.gf.S);
+        row_real("gf_dist", seen.gf.dist);
+        row_real("pg_L", edge.L);
+        row_real("pg_S", edge.S);
+        row_real("pg_S2", edge.lambda2);
+        row_real("alpha", edge.alpha);
+        row_real("beta", edge.beta);
+        row_real("gamma", edge.gamma);
+        row_real("delta2", edge.delta2);
+        row_real("eps", edge.eps);
+        row_real("newton_x", edge.newton_x);
+        row_real("gradnorm", edge.gradnorm);
+        row_real("gradperp", edge.gradperp);
+        row_count("hvps", seen.hvps);
+        row_real("gd_resid", seen.gd.resid);
+        row_real("pr_resid", seen.pr[0].resid);
+        row_real("gf_resid", seen.gf.resid);
+        row_real("pg_resid", edge.resid);
+        row_real("th_L", seen.th_L);
+        row_real("th_S", seen.th_S);
+        row_real("mean_L", seen.mean_L);
+    }
+    if (test.n) {
+        row_real("gd_test_L", seen.test_L);
+        row_real("gd_test_acc", seen.test_accuracy);
+    }
+    for (i = 1; i < config.neigs; i++) {
+        snprintf(name, sizeof name, "gd_S%zu", i + 1);
+        row_real(name, seen.gd_eigs[i]);
+    }
+    row_show("step", 8, 7, (double)seen.t);
+    row_show("gd_L", 12, 5, seen.gd.L);
+    row_show("pr_L", 12, 5, seen.pr[config.generalized].L);
+    row_show("pg_L", 12, 5, edge.L);
+    row_show("gf_L", 12, 5, seen.gf.L);
+    row_show("gd_S", 9, 5, seen.gd.S);
+    row_show("pr_S", 9, 5, seen.pr[config.generalized].S);
+    row_show("pg_S", 9, 5, edge.S);
+    row_show("gf_S", 9, 5, seen.gf.S);
+    row_show("hvps", 7, 5, (double)seen.hvps);
+    return row_end(names_only);
+}
+
+static void stats_row(void)
+{
+    size_t i, t = seen.t;
+
+    for (i = 0; i < 1 + (size_t)config.generalized; i++) {
+        score_add(&stats.L[i], seen.pr[i].L, seen.gd.L);
+        score_add(&stats.S[i], seen.pr[i].S, seen.gd.S);
+        stats.resid = fmax(stats.resid, seen.pr[i].resid);
+    }
+    window_add(&stats.mean_L, seen.mean_L, seen.gd.L, t);
+    window_add(&stats.pr_L, seen.pr[0].L, seen.gd.L, t);
+    stats.ratio[t] = edge.delta2 > 0 ? fabs(seen.gd.x) / sqrt(edge.delta2)
+                                     : -1;
+    stats.gd_dist = seen.gd.dist;
+    stats.gf_dist = seen.gf.dist;
+    stats.hvps += (double)seen.hvps;
+    stats.resid = fmax(stats.resid, fmax(seen.gd.resid, fmax(seen.gf.resid,
+                                                             edge.resid)));
+    stats.rows = t + 1;
+}
+
+static void summary_scores(const char *prefix, const struct score *L,
+                           const struct score *S)
+{
+    const struct score *both[] = {L, S};
+    char name[40];
+    size_t i;
+
+    for (i = 0; i < 2; i++) {
+        const struct { const char *what; double value; } line[] = {
+            {"err_mean", both[i]->error / both[i]->n},
+            {"err_max", both[i]->n > 0 ? both[i]->worst : (double)NAN},
+            {"corr", score_corr(both[i])},
+        };
+        size_t j;
+
+        for (j = 0; j < 3; j++) {
+            snprintf(name, sizeof name, "%s_%s_%s", prefix, i ? "S" : "L",
+                     line[j].what);
+            summary(name, line[j].value);
+        }
+    }
+}
+
+static int summary_write(const char *stop)
+{
+    struct window *w[] = {&stats.mean_L, &stats.pr_L};
+    size_t i;
+
+    text_put(&out, "\n");
+    summary("steps", (double)stats.rows);
+    note("summary stop: %s", stop);
+    summary_scores("pr", &stats.L[0], &stats.S[0]);
+    if (config.generalized)
+        summary_scores("pgen", &stats.L[1], &stats.S[1]);
+    for (i = 0; i < 2; i++) {
+        if (stats.rows && stats.rows < WINDOW)
+            window_close(w[i]);
+        summary(i ? "window_pr_L_err_mean" : "window_meanL_err_mean",
+                w[i]->error / w[i]->windows);
+        summary(i ? "window_pr_L_err_max" : "window_meanL_err_max",
+                w[i]->windows > 0 ? w[i]->worst : (double)NAN);
+    }
+    summary("x_over_delta", stats_ratio());
+    summary("gd_dist", stats.rows ? stats.gd_dist : (double)NAN);
+    summary("gf_dist", stats.rows ? stats.gf_dist : (double)NAN);
+    summary("hvps_per_step", stats.hvps / (double)stats.rows);
+    summary("resid_max", stats.resid);
+    text_check(&logfile);
+    return text_check(&out);
+}
+
+/* theta = theta+ + v for a prediction: its loss and sharpness there. */
+static void track_prediction(size_t which, bool thorough)
+{
+    struct seen *s = &seen.pr[which];
+    double ignored;
+
+    seen_offset(s, path.v[which]);
+    vec_add(net.params, scratch, path.pg, 1, path.v[which]);
+    point_at(scratch);
+    s->L = loss_on(&train, &ignored);
+    seen_sharpness(s, &warm.pr[which], 1, thorough);
+}
+
+/* Gradient flow: its row, then m Euler sub-steps of eta / m in float32. */
+static void track_flow(bool stay, bool thorough)
+{
+    const size_t p = net.params;
+    double ignored, substeps;
+    size_t i;
+
+    vec_add(p, scratch, path.gf, -1, path.pg);
+    seen.gf.dist = vec_norm(p, scratch);
+    point_at(path.gf);
+    seen.gf.L = loss_on(&train, &ignored);
+    if (seen.t == 0) {          /* at instability S is 2/eta by definition   */
+        seen.gf.S = 2 / config.lr;
+        seen.gf.resid = 0;
+    } else {
+        seen_sharpness(&seen.gf, &warm.gf, 1, thorough);
+    }
+    if (stay || !isfinite(seen.gf.L))
+        return;
+    substeps = fmax(1, ceil(config.lr * seen.gf.S));
+    for (i = 0; i < (size_t)substeps; i++) {
+        gradient(config.deriv, scratch2);
+        vec_axpy(p, -config.lr / substeps, scratch2, path.gf);
+        point_at(path.gf);
+    }
+}
+
+/* Measures row t, writes it, and (unless the run stays) makes update t. */
+static int track_step(size_t t, bool stay, size_t *counted)
+{
+    const size_t p = net.params;
+    bool thorough = t % 50 == 0, alive;
+    int status;
+
+    seen.t = t;
+    vec_add(p, scratch, path.gd, -1, path.pg);
+    seen_offset(&seen.gd, scratch);
+    point_at(path.gd);
+    seen.gd.L = gradient(F64, scratch);     /* kept for the update           */
+    if (test.n)
+        seen.test_L = loss_on(&test, &seen.test_accuracy);
+    seen_sharpness(&seen.gd, &warm.gd, thorough ? config.neigs : 1, thorough);
+    if (thorough)
+        memcpy(seen.gd_eigs, warm.gd.value, sizeof seen.gd_eigs);
+    alive = isfinite(seen.gd.L) && isfinite(edge.L) && isfinite(edge.S);
+    if (!stay && alive)
+        vec_axpy(p, -config.lr, scratch, path.gd);
+    track_prediction(0, thorough);
+    if (config.generalized)
+        track_prediction(1, thorough);
+    track_flow(stay || !alive, thorough);
+    seen.th_L = edge.L + seen.pr[0].x * seen.pr[0].x / config.lr;
+    seen.th_S = 2 / config.lr + vec_dot(p, edge.T, path.v[0])
+              + edge.su * seen.pr[0].x;
+    seen.mean_L = edge.L + fmax(0, edge.delta2) / config.lr;
+    seen.hvps = point.hvps - *counted;
+    *counted = point.hvps;
+    stats_row();
+    if ((status = track_row(false)))
+        return status;
+    if (!alive)
+        return diverged(isfinite(seen.gd.L) ? "the constrained trajectory"
+                                            : "gradient descent", t);
+    if (stay)
+        return DONE;
+    predict(0);
+    if (config.generalized)
+        predict(1);
+    vec_axpy(p, -config.lr, edge.grad, path.pg);
+    project(path.pg, (t + 1) % 50 == 0);
+    predict_prepare();
+    return DONE;
+}
+
+/* theta+, gradient flow and v from theta_gd; --kick moves theta_gd first. */
+static void track_start(void)
+{
+    const size_t p = net.params;
+    size_t i;
+
+    vec_copy(p, path.pg, path.gd);
+    if (config.kick > 0) {
+        project(path.pg, false);
+        if (edge.delta2 > 0)
+            vec_axpy(p, config.kick * sqrt(edge.delta2), edge.u, path.gd);
+        else
+            note("no kick: alpha < 0 at the first theta+, delta is undefined");
+        vec_copy(p, path.pg, path.gd);
+    }
+    vec_copy(p, path.gf, path.gd);
+    project(path.pg, true);
+    for (i = 0; i < 1 + (size_t)config.generalized; i++)
+        vec_add(p, path.v[i], path.gd, -1, path.pg);
+    predict_prepare();
+}
+
+static int track(void)
+{
+    const char *stop = "steps";
+    double began;
+    size_t t = 0, counted;
+    int status = DONE, written;
+
+    row_phase();
+    counted = point.hvps;
+    track_start();
+    track_row(true);
+    began = seconds();
+    for (; t < config.steps && !status; t++) {
+        bool stay = edge.lambda2 > config.stop_lambda2 / config.lr;
+
+        status = track_step(t, stay, &counted);
+        if (status == DIVERGED)
+            stop = "diverged";
+        progress("track", t + 1, config.steps, began);
+        if (stay && !status) {
+            stop = "lambda2";
+            break;
+        }
+    }
+    if (status && status != DIVERGED)
+        return status;
+    written = summary_write(stop);
+    return written ? written : status;
+}
+
+static int save_all(void)
+{
+    int status = save("gd", path.gd);
+
+    status = status ? status : save("pg", path.pg);
+    status = status ? status : save("gf", path.gf);
+    status = status ? status : save("v", path.v[0]);
+    return status ? status : save("u", edge.u);
+}
+
+/* Data, network and starting parameters of every command that has them. */
+static int setup(const char *command)
+{
+    int status;
+
+    net_setup();
+    status = kernel_choose();
+    if (!status && config.init)
+        status = npy_read(config.init, net.params, path.gd);
+    else
+        net_init(config.seed, path.gd);
+    status = status ? status : data_load();
+    status = status ? status : log_open();
+    if (status)
+        return status;
+    pool_start(config.threads);
+    log_header(command);
+    return DONE;
+}
+
+static void greet(const char *what)
+{
+    if (config.ndata)
+        note("%s: %s, %s, %zu images of %s, eta = %g, seed %" PRIu64, what,
+             model_name(), loss_name(), train.n, config.data[0], config.lr,
+             config.seed);
+    else
+        note("%s: %s, %s, %zu images of the built-in synthetic set, eta = %g, "
+             "seed %" PRIu64, what, model_name(), loss_name(), train.n,
+             config.lr, config.seed);
+}
+
+static int run(void)
+{
+    int status = setup("run"), saved;
+
+    if (status)
+        return status;
+    greet("run");
+    status = config.from_instability ? DONE : approach();
+    if (status == UNREACHED || status == DIVERGED) {
+        summary_write(status == UNREACHED ? "max-steps" : "diverged");
+        return status;
+    }
+    status = status ? status : save("instability", path.gd);
+    if (status)
+        return status;
+    status = track();
+    saved = status == DONE || status == DIVERGED ? save_all() : DONE;
+    return saved ? saved : status;
+}
+
+/* Gradient descent past the edge, with a sharpness log. */
+static int train_alone(void)
+{
+    size_t n, checks = 0;
+    double began;
+    int status = setup("train");
+
+    if (status)
+        return status;
+    greet("train");
+    row_phase();
+    began = seconds();
+    for (n = 0;; n++) {
+        struct check c = {.step = n};
+
+        point_at(path.gd);
+        if (!isfinite(gradient(config.deriv, edge.grad)))
+            return diverged("gradient descent", n);
+        if (n % config.sharp == 0 || n == config.steps) {
+            check_losses(&c);
+            check_sharpness(&c, &checks);
+            if ((status = check_row(&c, true)))
+                return status;
+        }
+        if (n == config.steps)
+            break;
+        vec_axpy(net.params, -config.lr, edge.grad, path.gd);
+        progress("train", n + 1, config.steps, began);
+    }
+    return save("gd", path.gd);
+}
+
+static int deriv_save(const char *which, const double *x)
+{
+    static char name[PATH];
+
+    if ((size_t)snprintf(name, sizeof name, "%s/%s.npy", config.out, which)
+        >= sizeof name)
+        return fail(USAGE, "--out: the name is too long");
+    return npy_write(name, net.params, x);
+}
+
+/* All derivatives at given parameters, for other programs to compare. */
+static int deriv(void)
+{
+    static void (*const order[])(const double *, double *) =
+        {hessian, third, fourth};
+    static const char *const names[] = {"hvp", "d3", "d4"};
+    const double *v = edge.u;
+    double norms[3];
+    size_t i;
+    int status = setup("deriv");
+
+    if (!status && config.direction) {
+        status = npy_read(config.direction, net.params, path.v[0]);
+        v = path.v[0];
+    }
+    if (!status && mkdir(config.out, 0777) && errno != EEXIST)
+        status = fail(USAGE, "%s: cannot create the folder: %s", config.out,
+                      strerror(errno));
+    if (status)
+        return status;
+    edge_measure(path.gd, 2);
+    status = deriv_save("grad", edge.grad);
+    for (i = 0; !status && i < 3; i++) {
+        order[i](v, scratch);
+        norms[i] = vec_norm(net.params, scratch);
+        status = deriv_save(names[i], scratch);
+    }
+    status = status ? status : deriv_save("u", edge.u);
+    if (status)
+        return status;
+    text_put(&out, "L %.17g\ngrad %.17g\n", edge.L, edge.gradnorm);
+    for (i = 0; i < 3; i++)
+        text_put(&out, "%s %.17g\n", names[i], norms[i]);
+    text_put(&out, "S %.17g\nlambda2 %.17g\nresid %.17g\nalpha %.17g\n"
+             "beta %.17g\n", edge.S, edge.lambda2, edge.resid, edge.alpha,
+             edge.beta);
+    return text_check(&out);
+}
+
+/* ------------------------------------------------------------------------
+ * 13  Toy: Section 4 of the paper and its Appendix B
+ *
+ * L(x, y, z) = (2/eta + sqrt(beta) y) x^2 / 2 - (alpha / sqrt(beta)) y - z.
+ * Gradient descent on it is, with y' = sqrt(beta) y, the recursion
+ * x <- -(1 + eta y') x, y' <- y' + eta (alpha - beta x^2 / 2), which the ODE
+ * X' = X Y, Y' = alpha - beta X^2 / 2 follows in |x| and y'.  The ODE
+ * conserves h(beta X^2 / 2 alpha) + Y^2 / alpha, h(w) = w - 1 - log w.
+ * ------------------------------------------------------------------------ */
+
+static struct { double alpha, beta, x0, y0; } toy;
+
+struct toy_state {
+    double gd[3];               /* x, y, z                                   */
+    double rec[2];              /* x, y'                                     */
+    double ode[2];              /* X, Y                                      */
+};
+
+/* log w for w > 0, from log(1 + y) for y >= 0. */
+static double toy_log(double w)
+{
+    return w >= 1 ? log1p_pos(w - 1) : -log1p_pos((1 - w) / w);
+}
+
+static double toy_invariant(const struct toy_state *s)
+{
+    double w = toy.beta * s->ode[0] * s->ode[0] / (2 * toy.alpha);
+
+    return w - 1 - toy_log(w) + s->ode[1] * s->ode[1] / toy.alpha;
+}
+
+static void toy_slope(const double at[2], double slope[2])
+{
+    slope[0] = at[0] * at[1];
+    slope[1] = toy.alpha - 0.5 * toy.beta * at[0] * at[0];
+}
+
+/* A step of length h by the classical Runge-Kutta method. */
+static void toy_ode(double s[2], double h)
+{
+    static const double part[] = {0, 0.5, 0.5, 1}, weight[] = {1, 2, 2, 1};
+    double slope[2] = {0}, at[2], sum[2] = {0};
+    size_t i, j;
+
+    for (i = 0; i < 4; i++) {
+        for (j = 0; j < 2; j++)
+            at[j] = s[j] + part[i] * h * slope[j];
+        toy_slope(at, slope);
+        for (j = 0; j < 2; j++)
+            sum[j] += weight[i] * slope[j];
+    }
+    for (j = 0; j < 2; j++)
+        s[j] += h / 6 * sum[j];
+}
+
+static void toy_step(struct toy_state *s)
+{
+    const double eta = config.lr, b = sqrt(toy.beta);
+    double x = s->gd[0], y = s->gd[1];
+
+    s->gd[0] -= eta * (2 / eta + b * y) * x;
+    s->gd[1] -= eta * (0.5 * b * x * x - toy.alpha / b);
+    s->gd[2] += eta;
+    x = s->rec[0];
+    y = s->rec[1];
+    s->rec[0] = -(1 + eta * y) * x;
+    s->rec[1] = y + eta * (toy.alpha - 0.5 * toy.beta * x * x);
+    toy_ode(s->ode, eta);
+}
+
+static int toy_row(size_t step, const struct toy_state *s)
+{
+    row_start();
+    row_count("step", step);
+    row_real("gd_x", s->gd[0]);
+    row_real("gd_y", s->gd[1]);
+    row_real("gd_z", s->gd[2]);
+    row_real("rec_x", s->rec[0]);
+    row_real("rec_y", s->rec[1]);
+    row_real("ode_X", s->ode[0]);
+    row_real("ode_Y", s->ode[1]);
+    row_real("invariant", toy_invariant(s));
+    row_show("step", 8, 7, (double)step);
+    row_show("gd_x", 12, 5, s->gd[0]);
+    row_show("gd_y", 12, 5, s->gd[1]);
+    row_show("rec_x", 12, 5, s->rec[0]);
+    row_show("rec_y", 12, 5, s->rec[1]);
+    row_show("ode_X", 12, 5, s->ode[0]);
+    row_show("ode_Y", 12, 5, s->ode[1]);
+    row_show("invariant", 14, 8, toy_invariant(s));
+    return row_end(false);
+}
+
+static int toy_run(void)
+{
+    const double b = sqrt(toy.beta);
+    struct toy_state s = {
+        {toy.x0, toy.y0, 0}, {toy.x0, b * toy.y0}, {fabs(toy.x0), b * toy.y0}
+    };
+    size_t step;
+    int status = log_open();
+
+    if (status)
+        return status;
+    text_put(&logfile, "# eos: %s\n# command: toy\n# alpha: %.17g\n"
+             "# beta: %.17g\n# lr: %.17g\n# x0: %.17g\n# y0: %.17g\n"
+             "# steps: %zu\n", VERSION, toy.alpha, toy.beta, config.lr, toy.x0,
+             toy.y0, config.steps);
+    row_phase();
+    for (step = 0; !status && step <= config.steps; step++) {
+        status = toy_row(step, &s);
+        if (!status && !isfinite(s.gd[0] + s.gd[1]))
+            status = diverged("gradient descent", step);
+        toy_step(&s);
+    }
+    return status;
+}
+
+/* ------------------------------------------------------------------------
+ * 14  Command line and main
+ * ------------------------------------------------------------------------ */
+
+enum { RUN = 1, TRAIN = 2, DERIV = 4, TOY = 8, SYNTH = 16, NETS = 7 };
+
+static const struct command {
+    const char *name;
+    unsigned bit;
+    const char *arguments, *what;
+} commands[] = {
+    {"run",   RUN,   "", "gradient descent to the edge, then four trajectories"
+                         " side by side"},
+    {"train", TRAIN, "", "gradient descent with a sharpness log, past the "
+                         "edge"},
+    {"deriv", DERIV, "", "loss, its first four derivatives and the top "
+                         "eigenpair"},
+    {"toy",   TOY,   "", "the paper's Section 4 model: descent, recursion, "
+                         "ODE"},
+    {"synth", SYNTH, " N", "N records of the built-in set to standard output"},
+};
+enum { COMMANDS = sizeof commands / sizeof *commands };
+
+enum kind { FLAG, COUNT, REAL_NUMBER, TEXT, FILES, CHOICE };
+
+/* An option: where it goes, what it may be.  Counts and numbers lie in
+ * [low, high], or (low, high] if `open`; a choice is the index in a list. */
+static uint64_t samples64, steps64, max_steps64, proj64, neigs64, sharp64,
+    threads64, synth_n;
+static int model_choice, loss_choice, eig_choice, deriv_choice, stats_choice;
+static bool lr_given, tol_given;
+
+static const struct option_spec {
+    const char *name;
+    unsigned commands;
+    enum kind kind;
+    void *to;
+    double low, high;
+    bool open;
+    const char *value, *help;
+} options[] = {
+/* clang-format off */
+    {"model", NETS, CHOICE, &model_choice, 0, 0, 0, "mlp|cnn", "network [mlp]"},
+    {"loss", NETS, CHOICE, &loss_choice, 0, 0, 0, "mse|ce|bmse|logistic", "loss [mse]"},
+    {"data", NETS, FILES, NULL, 0, 0, 0, "FILE", "CIFAR-10 binary file, repeatable [a built-in set]"},
+    {"test", RUN | TRAIN, TEXT, &config.test, 0, 0, 0, "FILE", "test set: its loss and accuracy are logged [none]"},
+    {"samples", NETS, COUNT, &samples64, 1, SAMPLES, 0, "N", "training images [5000]"},
+    {"lr", RUN | TRAIN | TOY, REAL_NUMBER, &config.lr, 0, 1e300, 1, "ETA", "learning rate [by model and loss, see README]"},
+    {"seed", NETS, COUNT, &config.seed, 0, 1.8446744073709550e19, 0, "N", "of the initialisation [0]"},
+    {"steps", RUN | TRAIN | TOY, COUNT, &steps64, 0, STEPS_MAX, 0, "N", "steps of the track, of training, of the toy [2000]"},
+    {"max-steps", RUN, COUNT, &max_steps64, 0, 1e15, 0, "N", "give up on reaching instability [100000]"},
+    {"init", NETS, TEXT, &config.init, 0, 0, 0, "FILE.npy", "starting parameters [drawn from the seed]"},
+    {"from-instability", RUN, FLAG, &config.from_instability, 0, 0, 0, NULL, "--init is at instability: no approach"},
+    {"generalized", RUN, FLAG, &config.generalized, 0, 0, 0, NULL, "add the generalized prediction (Appendix F)"},
+    {"stop-lambda2", RUN, REAL_NUMBER, &config.stop_lambda2, 0, INFINITY, 1, "X", "end the track at lambda2 > X/eta, inf: never [1.9]"},
+    {"kick", RUN, REAL_NUMBER, &config.kick, 0, 1e300, 0, "X", "start the track at x = X delta [0]"},
+    {"proj", RUN, COUNT, &proj64, 0, 100, 0, "N", "projection rounds [3]"},
+    {"tol", NETS, REAL_NUMBER, &config.tol, 0, 1, 1, "X", "eigenpair residual over |S| [1e-4; deriv 1e-10, f32 1e-6]"},
+    {"eig", NETS, CHOICE, &eig_choice, 0, 0, 0, "lobpcg|power", "eigensolver [lobpcg]"},
+    {"deriv", NETS, CHOICE, &deriv_choice, 0, 0, 0, "f32|f64", "precision of Hessian and higher products [f32]"},
+    {"stats", RUN, CHOICE, &stats_choice, 0, 0, 0, "basic|full", "columns of the track [basic]"},
+    {"neigs", RUN | TRAIN, COUNT, &neigs64, 1, EIG_MAX, 0, "K", "top eigenvalues logged [1]"},
+    {"sharp", TRAIN, COUNT, &sharp64, 1, STEPS_MAX, 0, "N", "steps between sharpness measurements [10]"},
+    {"threads", NETS, COUNT, &threads64, 1, 256, 0, "N", "threads; the numbers do not depend on it [processors]"},
+    {"log", RUN | TRAIN | TOY, TEXT, &config.log, 0, 0, 0, "FILE", "every column, 17 digits [none]"},
+    {"save", RUN | TRAIN, TEXT, &config.save, 0, 0, 0, "NAME", "NAME-gd.npy and so on at the end [none]"},
+    {"direction", DERIV, TEXT, &config.direction, 0, 0, 0, "V.npy", "direction of the derivatives [top eigenvector]"},
+    {"out", DERIV, TEXT, &config.out, 0, 0, 0, "DIR", "folder of the results (required)"},
+    {"alpha", TOY, REAL_NUMBER, &toy.alpha, 0, 1e300, 1, "X", "progressive sharpening [1]"},
+    {"beta", TOY, REAL_NUMBER, &toy.beta, 0, 1e300, 1, "X", "stabilization strength [1]"},
+    {"x0", TOY, REAL_NUMBER, &toy.x0, -1e300, 1e300, 0, "X", "start [0.1]"},
+    {"y0", TOY, REAL_NUMBER, &toy.y0, -1e300, 1e300, 0, "Y", "start [0]"},
+/* clang-format on */
+};
+enum { OPTIONS = sizeof options / sizeof *options };
+
+/* Learning rates found by sweeps on real images: README, defaults. */
+static double default_lr(void)
+{
+    static const double lr[2][4] = {
+        /*  mse   ce    bmse  logistic */
+        {0.02, 0.1, 0.02, 0.1},     /* mlp */
+        {0.02, 0.1, 0.02, 0.1},     /* cnn */
+    };
+
+    return lr[config.model][config.loss];
+}
+
+static int parse_count(const struct option_spec *o, const char *text)
+{
+    unsigned long long n;
+    char *end;
+
+    errno = 0;
+    n = strtoull(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || *end)
+        return fail(USAGE, "--%s: '%s' is not a whole number", o->name, text);
+    if (o->to == &samples64 && (errno || n > SAMPLES))
+        return fail(USAGE, "--samples: %s is above this build's capacity of "
+                    "%d; make SAMPLES=%s builds a larger one", text, SAMPLES,
+                    text);
+    if (errno || (double)n < o->low || (double)n > o->high)
+        return fail(USAGE, "--%s: %s is out of range; %.0f to %.0f is "
+                    "possible", o->name, text, o->low, o->high);
+    *(uint64_t *)o->to = n;
+    return DONE;
+}
+
+static int parse_real(const struct option_spec *o, const char *text)
+{
+    char *end;
+    double x = strtod(text, &end);
+
+    if (end == text || *end || isnan(x))
+        return fail(USAGE, "--%s: '%s' is not a number", o->name, text);
+    if (x < o->low || x > o->high || (o->open && x == o->low) ||
+        (o->to == &config.tol && x == 1))
+        return fail(USAGE, "--%s: %s is out of range; it must be %s %g%s",
+                    o->name, text, o->open ? "above" : "at least", o->low,
+                    o->to == &config.tol ? " and below 1" :
+                    o->high < INFINITY ? " and finite" : "");
+    *(double *)o->to = x;
+    lr_given = lr_given || o->to == &config.lr;
+    tol_given = tol_given || o->to == &config.tol;
+    return DONE;
+}
+
+/* The index of text in a list "a|b|c". */
+static int parse_choice(const struct option_spec *o, const char *text)
+{
+    const char *at = o->value;
+    size_t len = strlen(text);
+    int i;
+
+    for (i = 0; at; i++) {
+        size_t width = strcspn(at, "|");
+
+        if (width == len && !strncmp(at, text, len)) {
+            *(int *)o->to = i;
+            return DONE;
+        }
+        at = at[width] ? at + width + 1 : NULL;
+    }
+    return fail(USAGE, "--%s: '%s' is none of %s", o->name, text, o->value);
+}
+
+static int parse_value(const struct option_spec *o, const char *text)
+{
+    enum { FILES_MAX = sizeof config.data / sizeof *config.data };
+
+    switch (o->kind) {
+    case FLAG:
+        *(bool *)o->to = true;
+        return DONE;
+    case COUNT:
+        return parse_count(o, text);
+    case REAL_NUMBER:
+        return parse_real(o, text);
+    case CHOICE:
+        return parse_choice(o, text);
+    case FILES:
+        if (config.ndata == FILES_MAX)
+            return fail(USAGE, "--data: at most %d files", FILES_MAX);
+        config.data[config.ndata++] = text;
+        return DONE;
+    case TEXT:
+        *(const char **)o->to = text;
+        return DONE;
+    }
+    return DONE;
+}
+
+/* Usage of a command, or of all. */
+static int help(const struct command *c)
+{
+    char left[64];
+    size_t i;
+
+    if (!c) {
+        text_put(&out, "eos %s: self-stabilization at the edge of stability "
+                 "(Damian, Nichani, Lee 2023)\n\nusage: eos [COMMAND] "
+                 "[OPTION]...\n\n", VERSION);
+        for (i = 0; i < COMMANDS; i++)
+            text_put(&out, "  eos %s%-*s %s\n", commands[i].name,
+                     (int)(8 - strlen(commands[i].name)),
+                     commands[i].arguments, commands[i].what);
+        text_put(&out, "\nWithout a command eos runs. `eos COMMAND --help` "
+                 "lists its options.\nWithout --data it uses images of its "
+                 "own. Exit status: 0 done, 1 failure while running,\n2 bad "
+                 "arguments or input, 3 instability not reached, 4 "
+                 "diverged.\n");
+        return text_check(&out);
+    }
+    text_put(&out, "usage: eos %s%s [OPTION]...\n%s\n\n", c->name,
+             c->arguments, c->what);
+    for (i = 0; i < OPTIONS; i++)
+        if (options[i].commands & c->bit) {
+            snprintf(left, sizeof left, "--%s %s", options[i].name,
+                     options[i].value ? options[i].value : "");
+            text_put(&out, "  %-28s %s\n", left, options[i].help);
+        }
+    return text_check(&out);
+}
+
+static void defaults(void)
+{
+    config.samples = 5000;
+    samples64 = size_min(5000, SAMPLES);
+    steps64 = 2000;
+    max_steps64 = 100000;
+    proj64 = 3;
+    neigs64 = 1;
+    sharp64 = 10;
+    threads64 = 0;
+    config.stop_lambda2 = 1.9;
+    toy.alpha = toy.beta = 1;
+    toy.x0 = 0.1;
+}
+
+/* From what was parsed to what runs; what two options rule out together. */
+static int settle(const struct command *c)
+{
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+
+    config.model = (enum model)model_choice;
+    config.loss = (enum loss)loss_choice;
+    config.eig = (enum eigensolver)eig_choice;
+    config.deriv = (enum precision)deriv_choice;
+    config.full = stats_choice;
+    config.samples = (size_t)samples64;
+    config.steps = (size_t)steps64;
+    config.max_steps = (size_t)max_steps64;
+    config.proj = (size_t)proj64;
+    config.neigs = (size_t)neigs64;
+    config.sharp = (size_t)sharp64;
+    config.threads = threads64 ? (size_t)threads64 :
+                     processors < 1 ? 1 : (size_t)processors;
+    if (!lr_given)
+        config.lr = c->bit == TOY ? 0.05 : default_lr();
+    if (!tol_given)
+        config.tol = c->bit != DERIV ? 1e-4 :
+                     config.deriv == F64 ? 1e-10 : 1e-6;
+    if ((c->bit & NETS) && two_classes() && config.samples % 2)
+        return fail(USAGE, "--samples: %zu is odd; two classes take half each",
+                    config.samples);
+    if (config.from_instability && !config.init)
+        return fail(USAGE, "--from-instability: needs --init FILE.npy");
+    if (c->bit == DERIV && !config.out)
+        return fail(USAGE, "--out: eos deriv needs a folder for its results");
+    return DONE;
+}
+
+/* Options of the command; `left` is set to the first argument that is none.
+ * Asks for help by *helped. */
+static int parse(const struct command *c, int argc, char **argv, int *left,
+                 bool *helped)
+{
+    static struct option table[OPTIONS + 2];
+    int index, found, status = DONE;
+    size_t i, n = 0, spec[OPTIONS + 1];
+
+    for (i = 0; i < OPTIONS; i++)
+        if (options[i].commands & c->bit) {
+            spec[n] = i;
+            table[n++] = (struct option){options[i].name,
+                options[i].kind == FLAG ? no_argument : required_argument,
+                NULL, 1};
+        }
+    table[n] = (struct option){"help", no_argument, NULL, 2};
+    opterr = 0;
+    while (!status && (found = getopt_long(argc, argv, "+:", table, &index))
+                      != -1) {
+        const char *last = argv[optind - 1];
+
+        if (found == 2)
+            *helped = true;
+        else if (found == 1)
+            status = parse_value(&options[spec[index]], optarg);
+        else if (found == ':')
+            status = fail(USAGE, "%s: needs a value", last);
+        else
+            status = fail(USAGE, "%s: no such option of eos %s; eos %s --help "
+                          "lists them", last, c->name, c->name);
+    }
+    *left = optind;
+    return status;
+}
+
+static int synth(const char *text)
+{
+    static const struct option_spec count = {
+        .name = "synth N", .kind = COUNT, .to = &synth_n, .low = 1,
+        .high = 1e9,
+    };
+    unsigned char record[RECORD];
+    uint64_t i;
+    int status = parse_count(&count, text);
+
+    if (status)
+        return status;
+    synth_start();
+    for (i = 0; i < synth_n; i++) {
+        synth_record(i, false, record);
+        if (write_all(STDOUT_FILENO, record, sizeof record))
+            return fail(FAILED, "standard output: cannot write: %s",
+                        strerror(errno));
+    }
+    return DONE;
+}
+
+static int perform(const struct command *c, int argc, char **argv)
+{
+    bool helped = false;
+    int left, status = parse(c, argc, argv, &left, &helped);
+
+    if (helped && !status)
+        return help(c);
+    if (!status && left < argc - (c->bit == SYNTH))
+        return fail(USAGE, "%s: unexpected argument; options begin with --",
+                    argv[left + (c->bit == SYNTH)]);
+    if (!status && c->bit == SYNTH && left == argc)
+        return fail(USAGE, "eos synth: how many records? eos synth N");
+    status = status ? status : settle(c);
+    if (status)
+        return status;
+    switch (c->bit) {
+    case RUN:   return run();
+    case TRAIN: return train_alone();
+    case DERIV: return deriv();
+    case TOY:   return toy_run();
+    default:    return synth(argv[left]);
+    }
+}
+
+static int choose(int argc, char **argv)
+{
+    size_t i;
+
+    if (argc < 2 || argv[1][0] == '-') {
+        if (argc > 1 && !strcmp(argv[1], "--help"))
+            return help(NULL);
+        if (argc > 1 && !strcmp(argv[1], "--version")) {
+            text_put(&out, "eos %s\n", VERSION);
+            return text_check(&out);
+        }
+        return perform(&commands[0], argc, argv);
+    }
+    for (i = 0; i < COMMANDS; i++)
+        if (!strcmp(argv[1], commands[i].name))
+            return perform(&commands[i], argc - 1, argv + 1);
+    return fail(USAGE, "%s: no such command; eos --help lists them", argv[1]);
+}
+
+#ifndef EOS_TEST
+int main(int argc, char **argv)
+{
+    int status;
+
+    signal(SIGPIPE, SIG_IGN);   /* a closed pipe is a write error            */
+    defaults();
+    status = choose(argc, argv);
+    if (status) {
+        char line[sizeof failure + 16];
+        int n = snprintf(line, sizeof line, "eos: %s\n", failure);
+
+        write_all(STDERR_FILENO, line, (size_t)n);
+    }
+    return status;
+}
+#endif
+
+#endif /* !SECTION */
+#endif

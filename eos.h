@@ -1,0 +1,1 @@
+/* placeholder, written after the code settles */
