@@ -31,73 +31,74 @@
  * REAL and a vector of VBYTES bytes.  The file includes itself to compile them
  * for every instruction set and both precisions: SECTION says which part is
  * wanted, ISA and REAL for what, and N(name) is the name in that instance,
- * for example N(tile) = tile_avx512_f32.  The kernels of a processor that is
+ * for example N(gemm) = gemm_avx512_f32.  The kernels of a processor that is
  * not at hand compile all the same, by target attributes, and the best one is
  * chosen when the program starts (EOS_KERNEL=name overrides it).
  */
 
 /* The instances: first over instruction sets, then over precisions. */
 #if defined SECTION && !defined ISA
-#  define ISA c
-#  define VBYTES 16
-#  define MR 4                  /* rows of a micro-tile                      */
-#  define NV 3                  /* vectors in a row of a micro-tile          */
-#  define TARGET
-#  define MULTIPLY_ADD ISA_PLAIN
-#  include "eos.c"
-#  if defined __x86_64__
-#    define ISA cfma
-#    define VBYTES 16
-#    define MR 4
-#    define NV 3
-#    define TARGET __attribute__((target("fma")))
-#    define MULTIPLY_ADD ISA_FMA
-#    include "eos.c"
-#    define ISA avx2
-#    define VBYTES 32
-#    define MR 4
-#    define NV 3
-#    define TARGET __attribute__((target("avx2,fma")))
-#    define MULTIPLY_ADD ISA_AVX2
-#    include "eos.c"
-#    define ISA avx512
-#    define VBYTES 64
-#    define MR 8
-#    define NV 3
-#    define TARGET __attribute__((target("avx512f,avx512bw,avx512vl,fma")))
-#    define MULTIPLY_ADD ISA_AVX512
-#    include "eos.c"
-#  elif defined __aarch64__
-#    define ISA neon
-#    define VBYTES 16
-#    define MR 8
-#    define NV 3
-#    define TARGET
-#    define MULTIPLY_ADD ISA_NEON
-#    include "eos.c"
-#  endif
+#define ISA c
+#define VBYTES 16
+#define MR 4 /* rows of a micro-tile */
+#define NV 3 /* vectors in a row of a micro-tile */
+#define TARGET
+#define MULTIPLY_ADD ISA_PLAIN
+#include "eos.c"
+#if defined __x86_64__
+#define ISA cfma
+#define VBYTES 16
+#define MR 4
+#define NV 3
+#define TARGET __attribute__((target("fma")))
+#define MULTIPLY_ADD ISA_FMA
+#include "eos.c"
+#define ISA avx2
+#define VBYTES 32
+#define MR 4
+#define NV 3
+#define TARGET __attribute__((target("avx2,fma")))
+#define MULTIPLY_ADD ISA_AVX2
+#include "eos.c"
+#define ISA avx512
+#define VBYTES 64
+#define MR 8
+#define NV 3
+#define TARGET __attribute__((target("avx512f,avx512bw,avx512vl,fma")))
+#define MULTIPLY_ADD ISA_AVX512
+#include "eos.c"
+#elif defined __aarch64__
+#define ISA neon
+#define VBYTES 16
+#define MR 8
+#define NV 3
+#define TARGET
+#define MULTIPLY_ADD ISA_NEON
+#include "eos.c"
+#endif
 #elif defined SECTION && !defined REAL
-#  define REAL float
-#  define BITS 32
-#  define PREC f32
-#  include "eos.c"
-#  undef REAL
-#  undef BITS
-#  undef PREC
-#  define REAL double
-#  define BITS 64
-#  define PREC f64
-#  include "eos.c"
-#  undef REAL
-#  undef BITS
-#  undef PREC
-#  undef ISA
-#  undef VBYTES
-#  undef MR
-#  undef NV
-#  undef TARGET
-#  undef MULTIPLY_ADD
-#else
+#define REAL float
+#define BITS 32
+#define PREC f32
+#include "eos.c"
+#undef REAL
+#undef BITS
+#undef PREC
+#define REAL double
+#define BITS 64
+#define PREC f64
+#include "eos.c"
+#undef REAL
+#undef BITS
+#undef PREC
+#undef ISA
+#undef VBYTES
+#undef MR
+#undef NV
+#undef TARGET
+#undef MULTIPLY_ADD
+#endif
+
 #ifndef SECTION
 
 /* ------------------------------------------------------------------------
@@ -128,67 +129,68 @@
 #include <unistd.h>
 
 #if defined __x86_64__
-#  include <immintrin.h>
+#include <immintrin.h>
 #elif defined __aarch64__
-#  include <arm_neon.h>
+#include <arm_neon.h>
 #endif
 
 #define VERSION "0.1"
 
 /* How an instance multiplies and adds. */
-#define ISA_PLAIN  0
-#define ISA_FMA    1
-#define ISA_AVX2   2
+#define ISA_PLAIN 0
+#define ISA_FMA 1
+#define ISA_AVX2 2
 #define ISA_AVX512 3
-#define ISA_NEON   4
+#define ISA_NEON 4
 
 #define CAT3(a, b, c) a##_##b##_##c
 #define NAME3(a, b, c) CAT3(a, b, c)
 #define N(name) NAME3(name, ISA, PREC)
 
 #if defined __clang__
-#  define UNROLL _Pragma("clang loop unroll(full)")
+#define UNROLL _Pragma("clang loop unroll(full)")
 #else
-#  define UNROLL _Pragma("GCC unroll 16")
+#define UNROLL _Pragma("GCC unroll 16")
 #endif
+#define LIKE_PRINTF(f, a) __attribute__((format(printf, f, a)))
 #define INLINE static inline __attribute__((always_inline, unused))
 
-#ifndef SAMPLES                 /* training records kept; make SAMPLES=50000 */
-#  define SAMPLES 5000
+#ifndef SAMPLES /* training records kept; make SAMPLES=50000 */
+#define SAMPLES 5000
 #endif
-#define SMALL (SIZE_MAX < UINT64_MAX)   /* 32 bits: less room for threads    */
+#define SMALL (SIZE_MAX < UINT64_MAX) /* 32 bits: less room for threads */
 
 enum {
-    TEST_SAMPLES = 10000,       /* test records kept                         */
-    WORKERS      = SMALL ? 4 : 64,  /* threads that really run               */
-    STACK        = 256 * 1024,  /* bytes of stack a thread                   */
-    SIDE         = 32,          /* an image is SIDE x SIDE x CHANNELS        */
-    CHANNELS     = 3,
-    PIXELS       = SIDE * SIDE * CHANNELS,
-    RECORD       = 1 + PIXELS,  /* bytes of a CIFAR-10 record                */
-    CLASSES      = 10,
-    CAT          = 3,           /* two classes: cats against dogs            */
-    DOG          = 5,
-    HIDDEN       = 200,         /* width of the MLP's hidden layers          */
-    FILTERS      = 32,          /* channels of the CNN's hidden layers       */
-    SIDE1        = SIDE / 2,    /* after the first pooling                   */
-    SIDE2        = SIDE / 4,    /* after the second                          */
-    FLAT         = SIDE2 * SIDE2 * FILTERS,
-    LAYERS       = 3,
-    ORDERS       = 4,           /* Taylor coefficients 0 .. 3                */
-    TILE         = 48,          /* samples that are computed together (MLP)  */
-    BLOCK        = 10 * TILE,   /* samples summed in one go in float32       */
-    CHUNK        = 11 * BLOCK,  /* samples whose activations are in memory   */
-    DEPTH        = 256,         /* inputs a matrix product takes at once     */
-    SLAB         = 96,          /* inputs of a weight gradient's task        */
-    PARTS        = 64,          /* partial gradients of the CNN              */
-    P_MAX        = PIXELS * HIDDEN + HIDDEN + HIDDEN * HIDDEN + HIDDEN
-                 + HIDDEN * CLASSES + CLASSES,
-    CHUNK_SUM    = 4096,        /* elements of a vector summed in one go     */
-    EIG_MAX      = 8,           /* eigenpairs wanted at most                 */
-    BASIS        = SMALL ? 18 : 24, /* vectors of an eigensolver's basis     */
-    STEPS_MAX    = 1000000,     /* tracked steps                             */
-    PATH         = 4096         /* bytes of a file name                      */
+    TEST_SAMPLES = 10000,     /* test records kept */
+    WORKERS = SMALL ? 4 : 64, /* threads that really run */
+    STACK = 256 * 1024,       /* bytes of stack a thread */
+    SIDE = 32,                /* an image is SIDE x SIDE x CHANNELS */
+    CHANNELS = 3,
+    PIXELS = SIDE * SIDE * CHANNELS,
+    RECORD = 1 + PIXELS, /* bytes of a CIFAR-10 record */
+    CLASSES = 10,
+    CAT = 3, /* two classes: cats against dogs */
+    DOG = 5,
+    HIDDEN = 200,     /* width of the MLP's hidden layers */
+    FILTERS = 32,     /* channels of the CNN's hidden layers */
+    SIDE1 = SIDE / 2, /* after the first pooling */
+    SIDE2 = SIDE / 4, /* after the second */
+    FLAT = SIDE2 * SIDE2 * FILTERS,
+    LAYERS = 3,
+    ORDERS = 4,         /* Taylor coefficients 0 .. 3 */
+    TILE = 48,          /* samples that are computed together (MLP) */
+    BLOCK = 10 * TILE,  /* samples summed in one go in float32 */
+    CHUNK = 11 * BLOCK, /* samples whose activations are in memory */
+    DEPTH = 256,        /* inputs a matrix product takes at once */
+    SLAB = 96,          /* inputs of a weight gradient's task */
+    PARTS = 64,         /* partial gradients of the CNN */
+    P_MAX = PIXELS * HIDDEN + HIDDEN + HIDDEN * HIDDEN + HIDDEN +
+            HIDDEN * CLASSES + CLASSES,
+    CHUNK_SUM = 4096,        /* elements of a vector summed in one go */
+    EIG_MAX = 8,             /* eigenpairs wanted at most */
+    BASIS = SMALL ? 18 : 24, /* vectors of an eigensolver's basis */
+    STEPS_MAX = 1000000,     /* tracked steps */
+    PATH = 4096              /* bytes of a file name */
 };
 
 _Static_assert(SAMPLES >= 1 && SAMPLES <= 1000000, "SAMPLES is out of range");
@@ -202,35 +204,33 @@ enum precision { F32, F64 };
 enum eigensolver { LOBPCG, POWER };
 
 /* Exit statuses. */
-enum {
-    DONE = 0, FAILED = 1, USAGE = 2, UNREACHED = 3, DIVERGED = 4
-};
+enum { DONE = 0, FAILED = 1, USAGE = 2, UNREACHED = 3, DIVERGED = 4 };
 
 /* Everything that the command line decides. */
 static struct config {
     enum model model;
     enum loss loss;
-    const char *data[64];       /* training files, in order                  */
+    const char *data[64]; /* training files, in order */
     size_t ndata;
-    const char *test;           /* test file or NULL                         */
-    size_t samples;             /* n                                         */
-    double lr;                  /* eta                                       */
+    const char *test; /* test file or NULL */
+    size_t samples;   /* n */
+    double lr;        /* eta */
     uint64_t seed;
-    size_t steps, max_steps;    /* tracked; of the approach                  */
-    const char *init;           /* .npy of starting parameters or NULL       */
+    size_t steps, max_steps; /* tracked; of the approach */
+    const char *init;        /* .npy of starting parameters or NULL */
     bool from_instability, generalized;
-    double stop_lambda2;        /* the track ends at lambda2 > this / eta    */
-    double kick;                /* the track starts at x = kick * delta      */
-    size_t proj;                /* projection rounds                         */
-    double tol;                 /* residual of an eigenpair, relative to |S| */
+    double stop_lambda2; /* the track ends at lambda2 > this / eta */
+    double kick;         /* the track starts at x = kick * delta */
+    size_t proj;         /* projection rounds */
+    double tol;          /* residual of an eigenpair, relative to |S| */
     enum eigensolver eig;
-    enum precision deriv;       /* of Hessian and higher products            */
-    bool full;                  /* --stats full                              */
-    size_t neigs;               /* top eigenvalues logged                    */
-    size_t sharp;               /* train: steps between eigenvalues          */
+    enum precision deriv; /* of Hessian and higher products */
+    bool full;            /* --stats full */
+    size_t neigs;         /* top eigenvalues logged */
+    size_t sharp;         /* train: steps between eigenvalues */
     size_t threads;
-    const char *log, *save;     /* file; name prefix; or NULL                */
-    const char *direction, *out;    /* deriv: .npy of V or NULL; folder      */
+    const char *log, *save;      /* file; name prefix; or NULL */
+    const char *direction, *out; /* deriv: .npy of V or NULL; folder */
 } config;
 
 /* ------------------------------------------------------------------------
@@ -241,8 +241,14 @@ static struct config {
  * task writes where no other does, and partial sums are added in one order.
  * ------------------------------------------------------------------------ */
 
-static size_t size_min(size_t a, size_t b) { return a < b ? a : b; }
-static size_t pieces(size_t n, size_t m) { return (n + m - 1) / m; }
+static size_t size_min(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+static size_t pieces(size_t n, size_t m)
+{
+    return (n + m - 1) / m;
+}
 
 /* A task gets the number of the worker that runs it (for scratch memory) and
  * its own number.  Tasks may run in any order and at the same time. */
@@ -252,13 +258,13 @@ static struct {
     pthread_t thread[WORKERS];
     pthread_mutex_t lock;
     pthread_cond_t wake, idle;
-    size_t workers;             /* threads at work, the caller included      */
-    size_t started;             /* threads created so far                    */
-    size_t round;               /* counts the calls of parallel()            */
-    size_t busy;                /* threads that have not ended this round    */
+    size_t workers; /* threads at work, the caller included */
+    size_t started; /* threads created so far */
+    size_t round;   /* counts the calls of parallel() */
+    size_t busy;    /* threads that have not ended this round */
     task_fn *fn;
     size_t tasks;
-    atomic_size_t next;         /* first task that nobody has taken          */
+    atomic_size_t next; /* first task that nobody has taken */
 } pool = {
     .lock = PTHREAD_MUTEX_INITIALIZER,
     .wake = PTHREAD_COND_INITIALIZER,
@@ -328,8 +334,7 @@ static void pool_start(size_t n)
     for (i = pool.started + 1; i < n; i++) {
         if (pthread_attr_init(&attr) ||
             pthread_attr_setstack(&attr, pool_stack[i], STACK) ||
-            pthread_create(&pool.thread[i], &attr, pool_thread,
-                           pool_stack[i]))
+            pthread_create(&pool.thread[i], &attr, pool_thread, pool_stack[i]))
             break;
         pthread_attr_destroy(&attr);
         pool.started = i;
@@ -350,7 +355,7 @@ static double log1p_pos(double y)
     if (!(y < INFINITY))
         return y;
     if (y > 0.4) {
-        double m = frexp(1 + y, &e);        /* 1 + y = m 2^e, m in [.5, 1)   */
+        double m = frexp(1 + y, &e); /* 1 + y = m 2^e, m in [.5, 1) */
 
         if (m < 0.70710678118654752440) {
             m *= 2;
@@ -361,7 +366,7 @@ static double log1p_pos(double y)
         s = y / (2 + y);
     }
     s2 = s * s;
-    for (k = 23; k >= 3; k -= 2)            /* |s| <= .1716: s^24 < 5e-19    */
+    for (k = 23; k >= 3; k -= 2) /* |s| <= .1716: s^24 < 5e-19 */
         sum = (sum + 1.0 / k) * s2;
     return e * ln2_hi + (2 * s + (2 * s * sum + e * ln2_lo));
 }
@@ -399,7 +404,7 @@ static uint64_t hash_bytes(uint64_t h, const void *bytes, size_t n)
 /* Vectors of size p.  The operands of the running vec_ call; tasks are
  * chunks of CHUNK_SUM elements. */
 static struct {
-    size_t n, m;                /* elements, vectors in a set                */
+    size_t n, m; /* elements, vectors in a set */
     double a;
     const double *x, *y;
     const double *const *set;
@@ -432,8 +437,8 @@ static void vec_dots_task(size_t worker, size_t task)
 
     (void)worker;
     for (j = 0; j < vec.m; j++)
-        vec.part[j][task] = sum_products(vec.set[j] + begin, vec.y + begin,
-                                         len);
+        vec.part[j][task] =
+            sum_products(vec.set[j] + begin, vec.y + begin, len);
 }
 
 /* out[j] = set[j] . y for m vectors of n elements. */
@@ -510,7 +515,11 @@ static void vec_scale(size_t n, double *out, double a, const double *x)
     parallel(pieces(n, CHUNK_SUM), vec_scale_task);
 }
 
-static struct { size_t m; const double *coef; const double *const *set; } mix;
+static struct {
+    size_t m;
+    const double *coef;
+    const double *const *set;
+} mix;
 
 static void vec_combine_task(size_t worker, size_t task)
 {
@@ -563,10 +572,10 @@ static void vec_copy(size_t n, double *out, const double *x)
  * elements.  A convolution's segments are the rows of its window or image. */
 struct walk {
     size_t segs, len;
-    size_t a_row, a_step, a_seg;    /* A: next row, next k, next segment     */
-    size_t a_panel;                 /* A: next MR rows                       */
-    size_t b_step, b_seg;           /* B: next k, next segment               */
-    size_t c_row;                   /* C: next row                           */
+    size_t a_row, a_step, a_seg; /* A: next row, next k, next segment */
+    size_t a_panel;              /* A: next MR rows */
+    size_t b_step, b_seg;        /* B: next k, next segment */
+    size_t c_row;                /* C: next row */
 };
 
 #define SECTION 3
@@ -574,7 +583,25 @@ struct walk {
 #undef SECTION
 #endif /* !SECTION */
 
-#if defined SECTION && SECTION == 3     /* once for each instance: */
+#if defined REAL && SECTION == 3 /* once for each instance: */
+
+/* The names of this instance. */
+/* clang-format off */
+#define v_load         N(v_load)
+#define v_store        N(v_store)
+#define v_set          N(v_set)
+#define v_fma          N(v_fma)
+#define v_select       N(v_select)
+#define v_exp          N(v_exp)
+#define v_exp1         N(v_exp1)
+#define gemm_tile_nv   N(gemm_tile_nv)
+#define gemm_tile      N(gemm_tile)
+#define gemm_group     N(gemm_group)
+#define gemm           N(gemm)
+#define gemm_add       N(gemm_add)
+#define gemm_pack      N(gemm_pack)
+#define gemm_dense     N(gemm_dense)
+/* clang-format on */
 
 #define V N(vec)
 #define IV N(ivec)
@@ -582,8 +609,8 @@ struct walk {
 #define LANES (VBYTES / sizeof(REAL))
 
 typedef REAL V __attribute__((vector_size(VBYTES)));
-typedef REAL N(loose) __attribute__((vector_size(VBYTES), may_alias,
-                                     aligned(BITS / 8)));
+typedef REAL N(loose)
+    __attribute__((vector_size(VBYTES), may_alias, aligned(BITS / 8)));
 #if BITS == 32
 typedef int32_t IV __attribute__((vector_size(VBYTES)));
 #else
@@ -591,22 +618,22 @@ typedef int64_t IV __attribute__((vector_size(VBYTES)));
 #endif
 
 /* The thin layer: load, store, broadcast, multiply-add, select. */
-INLINE TARGET V N(load)(const REAL *p)
+INLINE TARGET V v_load(const REAL *p)
 {
     return *(const N(loose) *)p;
 }
 
-INLINE TARGET void N(store)(REAL *p, V x)
+INLINE TARGET void v_store(REAL *p, V x)
 {
     *(N(loose) *)p = x;
 }
 
-INLINE TARGET V N(set)(REAL x)
+INLINE TARGET V v_set(REAL x)
 {
     return x - (V){0};
 }
 
-INLINE TARGET V N(fma)(V a, V b, V c)
+INLINE TARGET V v_fma(V a, V b, V c)
 {
 #if MULTIPLY_ADD == ISA_AVX512 && BITS == 32
     return (V)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
@@ -620,24 +647,24 @@ INLINE TARGET V N(fma)(V a, V b, V c)
     return (V)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
 #elif MULTIPLY_ADD == ISA_NEON
     return (V)vfmaq_f64((float64x2_t)c, (float64x2_t)a, (float64x2_t)b);
-#elif MULTIPLY_ADD == ISA_FMA || (!defined __x86_64__ && \
-      (UINTPTR_MAX > 0xffffffff || defined FP_FAST_FMA))
+#elif MULTIPLY_ADD == ISA_FMA || \
+    (!defined __x86_64__ && (UINTPTR_MAX > 0xffffffff || defined FP_FAST_FMA))
     size_t i;
 
     for (i = 0; i < LANES; i++)
-#  if BITS == 32
+#if BITS == 32
         c[i] = __builtin_fmaf(a[i], b[i], c[i]);
-#  else
+#else
         c[i] = __builtin_fma(a[i], b[i], c[i]);
-#  endif
+#endif
     return c;
 #else
-    return a * b + c;           /* no promise of equal bits on such machines */
+    return a * b + c; /* no promise of equal bits on such machines */
 #endif
 }
 
 /* yes where mask is all ones, no where it is zero. */
-INLINE TARGET V N(select)(IV mask, V yes, V no)
+INLINE TARGET V v_select(IV mask, V yes, V no)
 {
     return (V)((mask & (IV)yes) | (~mask & (IV)no));
 }
@@ -646,7 +673,7 @@ INLINE TARGET V N(select)(IV mask, V yes, V no)
  * term left out is below 5e-9 in float32, 5e-18 in float64), times 2^n in two
  * factors so that subnormal results come out.  NaN stays NaN.  Measured by
  * the tests: at most 1 ulp. */
-INLINE TARGET V N(exp)(V x)
+INLINE TARGET V v_exp(V x)
 {
 #if BITS == 32
     enum { MANTISSA = 23, BIAS = 127, DEGREE = 7 };
@@ -659,6 +686,7 @@ INLINE TARGET V N(exp)(V x)
     const REAL log2e = 0x1.71547652b82fep0;
     const REAL ln2_hi = 0x1.62e42feep-1, ln2_lo = 0x1.a39ef35793c76p-33;
 #endif
+    /* clang-format off */
     static const REAL inverse_factorial[] = {
         (REAL)1, (REAL)1, (REAL)(1 / 2.), (REAL)(1 / 6.), (REAL)(1 / 24.),
         (REAL)(1 / 120.), (REAL)(1 / 720.), (REAL)(1 / 5040.),
@@ -666,76 +694,85 @@ INLINE TARGET V N(exp)(V x)
         (REAL)(1 / 39916800.), (REAL)(1 / 479001600.),
         (REAL)(1 / 6227020800.),
     };
+    /* clang-format on */
     V t, r, sum;
     IV n, half;
     int i;
 
-    x = N(select)(x > top, N(set)(top), x);
-    x = N(select)(x < bottom, N(set)(bottom), x);
-    t = N(fma)(x, N(set)(log2e), N(set)(magic));
-    n = (IV)t - (IV)N(set)(magic);
+    x = v_select(x > top, v_set(top), x);
+    x = v_select(x < bottom, v_set(bottom), x);
+    t = v_fma(x, v_set(log2e), v_set(magic));
+    n = (IV)t - (IV)v_set(magic);
     t = t - magic;
-    r = N(fma)(t, N(set)(-ln2_hi), x);
-    r = N(fma)(t, N(set)(-ln2_lo), r);
-    sum = N(set)(inverse_factorial[DEGREE]);
+    r = v_fma(t, v_set(-ln2_hi), x);
+    r = v_fma(t, v_set(-ln2_lo), r);
+    sum = v_set(inverse_factorial[DEGREE]);
     UNROLL
     for (i = DEGREE - 1; i >= 0; i--)
-        sum = N(fma)(sum, r, N(set)(inverse_factorial[i]));
+        sum = v_fma(sum, r, v_set(inverse_factorial[i]));
     half = n >> 1;
     sum = sum * (V)((half + BIAS) << MANTISSA);
     return sum * (V)((n - half + BIAS) << MANTISSA);
 }
 
-INLINE TARGET REAL N(exp1)(REAL x)
+INLINE TARGET REAL v_exp1(REAL x)
 {
-    return N(exp)(N(set)(x))[0];
+    return v_exp(v_set(x))[0];
 }
 
 /* One micro-tile: C[MR][nv] += A[MR][k] B[k][nv], nv <= NV known when it is
  * compiled.  Rows and columns beyond the matrix must be readable. */
-INLINE TARGET void N(tile_nv)(const size_t nv, const struct walk *w,
-                              const REAL *a, const REAL *b, REAL *c,
-                              size_t c_row)
+INLINE TARGET void gemm_tile_nv(const size_t nv, const struct walk *w,
+                                const REAL *a, const REAL *b, REAL *c,
+                                size_t c_row)
 {
     V acc[MR][NV], bk[NV];
     size_t seg, k, i, j;
 
     UNROLL
-    for (i = 0; i < MR; i++)
+    for (i = 0; i < MR; i++) {
         UNROLL
         for (j = 0; j < nv; j++)
-            acc[i][j] = N(load)(c + i * c_row + j * LANES);
+            acc[i][j] = v_load(c + i * c_row + j * LANES);
+    }
     for (seg = 0; seg < w->segs; seg++) {
         const REAL *ak = a + seg * w->a_seg, *bs = b + seg * w->b_seg;
 
         for (k = 0; k < w->len; k++, ak += w->a_step, bs += w->b_step) {
             UNROLL
             for (j = 0; j < nv; j++)
-                bk[j] = N(load)(bs + j * LANES);
+                bk[j] = v_load(bs + j * LANES);
             UNROLL
             for (i = 0; i < MR; i++) {
-                const V ai = N(set)(ak[i * w->a_row]);
+                const V ai = v_set(ak[i * w->a_row]);
 
                 UNROLL
                 for (j = 0; j < nv; j++)
-                    acc[i][j] = N(fma)(ai, bk[j], acc[i][j]);
+                    acc[i][j] = v_fma(ai, bk[j], acc[i][j]);
             }
         }
     }
     UNROLL
-    for (i = 0; i < MR; i++)
+    for (i = 0; i < MR; i++) {
         UNROLL
         for (j = 0; j < nv; j++)
-            N(store)(c + i * c_row + j * LANES, acc[i][j]);
+            v_store(c + i * c_row + j * LANES, acc[i][j]);
+    }
 }
 
-static TARGET void N(tile)(size_t nv, const struct walk *w, const REAL *a,
-                           const REAL *b, REAL *c, size_t c_row)
+static TARGET void gemm_tile(size_t nv, const struct walk *w, const REAL *a,
+                             const REAL *b, REAL *c, size_t c_row)
 {
     switch (nv) {
-    case 1:  N(tile_nv)(1, w, a, b, c, c_row); break;
-    case 2:  N(tile_nv)(2, w, a, b, c, c_row); break;
-    default: N(tile_nv)(3, w, a, b, c, c_row); break;
+    case 1:
+        gemm_tile_nv(1, w, a, b, c, c_row);
+        break;
+    case 2:
+        gemm_tile_nv(2, w, a, b, c, c_row);
+        break;
+    default:
+        gemm_tile_nv(3, w, a, b, c, c_row);
+        break;
     }
 }
 
@@ -743,31 +780,31 @@ _Static_assert(NV == 3, "tile() has a case for each number of vectors");
 
 /* Vectors in the next group of columns when `left` remain: at most NV, and
  * even shares at the end (4 = 2 + 2), for a group of one starves the FMAs. */
-INLINE size_t N(group)(size_t left)
+INLINE size_t gemm_group(size_t left)
 {
     return left > NV ? size_min(NV, (left + 1) / 2) : left;
 }
 
 /* C[m][n] += A B, where C, A and B are padded to whole vectors along n.  A
  * partial row panel goes through a temporary tile. */
-static TARGET void N(matmul)(const struct walk *w, size_t m, size_t n,
-                             const REAL *a, const REAL *b, REAL *c)
+static TARGET void gemm(const struct walk *w, size_t m, size_t n, const REAL *a,
+                        const REAL *b, REAL *c)
 {
     size_t vectors = pieces(n, LANES), i, j, row, nv;
 
     for (j = 0; j < vectors; j += nv) {
-        nv = N(group)(vectors - j);
+        nv = gemm_group(vectors - j);
         for (i = 0; i + MR <= m; i += MR)
-            N(tile)(nv, w, a + i / MR * w->a_panel, b + j * LANES,
-                    c + i * w->c_row + j * LANES, w->c_row);
+            gemm_tile(nv, w, a + i / MR * w->a_panel, b + j * LANES,
+                      c + i * w->c_row + j * LANES, w->c_row);
         if (i < m) {
             REAL edge[MR][NV * LANES] = {{0}};
             const size_t bytes = nv * LANES * sizeof(REAL);
 
             for (row = i; row < m; row++)
                 memcpy(edge[row - i], c + row * w->c_row + j * LANES, bytes);
-            N(tile)(nv, w, a + i / MR * w->a_panel, b + j * LANES, edge[0],
-                    NV * LANES);
+            gemm_tile(nv, w, a + i / MR * w->a_panel, b + j * LANES, edge[0],
+                      NV * LANES);
             for (row = i; row < m; row++)
                 memcpy(c + row * w->c_row + j * LANES, edge[row - i], bytes);
         }
@@ -776,33 +813,33 @@ static TARGET void N(matmul)(const struct walk *w, size_t m, size_t n,
 
 /* sum[m][n] += A B for a float64 sum: the product is formed in REAL over
  * this one block of k, then added.  Only the n columns are touched. */
-static TARGET void N(matmul_add)(const struct walk *w, size_t m, size_t n,
-                                 const REAL *a, const REAL *b, double *sum,
-                                 size_t sum_row)
+static TARGET void gemm_add(const struct walk *w, size_t m, size_t n,
+                            const REAL *a, const REAL *b, double *sum,
+                            size_t sum_row)
 {
     size_t vectors = pieces(n, LANES), i, j, row, col, nv;
 
     for (j = 0; j < vectors; j += nv) {
-        nv = N(group)(vectors - j);
+        nv = gemm_group(vectors - j);
         for (i = 0; i < m; i += MR) {
             REAL block[MR][NV * LANES] = {{0}};
             size_t rows = size_min(MR, m - i);
             size_t cols = size_min(nv * LANES, n - j * LANES);
 
-            N(tile)(nv, w, a + i / MR * w->a_panel, b + j * LANES, block[0],
-                    NV * LANES);
+            gemm_tile(nv, w, a + i / MR * w->a_panel, b + j * LANES, block[0],
+                      NV * LANES);
             for (row = 0; row < rows; row++)
                 for (col = 0; col < cols; col++)
-                    sum[(i + row) * sum_row + j * LANES + col]
-                        += (double)block[row][col];
+                    sum[(i + row) * sum_row + j * LANES + col] +=
+                        (double)block[row][col];
         }
     }
 }
 
 /* Packs A[m][k] = x[row m][column k] into panels of MR rows: [m/MR][k][MR],
  * the last panel filled with zeros.  One call packs one panel. */
-static TARGET void N(pack)(const double *x, size_t row, size_t col, size_t m,
-                           size_t depth, size_t panel, REAL *packed)
+static TARGET void gemm_pack(const double *x, size_t row, size_t col, size_t m,
+                             size_t depth, size_t panel, REAL *packed)
 {
     size_t rows = size_min(MR, m - panel * MR), i, k;
     const double *from = x + panel * MR * row;
@@ -814,12 +851,17 @@ static TARGET void N(pack)(const double *x, size_t row, size_t col, size_t m,
 }
 
 /* The walk through packed panels of the given depth and a dense B. */
-INLINE struct walk N(dense)(size_t depth, size_t len, size_t b_step,
-                            size_t c_row)
+INLINE struct walk gemm_dense(size_t depth, size_t len, size_t b_step,
+                              size_t c_row)
 {
     return (struct walk){
-        .segs = 1, .len = len, .a_row = 1, .a_step = MR,
-        .a_panel = MR * depth, .b_step = b_step, .c_row = c_row,
+        .segs = 1,
+        .len = len,
+        .a_row = 1,
+        .a_step = MR,
+        .a_panel = MR * depth,
+        .b_step = b_step,
+        .c_row = c_row,
     };
 }
 
@@ -836,7 +878,7 @@ INLINE struct walk N(dense)(size_t depth, size_t len, size_t b_step,
 
 static char failure[2 * PATH];
 
-__attribute__((format(printf, 2, 3)))
+LIKE_PRINTF(2, 3)
 static int fail(int status, const char *format, ...)
 {
     va_list args;
@@ -886,8 +928,8 @@ static ssize_t read_all(int fd, void *bytes, size_t n)
 /* A buffered text file.  The first error sticks. */
 struct text {
     const char *name;
-    int fd;                     /* -1: nowhere                               */
-    int error;                  /* errno of the first failed write           */
+    int fd;    /* -1: nowhere */
+    int error; /* errno of the first failed write */
     size_t used;
     char buffer[1 << 14];
 };
@@ -899,7 +941,7 @@ static void text_flush(struct text *t)
     t->used = 0;
 }
 
-__attribute__((format(printf, 2, 3)))
+LIKE_PRINTF(2, 3)
 static void text_put(struct text *t, const char *format, ...)
 {
     char line[2 * PATH];
@@ -951,8 +993,8 @@ static int whole_open(struct whole *f, const char *name)
 {
     f->name = name;
     f->fd = -1;
-    if ((size_t)snprintf(f->beside, sizeof f->beside, "%s.tmp", name)
-        >= sizeof f->beside)
+    if ((size_t)snprintf(f->beside, sizeof f->beside, "%s.tmp", name) >=
+        sizeof f->beside)
         return fail(FAILED, "the file name is too long: %.60s...", name);
     f->fd = open(f->beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     return f->fd < 0 ? whole_fail(f, "create") : DONE;
@@ -992,7 +1034,7 @@ static int whole_close(struct whole *f)
         strcpy(folder, ".");
     fd = open(folder, O_RDONLY | O_CLOEXEC);
     if (fd >= 0) {
-        fsync(fd);              /* some file systems refuse: not an error    */
+        fsync(fd); /* some file systems refuse: not an error */
         close(fd);
     }
     return DONE;
@@ -1052,15 +1094,17 @@ static int npy_header(int fd, const char *name, size_t n, int *bytes)
     if (read_all(fd, start, 10) != 10 || memcmp(start, "\x93NUMPY", 6))
         return fail(USAGE, "%s: not a .npy file; numpy.save writes one", name);
     if (start[6] != 1 && start[6] != 2)
-        return fail(USAGE, "%s: .npy format %d.%d; formats 1.0 and 2.0 are "
-                    "read", name, start[6], start[7]);
+        return fail(USAGE,
+                    "%s: .npy format %d.%d; formats 1.0 and 2.0 are "
+                    "read",
+                    name, start[6], start[7]);
     width = start[6] == 1 ? 2 : 4;
     if (width == 4 && read_all(fd, start + 10, 2) != 2)
         return fail(USAGE, "%s: cut short in its header", name);
     len = (size_t)get_le(start + 8, (int)width);
     if (len >= sizeof header)
-        return fail(USAGE, "%s: header of %zu bytes; at most %d are read",
-                    name, len, NPY_HEADER - 1);
+        return fail(USAGE, "%s: header of %zu bytes; at most %d are read", name,
+                    len, NPY_HEADER - 1);
     if (read_all(fd, header, len) != (ssize_t)len)
         return fail(USAGE, "%s: cut short in its header", name);
     header[len] = 0;
@@ -1072,13 +1116,14 @@ static int npy_header(int fd, const char *name, size_t n, int *bytes)
         return fail(USAGE, "%s: elements are %.12s; '<f4' or '<f8' is read",
                     name, npy_value(header, "'descr'"));
     if (strncmp(npy_value(header, "'fortran_order'"), "False", 5))
-        return fail(USAGE, "%s: not in C order; save it with "
-                    "numpy.ascontiguousarray", name);
+        return fail(USAGE,
+                    "%s: not in C order; save it with "
+                    "numpy.ascontiguousarray",
+                    name);
     shape = npy_value(header, "'shape'");
     errno = 0;
     if (shape[0] != '(' || shape[1] < '0' || shape[1] > '9' ||
-        strtoull(shape + 1, &end, 10) != n || errno ||
-        strncmp(end, ",)", 2))
+        strtoull(shape + 1, &end, 10) != n || errno || strncmp(end, ",)", 2))
         return fail(USAGE, "%s: shape %.*s; (%zu,) is wanted here", name,
                     (int)strcspn(shape, ")") + (strchr(shape, ')') != NULL),
                     shape, n);
@@ -1098,13 +1143,15 @@ static int npy_read(const char *name, size_t n, double *x)
     while (!status && i < n) {
         some = size_min(512, n - i) * (size_t)size;
         if (read_all(fd, bytes, some) != (ssize_t)some)
-            status = fail(USAGE, "%s: cut short: its header promises %zu "
-                          "elements", name, n);
+            status = fail(USAGE,
+                          "%s: cut short: its header promises %zu "
+                          "elements",
+                          name, n);
         for (j = 0; !status && j < some; j += (size_t)size) {
             x[i++] = get_real(bytes + j, size);
             if (!isfinite(x[i - 1]))
-                status = fail(USAGE, "%s: element %zu is not finite", name,
-                              i - 1);
+                status =
+                    fail(USAGE, "%s: element %zu is not finite", name, i - 1);
         }
     }
     if (!status && read_all(fd, &more, 1) != 0)
@@ -1125,8 +1172,10 @@ static int npy_write(const char *name, size_t n, const double *x)
 
     if (status)
         return status;
-    len = snprintf(text, 118, "{'descr': '<f8', 'fortran_order': False, "
-                   "'shape': (%zu,), }", n);
+    len = snprintf(text, 118,
+                   "{'descr': '<f8', 'fortran_order': False, "
+                   "'shape': (%zu,), }",
+                   n);
     memset(text + len, ' ', (size_t)(118 - len));
     text[117] = '\n';
     put_le(bytes + 8, 118, 2);
@@ -1155,12 +1204,12 @@ struct set {
     size_t n;
     unsigned char (*rows)[PIXELS];
     unsigned char (*cols)[PIXELS][TILE];
-    unsigned char *label;       /* 0 .. 9; for two classes cat 0, dog 1      */
+    unsigned char *label; /* 0 .. 9; for two classes cat 0, dog 1 */
 };
 
 enum {
     TRAIN_TILES = (SAMPLES + TILE - 1) / TILE,
-    TEST_TILES  = (TEST_SAMPLES + TILE - 1) / TILE
+    TEST_TILES = (TEST_SAMPLES + TILE - 1) / TILE
 };
 static _Alignas(64) unsigned char train_rows[TRAIN_TILES * TILE][PIXELS];
 static _Alignas(64) unsigned char train_cols[TRAIN_TILES][PIXELS][TILE];
@@ -1171,10 +1220,13 @@ static unsigned char train_label[SAMPLES], test_label[TEST_SAMPLES];
 static struct set train = {0, train_rows, train_cols, train_label};
 static struct set test = {0, test_rows, test_cols, test_label};
 static double data_mean[CHANNELS], data_inverse_std[CHANNELS];
-static struct {                 /* the same for TILE inputs, as kernels read */
-    struct { float f32[TILE]; double f64[TILE]; } mean, inverse_std;
+static struct { /* the same for TILE inputs, as kernels read */
+    struct {
+        float f32[TILE];
+        double f64[TILE];
+    } mean, inverse_std;
 } norm;
-static uint64_t data_hash;      /* of the records in use, in their order     */
+static uint64_t data_hash; /* of the records in use, in their order */
 
 static bool two_classes(void)
 {
@@ -1204,7 +1256,7 @@ static void set_put(struct set *s, size_t i, int label,
  * order of its file. */
 struct filling {
     struct set *set;
-    size_t want;                /* records, 0: as many as come               */
+    size_t want; /* records, 0: as many as come */
     size_t cats, dogs, seen;
 };
 
@@ -1253,14 +1305,14 @@ static int data_read(struct filling *f, const char *name)
         return fail(USAGE, "%s: cannot open: %s", name, strerror(errno));
     if (!fstat(fd, &info) && S_ISREG(info.st_mode) &&
         (info.st_size == 0 || info.st_size % RECORD))
-        status = fail(USAGE, "%s: %lld bytes, not a multiple of the %d of a "
-                      "CIFAR-10 record", name, (long long)info.st_size,
-                      RECORD);
+        status = fail(USAGE,
+                      "%s: %lld bytes, not a multiple of the %d of a "
+                      "CIFAR-10 record",
+                      name, (long long)info.st_size, RECORD);
     while (!status && !filling_full(f)) {
         got = read_all(fd, buffer, sizeof buffer);
         if (got < 0)
-            status = fail(USAGE, "%s: cannot read: %s", name,
-                          strerror(errno));
+            status = fail(USAGE, "%s: cannot read: %s", name, strerror(errno));
         else if (got % RECORD || (!got && !index))
             status = fail(USAGE, "%s: ends within a record of %d bytes", name,
                           RECORD);
@@ -1269,8 +1321,10 @@ static int data_read(struct filling *f, const char *name)
         for (i = 0; !status && i < (size_t)got / RECORD && !filling_full(f);
              i++, index++) {
             if (buffer[i][0] >= CLASSES)
-                status = fail(USAGE, "%s: record %zu has label %d; CIFAR-10 "
-                              "labels are 0 to 9", name, index, buffer[i][0]);
+                status = fail(USAGE,
+                              "%s: record %zu has label %d; CIFAR-10 "
+                              "labels are 0 to 9",
+                              name, index, buffer[i][0]);
             else
                 filling_put(f, buffer[i]);
         }
@@ -1284,9 +1338,9 @@ static int data_read(struct filling *f, const char *name)
  * VARIANTS prototypes; an image is a prototype, shifted by some pixels, plus
  * a field of its own.  Record i depends on i alone. */
 enum { VARIANTS = 4, SHIFT = 3 };
-static const double synth_class = 0.45;     /* share of the prototype        */
-static const double synth_chroma = 0.35;    /* colour against brightness     */
-static const double synth_contrast = 50;    /* bytes a standard deviation    */
+static const double synth_class = 0.45;  /* share of the prototype */
+static const double synth_chroma = 0.35; /* colour against brightness */
+static const double synth_contrast = 50; /* bytes a standard deviation */
 
 static double synth_re[SIDE][SIDE], synth_im[SIDE][SIDE];
 static double synth_cos[SIDE], synth_sin[SIDE];
@@ -1296,7 +1350,7 @@ static float synth_proto[CLASSES][VARIANTS][CHANNELS][SIDE][SIDE];
  * the last bit everywhere, libm's cosine is not. */
 static void synth_tables(void)
 {
-    double c = -1, s = 0;       /* of the angle 2 pi step / SIDE             */
+    double c = -1, s = 0; /* of the angle 2 pi step / SIDE */
     size_t step, k;
 
     synth_cos[0] = 1;
@@ -1368,7 +1422,7 @@ static void synth_fields(uint64_t *rng)
         synth_line(synth_re[y], synth_im[y], 1);
     for (x = 0; x < SIDE; x++)
         synth_line(&synth_re[0][x], &synth_im[0][x], SIDE);
-    scale = 1 / sqrt(power * 2 / 3);    /* re^2 + im^2 averages 2/3 a term   */
+    scale = 1 / sqrt(power * 2 / 3); /* re^2 + im^2 averages 2/3 a term */
     for (y = 0; y < SIDE; y++)
         for (x = 0; x < SIDE; x++) {
             synth_re[y][x] *= scale;
@@ -1424,10 +1478,13 @@ static int synth_record(uint64_t i, bool label_only,
     for (c = 0; c < CHANNELS; c++)
         for (y = 0; y < SIDE; y++)
             for (x = 0; x < SIDE; x++) {
-                double value = 127.5 + synth_contrast *
-                    (rest * (double)own[c][y][x] + synth_class * (double)
-                     synth_proto[label][v][c][(y + dy) % SIDE]
-                                             [(x + dx) % SIDE]);
+                double value =
+                    127.5 +
+                    synth_contrast *
+                        (rest * (double)own[c][y][x] +
+                         synth_class *
+                             (double)synth_proto[label][v][c][(y + dy) % SIDE]
+                                                [(x + dx) % SIDE]);
 
                 value = value < 0 ? 0 : value > 255 ? 255 : value;
                 record[1 + (c * SIDE + y) * SIDE + x] =
@@ -1460,7 +1517,7 @@ static int data_normalise(void)
     size_t i, at, c;
 
     for (c = 0; c < CHANNELS; c++) {
-        double sum = 0, squares = 0;        /* whole numbers: exact          */
+        double sum = 0, squares = 0; /* whole numbers: exact */
 
         for (i = 0; i < train.n; i++)
             for (at = c; at < PIXELS; at += CHANNELS)
@@ -1473,9 +1530,10 @@ static int data_normalise(void)
                 squares += d * d;
             }
         if (!(squares > 0))
-            return fail(USAGE, "%s: channel %zu is the same in every pixel; "
-                        "it cannot be normalised", config.ndata ?
-                        config.data[0] : "the built-in set", c);
+            return fail(USAGE,
+                        "%s: channel %zu is the same in every pixel; "
+                        "it cannot be normalised",
+                        config.ndata ? config.data[0] : "the built-in set", c);
         data_inverse_std[c] = 1 / sqrt(squares / n);
     }
     for (at = 0; at < TILE; at++) {
@@ -1503,15 +1561,17 @@ static int data_load(void)
     if (status)
         return status;
     if (!filling_full(&f) && two_classes())
-        return fail(USAGE, "%s: %zu cats and %zu dogs; --samples %zu needs "
+        return fail(USAGE,
+                    "%s: %zu cats and %zu dogs; --samples %zu needs "
                     "%zu of each (at most --samples %zu with this data)",
                     config.data[config.ndata - 1], f.cats, f.dogs,
                     config.samples, config.samples / 2,
                     2 * size_min(f.cats, f.dogs));
     if (!filling_full(&f))
-        return fail(USAGE, "%s: %zu records in all; --samples %zu or fewer "
-                    "fit this data", config.data[config.ndata - 1], f.seen,
-                    f.seen);
+        return fail(USAGE,
+                    "%s: %zu records in all; --samples %zu or fewer "
+                    "fit this data",
+                    config.data[config.ndata - 1], f.seen, f.seen);
     status = data_normalise();
     data_hash = HASH_START;
     for (i = 0; i < train.n; i++) {
@@ -1547,11 +1607,11 @@ static int data_load(void)
 
 /* Where the layers stand in the flat parameter vector. */
 static struct net {
-    size_t classes;             /* C: outputs                                */
-    size_t in[LAYERS], out[LAYERS];     /* of the weight as a matrix         */
-    size_t w[LAYERS], b[LAYERS];        /* offsets of weight and bias        */
+    size_t classes;                 /* C: outputs */
+    size_t in[LAYERS], out[LAYERS]; /* of the weight as a matrix */
+    size_t w[LAYERS], b[LAYERS];    /* offsets of weight and bias */
     size_t fan_in[LAYERS];
-    size_t params;              /* p                                         */
+    size_t params; /* p                                         */
 } net;
 
 static void net_setup(void)
@@ -1563,8 +1623,9 @@ static void net_setup(void)
     net.classes = two_classes() ? 1 : CLASSES;
     for (l = 0; l < LAYERS; l++) {
         net.in[l] = config.model == MLP ? mlp_in[l] : cnn_in[l];
-        net.out[l] = l == LAYERS - 1 ? net.classes :
-                     config.model == MLP ? HIDDEN : FILTERS;
+        net.out[l] = l == LAYERS - 1       ? net.classes
+                     : config.model == MLP ? HIDDEN
+                                           : FILTERS;
         net.fan_in[l] = net.in[l];
         net.w[l] = at;
         at += net.in[l] * net.out[l];
@@ -1583,66 +1644,69 @@ static void net_init(uint64_t seed, double *theta)
     memset(theta, 0, net.params * sizeof *theta);
     for (l = 0; l < LAYERS; l++)
         for (i = 0; i < net.in[l] * net.out[l]; i++)
-            theta[net.w[l] + i] = (double)(float)
-                (rng_sign_unit(&rng) / sqrt((double)net.fan_in[l]));
+            theta[net.w[l] + i] = (double)(float)(rng_sign_unit(&rng) /
+                                                  sqrt((double)net.fan_in[l]));
 }
 
 /* What the running pass computes. */
 static struct pass {
-    int order;                  /* K                                         */
-    bool backward;              /* else loss and accuracy only               */
+    int order;     /* K                                         */
+    bool backward; /* else loss and accuracy only */
     const struct set *set;
-    const double *theta, *v;    /* v: for K > 0                              */
-    double *out;                /* g_K                                       */
-    bool keep, kept;            /* z_0 of the MLP's first layer: store, use  */
-    size_t begin, end;          /* samples of the chunk                      */
+    const double *theta, *v; /* v: for K > 0 */
+    double *out;             /* g_K */
+    bool keep, kept;         /* z_0 of the MLP's first layer: store, use */
+    size_t begin, end;       /* samples of the chunk */
 } pass;
 enum { PASS_MAX = SAMPLES > TEST_SAMPLES ? SAMPLES : TEST_SAMPLES };
-static double pass_loss[PASS_MAX];          /* of each sample                */
+static double pass_loss[PASS_MAX]; /* of each sample */
 static unsigned char pass_hit[PASS_MAX];
 
 /* Scratch memory of a worker, in either precision. */
 enum {
-    OUT    = 16,                /* the outputs, padded to whole vectors      */
-    WIDE   = 208,               /* HIDDEN, likewise                          */
+    OUT = 16,   /* the outputs, padded to whole vectors */
+    WIDE = 208, /* HIDDEN, likewise */
 
     /* MLP: planes [feature][sample], one for each order where ORDERS says so.
      * PLANE holds a hidden layer, OUTPUT the last. */
-    PLANE  = HIDDEN * TILE,
+    PLANE = HIDDEN * TILE,
     OUTPUT = OUT * TILE,
-    MLP_B  = 0,                 /* packed inputs                             */
-    MLP_Z  = MLP_B + DEPTH * TILE,
+    MLP_B = 0, /* packed inputs */
+    MLP_Z = MLP_B + DEPTH * TILE,
     MLP_A1 = MLP_Z + ORDERS * PLANE,
     MLP_D1 = MLP_A1 + ORDERS * PLANE,
     MLP_A2 = MLP_D1 + ORDERS * PLANE,
     MLP_D2 = MLP_A2 + ORDERS * PLANE,
     MLP_DA = MLP_D2 + ORDERS * PLANE,
-    MLP_F  = MLP_DA + ORDERS * PLANE,
+    MLP_F = MLP_DA + ORDERS * PLANE,
     MLP_END = MLP_F + ORDERS * OUTPUT,
 
     /* CNN: images [y][x][channel]; those that a window slides over have a
      * border of one pixel of zeros. */
-    ROW0   = (SIDE + 2) * CHANNELS,         /* a row of the padded input     */
-    ROW1   = (SIDE1 + 2) * FILTERS,
-    MAP0   = SIDE * SIDE * FILTERS,
-    MAP1   = SIDE1 * SIDE1 * FILTERS,
+    ROW0 = (SIDE + 2) * CHANNELS, /* a row of the padded input */
+    ROW1 = (SIDE1 + 2) * FILTERS,
+    MAP0 = SIDE * SIDE * FILTERS,
+    MAP1 = SIDE1 * SIDE1 * FILTERS,
     EDGED1 = (SIDE1 + 2) * ROW1,
-    CNN_X  = 0,
+    CNN_X = 0,
     CNN_Z1 = CNN_X + (SIDE + 2) * ROW0 + 4 * OUT,
-    CNN_D1 = CNN_Z1 + 2 * MAP0,             /* z has orders 0 and 1 only     */
+    CNN_D1 = CNN_Z1 + 2 * MAP0, /* z has orders 0 and 1 only */
     CNN_P1 = CNN_D1 + ORDERS * MAP0,
     CNN_Z2 = CNN_P1 + ORDERS * EDGED1,
     CNN_D2 = CNN_Z2 + ORDERS * MAP1,
     CNN_P2 = CNN_D2 + ORDERS * MAP1,
-    CNN_F  = CNN_P2 + ORDERS * FLAT,
+    CNN_F = CNN_P2 + ORDERS * FLAT,
     CNN_DP2 = CNN_F + ORDERS * OUT,
     CNN_DZ2 = CNN_DP2 + ORDERS * FLAT,
     CNN_DP1 = CNN_DZ2 + ORDERS * EDGED1,
     CNN_END = CNN_DP1 + ORDERS * MAP1,
-    WORK   = (int)(CNN_END) > (int)(MLP_END) ? CNN_END : MLP_END
+    WORK = (int)(CNN_END) > (int)(MLP_END) ? CNN_END : MLP_END
 };
-_Static_assert(BLOCK * SLAB <= WORK, "a slab of inputs fits");
-static _Alignas(64) union { float f32[WORK]; double f64[WORK]; } work[WORKERS];
+_Static_assert(BLOCK *SLAB <= WORK, "a slab of inputs fits");
+static _Alignas(64) union {
+    float f32[WORK];
+    double f64[WORK];
+} work[WORKERS];
 
 /* Weights as the kernels read them, of theta and of v.  MLP: row panels for
  * the forward and (transposed) the backward product.  CNN: [window][out],
@@ -1672,16 +1736,16 @@ static _Alignas(64) struct {
     union {
         float f32[2][ORDERS][CHUNK][WIDE];
         double f64[2][ORDERS][CHUNK][WIDE];
-    } a;                        /* of the two hidden layers                  */
+    } a; /* of the two hidden layers */
     union {
         float f32[2][ORDERS][CHUNK][WIDE];
         double f64[2][ORDERS][CHUNK][WIDE];
-    } dz;                       /* the first layer: order K only, at [0][0]  */
+    } dz; /* the first layer: order K only, at [0][0] */
     union {
         float f32[ORDERS][CHUNK][OUT];
         double f64[ORDERS][CHUNK][OUT];
     } df;
-    struct {                    /* z_0 of the first layer at one theta       */
+    struct { /* z_0 of the first layer at one theta */
         float f32[TRAIN_TILES][PLANE];
         double f64[TRAIN_TILES][PLANE];
     } z1;
@@ -1691,63 +1755,111 @@ static _Alignas(64) struct {
 
 /* CNN: partial gradients, in the flat layout but for the last weight, which
  * is transposed: [class][FLAT]. */
-enum { CNN_PARAMS = CNN_W2 + FILTERS + 9 * FILTERS * FILTERS + FILTERS
-                  + FLAT * CLASSES + CLASSES };
+enum {
+    CNN_PARAMS = CNN_W2 + FILTERS + 9 * FILTERS * FILTERS + FILTERS +
+                 FLAT * CLASSES + CLASSES
+};
 static _Alignas(64) double cnn_part[PARTS][CNN_PARAMS];
+
+/* Tasks of the MLP's weight gradients. */
+enum { SLABS1 = PIXELS / SLAB, SLABS2 = (HIDDEN + SLAB - 1) / SLAB };
 
 #define SECTION 6
 #include "eos.c"
 #undef SECTION
 #endif /* !SECTION */
 
-#if defined SECTION && SECTION == 6     /* once for each instance: */
+#if defined REAL && SECTION == 6 /* once for each instance: */
+
+/* The names of this instance. */
+/* clang-format off */
+#define act_swish      N(act_swish)
+#define act_product    N(act_product)
+#define loss_mse       N(loss_mse)
+#define loss_ce        N(loss_ce)
+#define loss_logistic  N(loss_logistic)
+#define loss_series    N(loss_series)
+#define v_normal       N(v_normal)
+#define mlp_inputs     N(mlp_inputs)
+#define mlp_bias       N(mlp_bias)
+#define net_bias       N(net_bias)
+#define mlp_first      N(mlp_first)
+#define mlp_linear     N(mlp_linear)
+#define mlp_swish_k    N(mlp_swish_k)
+#define mlp_swish      N(mlp_swish)
+#define mlp_product    N(mlp_product)
+#define mlp_export     N(mlp_export)
+#define mlp_backward   N(mlp_backward)
+#define mlp_tile       N(mlp_tile)
+#define mlp_slab       N(mlp_slab)
+#define mlp_outer      N(mlp_outer)
+#define mlp_biases     N(mlp_biases)
+#define mlp_weights    N(mlp_weights)
+#define mlp_pack       N(mlp_pack)
+#define mlp_pass       N(mlp_pass)
+#define cnn_input      N(cnn_input)
+#define cnn_conv       N(cnn_conv)
+#define cnn_outer      N(cnn_outer)
+#define cnn_bias       N(cnn_bias)
+#define cnn_swish_k    N(cnn_swish_k)
+#define cnn_swish      N(cnn_swish)
+#define cnn_product    N(cnn_product)
+#define cnn_dot        N(cnn_dot)
+#define cnn_axpy       N(cnn_axpy)
+#define cnn_forward    N(cnn_forward)
+#define cnn_gradient   N(cnn_gradient)
+#define cnn_backward   N(cnn_backward)
+#define cnn_samples    N(cnn_samples)
+#define cnn_pack       N(cnn_pack)
+#define cnn_pass       N(cnn_pass)
+#define net_pass       N(net_pass)
+/* clang-format on */
 
 /* swish(z) = z s(z), s the logistic function: s' = q z' with q = s (1 - s),
  * hence k s_k = sum_(j=1..k) j z_j q_(k-j); swish' = s + a - a s. */
-INLINE TARGET void N(swish)(const int order, const V *z, V *a, V *d)
+INLINE TARGET void act_swish(const int order, const V *z, V *a, V *d)
 {
-    const V one = N(set)(1);
+    const V one = v_set(1);
     V s[ORDERS], q[ORDERS], sum;
     int k, j;
 
     for (k = 0; k <= order; k++) {
         if (k == 0) {
-            s[0] = one / (one + N(exp)((V){0} - z[0]));
+            s[0] = one / (one + v_exp((V){0} - z[0]));
         } else {
             sum = (V){0};
             for (j = 1; j <= k; j++)
-                sum = N(fma)(N(set)((REAL)j) * z[j], q[k - j], sum);
-            s[k] = sum * N(set)((REAL)(1.0 / k));
+                sum = v_fma(v_set((REAL)j) * z[j], q[k - j], sum);
+            s[k] = sum * v_set((REAL)(1.0 / k));
         }
         q[k] = s[k];
         for (j = 0; j <= k; j++)
-            q[k] = N(fma)((V){0} - s[j], s[k - j], q[k]);
+            q[k] = v_fma((V){0} - s[j], s[k - j], q[k]);
         a[k] = z[0] * s[k];
         for (j = 1; j <= k; j++)
-            a[k] = N(fma)(z[j], s[k - j], a[k]);
+            a[k] = v_fma(z[j], s[k - j], a[k]);
         d[k] = s[k] + a[k];
         for (j = 0; j <= k; j++)
-            d[k] = N(fma)((V){0} - a[j], s[k - j], d[k]);
+            d[k] = v_fma((V){0} - a[j], s[k - j], d[k]);
     }
 }
 
 /* delta_k(z) = sum_j delta_j(a) d_(k-j). */
-INLINE TARGET V N(product)(const int k, const V *x, const V *d)
+INLINE TARGET V act_product(const int k, const V *x, const V *d)
 {
     V sum = x[0] * d[k];
     int j;
 
     for (j = 1; j <= k; j++)
-        sum = N(fma)(x[j], d[k - j], sum);
+        sum = v_fma(x[j], d[k - j], sum);
     return sum;
 }
 
 /* From the outputs' series f_k[c] of one sample to its loss, whether it is
  * classified right, and, in place of f, the series of dl/df times scale.
  * Element (k, c) stands at f[k * k_step + c * c_step]. */
-static TARGET void N(loss_mse)(int order, REAL *f, size_t k_step,
-                               size_t c_step, int label, REAL scale,
-                               double *loss)
+static TARGET void loss_mse(int order, REAL *f, size_t k_step, size_t c_step,
+                            int label, REAL scale, double *loss)
 {
     size_t c;
     int k;
@@ -1755,8 +1867,8 @@ static TARGET void N(loss_mse)(int order, REAL *f, size_t k_step,
     *loss = 0;
     for (c = 0; c < net.classes; c++) {
         REAL *fc = f + c * c_step;
-        REAL target = net.classes == 1 ? (REAL)(2 * label - 1) :
-                      (REAL)(c == (size_t)label);
+        REAL target = net.classes == 1 ? (REAL)(2 * label - 1)
+                                       : (REAL)(c == (size_t)label);
 
         fc[0] -= target;
         *loss += (double)fc[0] * (double)fc[0];
@@ -1768,9 +1880,8 @@ static TARGET void N(loss_mse)(int order, REAL *f, size_t k_step,
 /* e = exp(f) / sum_0: k e_k = sum_(j=1..k) j f_j e_(k-j); with E the sum of
  * e over the classes (E_0 = 1), p = e / E: p_k = e_k - sum_(j<k) p_j E_(k-j),
  * and dl/df = p - onehot. */
-static TARGET void N(loss_ce)(int order, REAL *f, size_t k_step,
-                              size_t c_step, int label, REAL scale,
-                              double *loss)
+static TARGET void loss_ce(int order, REAL *f, size_t k_step, size_t c_step,
+                           int label, REAL scale, double *loss)
 {
     REAL e[ORDERS][CLASSES], p[ORDERS][CLASSES], total[ORDERS];
     REAL top = f[0], rest = 0;
@@ -1781,11 +1892,10 @@ static TARGET void N(loss_ce)(int order, REAL *f, size_t k_step,
         if (f[c * c_step] > top)
             top = f[(best = c) * c_step];
     for (c = 0; c < net.classes; c++) {
-        e[0][c] = N(exp1)(f[c * c_step] - top);
+        e[0][c] = v_exp1(f[c * c_step] - top);
         rest += c == best ? 0 : e[0][c];
     }
-    *loss = log1p_pos((double)rest) +
-            (double)(top - f[(size_t)label * c_step]);
+    *loss = log1p_pos((double)rest) + (double)(top - f[(size_t)label * c_step]);
     for (k = 0; k <= order; k++) {
         total[k] = 0;
         for (c = 0; c < net.classes; c++) {
@@ -1794,8 +1904,8 @@ static TARGET void N(loss_ce)(int order, REAL *f, size_t k_step,
             } else {
                 e[k][c] = 0;
                 for (j = 1; j <= k; j++)
-                    e[k][c] += (REAL)j * f[(size_t)j * k_step + c * c_step]
-                               * e[k - j][c];
+                    e[k][c] += (REAL)j * f[(size_t)j * k_step + c * c_step] *
+                               e[k - j][c];
                 e[k][c] /= (REAL)k;
             }
             total[k] += e[k][c];
@@ -1808,16 +1918,16 @@ static TARGET void N(loss_ce)(int order, REAL *f, size_t k_step,
     }
     for (k = 0; k <= order; k++)
         for (c = 0; c < net.classes; c++)
-            f[(size_t)k * k_step + c * c_step] = scale *
-                (p[k][c] - (REAL)(k == 0 && c == (size_t)label));
+            f[(size_t)k * k_step + c * c_step] =
+                scale * (p[k][c] - (REAL)(k == 0 && c == (size_t)label));
 }
 
 /* m = -f y: l = log(1 + e^m), dl/df = -y s(m), s as in swish. */
-static TARGET void N(loss_logistic)(int order, REAL *f, size_t k_step,
-                                    int label, REAL scale, double *loss)
+static TARGET void loss_logistic(int order, REAL *f, size_t k_step, int label,
+                                 REAL scale, double *loss)
 {
     REAL y = (REAL)(2 * label - 1), m = -f[0] * y;
-    REAL e = N(exp1)(m > 0 ? -m : m), s[ORDERS], q[ORDERS];
+    REAL e = v_exp1(m > 0 ? -m : m), s[ORDERS], q[ORDERS];
     int k, j;
 
     *loss = log1p_pos((double)e) + (double)(m > 0 ? m : 0);
@@ -1838,8 +1948,8 @@ static TARGET void N(loss_logistic)(int order, REAL *f, size_t k_step,
         f[(size_t)k * k_step] = scale * -y * s[k];
 }
 
-static TARGET void N(loss)(size_t sample, REAL *f, size_t k_step,
-                           size_t c_step)
+static TARGET void loss_series(size_t sample, REAL *f, size_t k_step,
+                               size_t c_step)
 {
     int label = pass.set->label[sample], order = pass.order;
     REAL scale = (REAL)(1 / (double)pass.set->n);
@@ -1854,13 +1964,13 @@ static TARGET void N(loss)(size_t sample, REAL *f, size_t k_step,
     switch (config.loss) {
     case MSE:
     case BMSE:
-        N(loss_mse)(order, f, k_step, c_step, label, scale, loss);
+        loss_mse(order, f, k_step, c_step, label, scale, loss);
         break;
     case CE:
-        N(loss_ce)(order, f, k_step, c_step, label, scale, loss);
+        loss_ce(order, f, k_step, c_step, label, scale, loss);
         break;
     case LOGISTIC:
-        N(loss_logistic)(order, f, k_step, label, scale, loss);
+        loss_logistic(order, f, k_step, label, scale, loss);
         break;
     }
 }
@@ -1868,7 +1978,7 @@ static TARGET void N(loss)(size_t sample, REAL *f, size_t k_step,
 typedef unsigned char N(octets) __attribute__((vector_size(LANES)));
 
 /* LANES normalised inputs. */
-INLINE TARGET V N(normal)(const unsigned char *bytes, V mean, V inverse_std)
+INLINE TARGET V v_normal(const unsigned char *bytes, V mean, V inverse_std)
 {
     N(octets) b;
 
@@ -1879,22 +1989,22 @@ INLINE TARGET V N(normal)(const unsigned char *bytes, V mean, V inverse_std)
 /* --- MLP: tiles of TILE samples, planes [feature][sample] --- */
 
 /* Packs inputs k .. k + len of a tile: [len][TILE]. */
-static TARGET void N(mlp_inputs)(unsigned char (*cols)[TILE], size_t k,
-                                 size_t len, REAL *b)
+static TARGET void mlp_inputs(unsigned char (*cols)[TILE], size_t k, size_t len,
+                              REAL *b)
 {
     size_t i, j;
 
     for (i = k; i < k + len; i++, b += TILE) {
-        const V mean = N(set)(norm.mean.PREC[i % CHANNELS]);
-        const V inverse_std = N(set)(norm.inverse_std.PREC[i % CHANNELS]);
+        const V mean = v_set(norm.mean.PREC[i % CHANNELS]);
+        const V inverse_std = v_set(norm.inverse_std.PREC[i % CHANNELS]);
 
         for (j = 0; j < TILE; j += LANES)
-            N(store)(b + j, N(normal)(cols[i] + j, mean, inverse_std));
+            v_store(b + j, v_normal(cols[i] + j, mean, inverse_std));
     }
 }
 
 /* Each feature's row of a plane takes its bias (or zero). */
-static TARGET void N(mlp_bias)(size_t features, const double *bias, REAL *z)
+static TARGET void mlp_bias(size_t features, const double *bias, REAL *z)
 {
     size_t i, j;
 
@@ -1904,14 +2014,15 @@ static TARGET void N(mlp_bias)(size_t features, const double *bias, REAL *z)
 }
 
 /* Biases of theta for k = 0, of v for k = 1, none above. */
-INLINE const double *N(bias)(int k, size_t layer)
+INLINE const double *net_bias(int k, size_t layer)
 {
-    return k == 0 ? pass.theta + net.b[layer] :
-           k == 1 ? pass.v + net.b[layer] : NULL;
+    return k == 0   ? pass.theta + net.b[layer]
+           : k == 1 ? pass.v + net.b[layer]
+                    : NULL;
 }
 
 /* z_0 and z_1 of the first layer: X W + b and X V + its bias. */
-static TARGET void N(mlp_first)(REAL *w, size_t tile, size_t samples)
+static TARGET void mlp_first(REAL *w, size_t tile, size_t samples)
 {
     const struct pass *p = &pass;
     REAL *z = w + MLP_Z;
@@ -1920,46 +2031,46 @@ static TARGET void N(mlp_first)(REAL *w, size_t tile, size_t samples)
     if (p->kept)
         memcpy(z, mlp.z1.PREC[tile], PLANE * sizeof *z);
     else
-        N(mlp_bias)(HIDDEN, N(bias)(0, 0), z);
+        mlp_bias(HIDDEN, net_bias(0, 0), z);
     if (p->order)
-        N(mlp_bias)(HIDDEN, N(bias)(1, 0), z + PLANE);
+        mlp_bias(HIDDEN, net_bias(1, 0), z + PLANE);
     for (k = 0; k < PIXELS && (p->order || !p->kept); k += len) {
         struct walk walk;
 
         len = size_min(DEPTH, PIXELS - k);
-        walk = N(dense)(PIXELS, len, TILE, TILE);
-        N(mlp_inputs)(p->set->cols[tile], k, len, w + MLP_B);
+        walk = gemm_dense(PIXELS, len, TILE, TILE);
+        mlp_inputs(p->set->cols[tile], k, len, w + MLP_B);
         if (!p->kept)
-            N(matmul)(&walk, HIDDEN, samples, packed.PREC[0] + MLP_W1 + k * MR,
-                      w + MLP_B, z);
+            gemm(&walk, HIDDEN, samples, packed.PREC[0] + MLP_W1 + k * MR,
+                 w + MLP_B, z);
         if (p->order)
-            N(matmul)(&walk, HIDDEN, samples, packed.PREC[1] + MLP_W1 + k * MR,
-                      w + MLP_B, z + PLANE);
+            gemm(&walk, HIDDEN, samples, packed.PREC[1] + MLP_W1 + k * MR,
+                 w + MLP_B, z + PLANE);
     }
     if (p->keep && !p->kept)
         memcpy(mlp.z1.PREC[tile], z, PLANE * sizeof *z);
 }
 
 /* out_k = W in_k + V in_(k-1), for all orders; out holds what is added to. */
-static TARGET void N(mlp_linear)(size_t m, size_t depth, size_t samples,
-                                 size_t weight, const REAL *in, size_t in_step,
-                                 REAL *out, size_t out_step)
+static TARGET void mlp_linear(size_t m, size_t depth, size_t samples,
+                              size_t weight, const REAL *in, size_t in_step,
+                              REAL *out, size_t out_step)
 {
-    const struct walk walk = N(dense)(depth, depth, TILE, TILE);
+    const struct walk walk = gemm_dense(depth, depth, TILE, TILE);
     size_t k, order = (size_t)pass.order;
 
     for (k = 0; k <= order; k++) {
-        N(matmul)(&walk, m, samples, packed.PREC[0] + weight,
-                  in + k * in_step, out + k * out_step);
+        gemm(&walk, m, samples, packed.PREC[0] + weight, in + k * in_step,
+             out + k * out_step);
         if (k)
-            N(matmul)(&walk, m, samples, packed.PREC[1] + weight,
-                      in + (k - 1) * in_step, out + k * out_step);
+            gemm(&walk, m, samples, packed.PREC[1] + weight,
+                 in + (k - 1) * in_step, out + k * out_step);
     }
 }
 
 /* Series of a and d from those of z, whose orders above top are zero. */
-INLINE TARGET void N(mlp_swish_k)(const int order, const int top,
-                                  const REAL *z, REAL *a, REAL *d)
+INLINE TARGET void mlp_swish_k(const int order, const int top, const REAL *z,
+                               REAL *a, REAL *d)
 {
     size_t i;
     int k;
@@ -1968,28 +2079,36 @@ INLINE TARGET void N(mlp_swish_k)(const int order, const int top,
         V zk[ORDERS], ak[ORDERS], dk[ORDERS];
 
         for (k = 0; k <= order; k++)
-            zk[k] = k <= top ? N(load)(z + (size_t)k * PLANE + i) : (V){0};
-        N(swish)(order, zk, ak, dk);
+            zk[k] = k <= top ? v_load(z + (size_t)k * PLANE + i) : (V){0};
+        act_swish(order, zk, ak, dk);
         for (k = 0; k <= order; k++) {
-            N(store)(a + (size_t)k * PLANE + i, ak[k]);
-            N(store)(d + (size_t)k * PLANE + i, dk[k]);
+            v_store(a + (size_t)k * PLANE + i, ak[k]);
+            v_store(d + (size_t)k * PLANE + i, dk[k]);
         }
     }
 }
 
-static TARGET void N(mlp_swish)(int top, const REAL *z, REAL *a, REAL *d)
+static TARGET void mlp_swish(int top, const REAL *z, REAL *a, REAL *d)
 {
     switch (pass.order) {
-    case 0:  N(mlp_swish_k)(0, top, z, a, d); break;
-    case 1:  N(mlp_swish_k)(1, top, z, a, d); break;
-    case 2:  N(mlp_swish_k)(2, top, z, a, d); break;
-    default: N(mlp_swish_k)(3, top, z, a, d); break;
+    case 0:
+        mlp_swish_k(0, top, z, a, d);
+        break;
+    case 1:
+        mlp_swish_k(1, top, z, a, d);
+        break;
+    case 2:
+        mlp_swish_k(2, top, z, a, d);
+        break;
+    default:
+        mlp_swish_k(3, top, z, a, d);
+        break;
     }
 }
 
 /* dz_k = sum_j da_j d_(k-j) for k = first .. order. */
-static TARGET void N(mlp_product)(int first, const REAL *da, const REAL *d,
-                                  REAL *dz)
+static TARGET void mlp_product(int first, const REAL *da, const REAL *d,
+                               REAL *dz)
 {
     size_t i;
     int k;
@@ -1998,17 +2117,17 @@ static TARGET void N(mlp_product)(int first, const REAL *da, const REAL *d,
         V x[ORDERS], y[ORDERS];
 
         for (k = 0; k <= pass.order; k++) {
-            x[k] = N(load)(da + (size_t)k * PLANE + i);
-            y[k] = N(load)(d + (size_t)k * PLANE + i);
+            x[k] = v_load(da + (size_t)k * PLANE + i);
+            y[k] = v_load(d + (size_t)k * PLANE + i);
         }
         for (k = first; k <= pass.order; k++)
-            N(store)(dz + (size_t)k * PLANE + i, N(product)(k, x, y));
+            v_store(dz + (size_t)k * PLANE + i, act_product(k, x, y));
     }
 }
 
 /* A plane of the tile to rows of samples: to[s][i] = plane[i][s]. */
-static TARGET void N(mlp_export)(size_t features, size_t samples,
-                                 const REAL *plane, REAL *to, size_t to_row)
+static TARGET void mlp_export(size_t features, size_t samples,
+                              const REAL *plane, REAL *to, size_t to_row)
 {
     size_t i, s;
 
@@ -2017,61 +2136,62 @@ static TARGET void N(mlp_export)(size_t features, size_t samples,
             to[s * to_row + i] = plane[i * TILE + s];
 }
 
-static TARGET void N(mlp_backward)(REAL *w, size_t at, size_t samples)
+static TARGET void mlp_backward(REAL *w, size_t at, size_t samples)
 {
     REAL *z = w + MLP_Z, *da = w + MLP_DA, *f = w + MLP_F;
     int k, order = pass.order;
 
     for (k = 0; k <= order; k++)
-        N(mlp_bias)(HIDDEN, NULL, da + k * PLANE);
-    N(mlp_linear)(HIDDEN, net.classes, samples, MLP_T3, f, OUTPUT, da, PLANE);
-    N(mlp_product)(0, da, w + MLP_D2, z);
+        mlp_bias(HIDDEN, NULL, da + k * PLANE);
+    mlp_linear(HIDDEN, net.classes, samples, MLP_T3, f, OUTPUT, da, PLANE);
+    mlp_product(0, da, w + MLP_D2, z);
     for (k = 0; k <= order; k++) {
-        N(mlp_export)(OUT, samples, f + k * OUTPUT, mlp.df.PREC[k][at], OUT);
-        N(mlp_export)(HIDDEN, samples, w + MLP_A1 + k * PLANE,
-                      mlp.a.PREC[0][k][at], WIDE);
-        N(mlp_export)(HIDDEN, samples, w + MLP_A2 + k * PLANE,
-                      mlp.a.PREC[1][k][at], WIDE);
-        N(mlp_export)(HIDDEN, samples, z + k * PLANE,
-                      mlp.dz.PREC[1][k][at], WIDE);
-        N(mlp_bias)(HIDDEN, NULL, da + k * PLANE);
+        mlp_export(OUT, samples, f + k * OUTPUT, mlp.df.PREC[k][at], OUT);
+        mlp_export(HIDDEN, samples, w + MLP_A1 + k * PLANE,
+                   mlp.a.PREC[0][k][at], WIDE);
+        mlp_export(HIDDEN, samples, w + MLP_A2 + k * PLANE,
+                   mlp.a.PREC[1][k][at], WIDE);
+        mlp_export(HIDDEN, samples, z + k * PLANE, mlp.dz.PREC[1][k][at], WIDE);
+        mlp_bias(HIDDEN, NULL, da + k * PLANE);
     }
-    N(mlp_linear)(HIDDEN, HIDDEN, samples, MLP_T2, z, PLANE, da, PLANE);
-    N(mlp_product)(order, da, w + MLP_D1, z);
-    N(mlp_export)(HIDDEN, samples, z + order * PLANE, mlp.dz.PREC[0][0][at],
-                  WIDE);
+    mlp_linear(HIDDEN, HIDDEN, samples, MLP_T2, z, PLANE, da, PLANE);
+    mlp_product(order, da, w + MLP_D1, z);
+    mlp_export(HIDDEN, samples, z + order * PLANE, mlp.dz.PREC[0][0][at], WIDE);
 }
 
 /* Forward and backward through all layers for one tile of samples. */
-static TARGET void N(mlp_tile)(size_t worker, size_t task)
+static TARGET void mlp_tile(size_t worker, size_t task)
 {
     REAL *w = work[worker].PREC, *z = w + MLP_Z, *f = w + MLP_F;
     size_t at = task * TILE, first = pass.begin + at, s;
     size_t samples = size_min(TILE, pass.end - first);
     int k;
 
-    N(mlp_first)(w, first / TILE, samples);
-    N(mlp_swish)(1, z, w + MLP_A1, w + MLP_D1);
+    mlp_first(w, first / TILE, samples);
+    mlp_swish(1, z, w + MLP_A1, w + MLP_D1);
     for (k = 0; k <= pass.order; k++)
-        N(mlp_bias)(HIDDEN, N(bias)(k, 1), z + k * PLANE);
-    N(mlp_linear)(HIDDEN, HIDDEN, samples, MLP_W2, w + MLP_A1, PLANE, z,
-                  PLANE);
-    N(mlp_swish)(pass.order, z, w + MLP_A2, w + MLP_D2);
+        mlp_bias(HIDDEN, net_bias(k, 1), z + k * PLANE);
+    mlp_linear(HIDDEN, HIDDEN, samples, MLP_W2, w + MLP_A1, PLANE, z, PLANE);
+    mlp_swish(pass.order, z, w + MLP_A2, w + MLP_D2);
     for (k = 0; k <= pass.order; k++)
-        N(mlp_bias)(net.classes, N(bias)(k, 2), f + k * OUTPUT);
-    N(mlp_linear)(net.classes, HIDDEN, samples, MLP_W3, w + MLP_A2, PLANE, f,
-                  OUTPUT);
+        mlp_bias(net.classes, net_bias(k, 2), f + k * OUTPUT);
+    mlp_linear(net.classes, HIDDEN, samples, MLP_W3, w + MLP_A2, PLANE, f,
+               OUTPUT);
     for (s = 0; s < samples; s++)
-        N(loss)(first + s, f + s, OUTPUT, TILE);
+        loss_series(first + s, f + s, OUTPUT, TILE);
     if (pass.backward)
-        N(mlp_backward)(w, at, samples);
+        mlp_backward(w, at, samples);
 }
 
 /* Weight gradients, summed over the samples of the chunk. */
-static TARGET void N(mlp_slab)(REAL *w, size_t slab)
+static TARGET void mlp_slab(REAL *w, size_t slab)
 {
     const struct walk walk = {
-        .segs = 1, .a_row = 1, .a_step = WIDE, .a_panel = MR, .b_step = SLAB,
+        .segs = 1,
+        .a_row = 1,
+        .a_step = WIDE,
+        .a_panel = MR,
+        .b_step = SLAB,
     };
     size_t at, len, s, j, first = slab * SLAB;
 
@@ -2084,18 +2204,18 @@ static TARGET void N(mlp_slab)(REAL *w, size_t slab)
                 pass.set->rows[pass.begin + at + s] + first;
 
             for (j = 0; j < SLAB; j += LANES)
-                N(store)(w + s * SLAB + j, N(normal)(row + j,
-                         N(load)(norm.mean.PREC + j % TILE),
-                         N(load)(norm.inverse_std.PREC + j % TILE)));
+                v_store(w + s * SLAB + j,
+                        v_normal(row + j, v_load(norm.mean.PREC + j % TILE),
+                                 v_load(norm.inverse_std.PREC + j % TILE)));
         }
-        N(matmul_add)(&part, HIDDEN, SLAB, mlp.dz.PREC[0][0][at], w,
-                      mlp.g1[0] + first, PIXELS);
+        gemm_add(&part, HIDDEN, SLAB, mlp.dz.PREC[0][0][at], w,
+                 mlp.g1[0] + first, PIXELS);
     }
 }
 
 /* sum[m][n] += sum_j delta_(K-j)' a_j over the chunk, columns of one slab. */
-static TARGET void N(mlp_outer)(size_t m, size_t slab, const REAL *delta,
-                                size_t row, const REAL *a, double *sum)
+static TARGET void mlp_outer(size_t m, size_t slab, const REAL *delta,
+                             size_t row, const REAL *a, double *sum)
 {
     size_t first = slab * SLAB, n = size_min(SLAB, HIDDEN - first), at;
     size_t k, order = (size_t)pass.order;
@@ -2103,18 +2223,20 @@ static TARGET void N(mlp_outer)(size_t m, size_t slab, const REAL *delta,
     for (at = 0; at < pass.end - pass.begin; at += BLOCK)
         for (k = 0; k <= order; k++) {
             const struct walk walk = {
-                .segs = 1, .len = size_min(BLOCK, pass.end - pass.begin - at),
-                .a_row = 1, .a_step = row, .a_panel = MR, .b_step = WIDE,
+                .segs = 1,
+                .len = size_min(BLOCK, pass.end - pass.begin - at),
+                .a_row = 1,
+                .a_step = row,
+                .a_panel = MR,
+                .b_step = WIDE,
             };
 
-            N(matmul_add)(&walk, m, n,
-                          delta + ((order - k) * CHUNK + at) * row,
-                          a + (k * CHUNK + at) * WIDE + first, sum + first,
-                          HIDDEN);
+            gemm_add(&walk, m, n, delta + ((order - k) * CHUNK + at) * row,
+                     a + (k * CHUNK + at) * WIDE + first, sum + first, HIDDEN);
         }
 }
 
-static TARGET void N(mlp_biases)(void)
+static TARGET void mlp_biases(void)
 {
     size_t n = pass.end - pass.begin, s, i;
     int k = pass.order;
@@ -2129,24 +2251,22 @@ static TARGET void N(mlp_biases)(void)
     }
 }
 
-enum { N(SLABS1) = PIXELS / SLAB, N(SLABS2) = (HIDDEN + SLAB - 1) / SLAB };
-
-static TARGET void N(mlp_weights)(size_t worker, size_t task)
+static TARGET void mlp_weights(size_t worker, size_t task)
 {
-    if (task < N(SLABS1))
-        N(mlp_slab)(work[worker].PREC, task);
-    else if ((task -= N(SLABS1)) < N(SLABS2))
-        N(mlp_outer)(HIDDEN, task, mlp.dz.PREC[1][0][0], WIDE,
-                     mlp.a.PREC[0][0][0], mlp.g2[0]);
-    else if ((task -= N(SLABS2)) < N(SLABS2))
-        N(mlp_outer)(net.classes, task, mlp.df.PREC[0][0], OUT,
-                     mlp.a.PREC[1][0][0], mlp.g3[0]);
+    if (task < SLABS1)
+        mlp_slab(work[worker].PREC, task);
+    else if ((task -= SLABS1) < SLABS2)
+        mlp_outer(HIDDEN, task, mlp.dz.PREC[1][0][0], WIDE, mlp.a.PREC[0][0][0],
+                  mlp.g2[0]);
+    else if ((task -= SLABS2) < SLABS2)
+        mlp_outer(net.classes, task, mlp.df.PREC[0][0], OUT,
+                  mlp.a.PREC[1][0][0], mlp.g3[0]);
     else
-        N(mlp_biases)();
+        mlp_biases();
 }
 
 /* Task: a panel of MR rows of one matrix of theta (even) or v (odd). */
-static TARGET void N(mlp_pack)(size_t worker, size_t task)
+static TARGET void mlp_pack(size_t worker, size_t task)
 {
     static const size_t at[] = {MLP_W1, MLP_W2, MLP_W3, MLP_T2, MLP_T3};
     const double *x = task % 2 ? pass.v : pass.theta;
@@ -2165,79 +2285,89 @@ static TARGET void N(mlp_pack)(size_t worker, size_t task)
     }
     if (i == 5 || (i == 0 && side == 0 && pass.kept))
         return;
-    N(pack)(x + net.w[l], i < 3 ? 1 : net.out[l], i < 3 ? net.out[l] : 1, m,
-            depth, panel, packed.PREC[side] + at[i]);
+    gemm_pack(x + net.w[l], i < 3 ? 1 : net.out[l], i < 3 ? net.out[l] : 1, m,
+              depth, panel, packed.PREC[side] + at[i]);
 }
 
-static void N(mlp_pass)(void)
+static void mlp_pass(void)
 {
     size_t panels = 4 * pieces(HIDDEN, MR) + pieces(CLASSES, MR);
 
-    parallel(2 * panels, N(mlp_pack));
+    parallel(2 * panels, mlp_pack);
     memset(mlp.g1, 0, sizeof mlp.g1);
     memset(mlp.g2, 0, sizeof mlp.g2);
     memset(mlp.g3, 0, sizeof mlp.g3);
     memset(mlp.gb, 0, sizeof mlp.gb);
     for (pass.begin = 0; pass.begin < pass.set->n; pass.begin += CHUNK) {
         pass.end = size_min(pass.begin + CHUNK, pass.set->n);
-        parallel(pieces(pass.end - pass.begin, TILE), N(mlp_tile));
+        parallel(pieces(pass.end - pass.begin, TILE), mlp_tile);
         if (pass.backward)
-            parallel(N(SLABS1) + 2 * N(SLABS2) + 1, N(mlp_weights));
+            parallel(SLABS1 + 2 * SLABS2 + 1, mlp_weights);
     }
 }
 
 /* --- CNN: one sample after another --- */
 
 /* The padded input image. */
-static TARGET void N(cnn_input)(const unsigned char *row, REAL *x)
+static TARGET void cnn_input(const unsigned char *row, REAL *x)
 {
     size_t y, j;
 
     memset(x, 0, (SIDE + 2) * ROW0 * sizeof *x);
     for (y = 0; y < SIDE; y++)
         for (j = 0; j < SIDE * CHANNELS; j += LANES)
-            N(store)(x + (y + 1) * ROW0 + CHANNELS + j,
-                     N(normal)(row + y * SIDE * CHANNELS + j,
-                               N(load)(norm.mean.PREC + j % TILE),
-                               N(load)(norm.inverse_std.PREC + j % TILE)));
+            v_store(x + (y + 1) * ROW0 + CHANNELS + j,
+                    v_normal(row + y * SIDE * CHANNELS + j,
+                             v_load(norm.mean.PREC + j % TILE),
+                             v_load(norm.inverse_std.PREC + j % TILE)));
 }
 
 /* A 3 x 3 convolution, out[y][x][FILTERS] += window of in (padded, `depth`
  * channels) times weight [3][3 depth][FILTERS]. */
-static TARGET void N(cnn_conv)(size_t side, size_t depth, const REAL *in,
-                               const REAL *weight, REAL *out, size_t out_row)
+static TARGET void cnn_conv(size_t side, size_t depth, const REAL *in,
+                            const REAL *weight, REAL *out, size_t out_row)
 {
     const size_t row = (side + 2) * depth;
     const struct walk walk = {
-        .segs = 3, .len = 3 * depth, .a_row = depth, .a_step = 1,
-        .a_seg = row, .a_panel = MR * depth, .b_step = FILTERS,
-        .b_seg = 3 * depth * FILTERS, .c_row = FILTERS,
+        .segs = 3,
+        .len = 3 * depth,
+        .a_row = depth,
+        .a_step = 1,
+        .a_seg = row,
+        .a_panel = MR * depth,
+        .b_step = FILTERS,
+        .b_seg = 3 * depth * FILTERS,
+        .c_row = FILTERS,
     };
     size_t y;
 
     for (y = 0; y < side; y++)
-        N(matmul)(&walk, side, FILTERS, in + y * row, weight,
-                  out + y * out_row);
+        gemm(&walk, side, FILTERS, in + y * row, weight, out + y * out_row);
 }
 
 /* Its weight gradient, sum[3][3 depth][FILTERS] += windows' * delta. */
-static TARGET void N(cnn_outer)(size_t side, size_t depth, const REAL *in,
-                                const REAL *delta, size_t delta_row,
-                                double *sum)
+static TARGET void cnn_outer(size_t side, size_t depth, const REAL *in,
+                             const REAL *delta, size_t delta_row, double *sum)
 {
     const size_t row = (side + 2) * depth;
     const struct walk walk = {
-        .segs = side, .len = side, .a_row = 1, .a_step = depth, .a_seg = row,
-        .a_panel = MR, .b_step = FILTERS, .b_seg = delta_row,
+        .segs = side,
+        .len = side,
+        .a_row = 1,
+        .a_step = depth,
+        .a_seg = row,
+        .a_panel = MR,
+        .b_step = FILTERS,
+        .b_seg = delta_row,
     };
     size_t ky;
 
     for (ky = 0; ky < 3; ky++)
-        N(matmul_add)(&walk, 3 * depth, FILTERS, in + ky * row, delta,
-                      sum + ky * 3 * depth * FILTERS, FILTERS);
+        gemm_add(&walk, 3 * depth, FILTERS, in + ky * row, delta,
+                 sum + ky * 3 * depth * FILTERS, FILTERS);
 }
 
-static TARGET void N(cnn_bias)(size_t side, const double *bias, REAL *z)
+static TARGET void cnn_bias(size_t side, const double *bias, REAL *z)
 {
     size_t i, c;
 
@@ -2248,9 +2378,9 @@ static TARGET void N(cnn_bias)(size_t side, const double *bias, REAL *z)
 
 /* swish and 2 x 2 mean: the series p of the pooled image (rows p_row apart)
  * and the series d of swish' at each pixel.  z has orders up to top. */
-INLINE TARGET void N(cnn_swish_k)(const int order, const int top, size_t side,
-                                  const REAL *z, size_t map, REAL *d, REAL *p,
-                                  size_t p_row, size_t p_map)
+INLINE TARGET void cnn_swish_k(const int order, const int top, size_t side,
+                               const REAL *z, size_t map, REAL *d, REAL *p,
+                               size_t p_row, size_t p_map)
 {
     const size_t row = side * FILTERS;
     size_t y, x, c, i;
@@ -2262,52 +2392,51 @@ INLINE TARGET void N(cnn_swish_k)(const int order, const int top, size_t side,
                 V sum[ORDERS] = {0};
 
                 for (i = 0; i < 4; i++) {
-                    const size_t at = (2 * y + i / 2) * row +
-                                      (2 * x + i % 2) * FILTERS + c;
+                    const size_t at =
+                        (2 * y + i / 2) * row + (2 * x + i % 2) * FILTERS + c;
                     V zk[ORDERS], ak[ORDERS], dk[ORDERS];
 
                     for (k = 0; k <= order; k++)
-                        zk[k] = k <= top ? N(load)(z + (size_t)k * map + at)
+                        zk[k] = k <= top ? v_load(z + (size_t)k * map + at)
                                          : (V){0};
-                    N(swish)(order, zk, ak, dk);
+                    act_swish(order, zk, ak, dk);
                     for (k = 0; k <= order; k++) {
-                        N(store)(d + (size_t)k * map + at, dk[k]);
+                        v_store(d + (size_t)k * map + at, dk[k]);
                         sum[k] = i ? sum[k] + ak[k] : ak[k];
                     }
                 }
                 for (k = 0; k <= order; k++)
-                    N(store)(p + (size_t)k * p_map + y * p_row + x * FILTERS
-                             + c, sum[k] * N(set)((REAL)0.25));
+                    v_store(p + (size_t)k * p_map + y * p_row + x * FILTERS + c,
+                            sum[k] * v_set((REAL)0.25));
             }
 }
 
-static TARGET void N(cnn_swish)(int top, size_t side, const REAL *z,
-                                size_t map, REAL *d, REAL *p, size_t p_row,
-                                size_t p_map)
+static TARGET void cnn_swish(int top, size_t side, const REAL *z, size_t map,
+                             REAL *d, REAL *p, size_t p_row, size_t p_map)
 {
     switch (pass.order) {
     case 0:
-        N(cnn_swish_k)(0, top, side, z, map, d, p, p_row, p_map);
+        cnn_swish_k(0, top, side, z, map, d, p, p_row, p_map);
         break;
     case 1:
-        N(cnn_swish_k)(1, top, side, z, map, d, p, p_row, p_map);
+        cnn_swish_k(1, top, side, z, map, d, p, p_row, p_map);
         break;
     case 2:
-        N(cnn_swish_k)(2, top, side, z, map, d, p, p_row, p_map);
+        cnn_swish_k(2, top, side, z, map, d, p, p_row, p_map);
         break;
     default:
-        N(cnn_swish_k)(3, top, side, z, map, d, p, p_row, p_map);
+        cnn_swish_k(3, top, side, z, map, d, p, p_row, p_map);
         break;
     }
 }
 
 /* Back through mean and swish: dz_k = sum_j dp_j / 4 d_(k-j) at each pixel,
  * k = first .. order. */
-static TARGET void N(cnn_product)(int first, size_t side, const REAL *dp,
-                                  size_t dp_map, const REAL *d, size_t map,
-                                  REAL *dz, size_t dz_row, size_t dz_map)
+static TARGET void cnn_product(int first, size_t side, const REAL *dp,
+                               size_t dp_map, const REAL *d, size_t map,
+                               REAL *dz, size_t dz_row, size_t dz_map)
 {
-    const V quarter = N(set)((REAL)0.25);
+    const V quarter = v_set((REAL)0.25);
     size_t y, x, c;
     int k;
 
@@ -2318,18 +2447,19 @@ static TARGET void N(cnn_product)(int first, size_t side, const REAL *dp,
                 V xk[ORDERS], dk[ORDERS];
 
                 for (k = 0; k <= pass.order; k++) {
-                    xk[k] = quarter * N(load)(dp + (size_t)k * dp_map + from);
-                    dk[k] = N(load)(d + (size_t)k * map +
-                                    (y * side + x) * FILTERS + c);
+                    xk[k] = quarter * v_load(dp + (size_t)k * dp_map + from);
+                    dk[k] = v_load(d + (size_t)k * map +
+                                   (y * side + x) * FILTERS + c);
                 }
                 for (k = first; k <= pass.order; k++)
-                    N(store)(dz + (size_t)k * dz_map + y * dz_row +
-                             x * FILTERS + c, N(product)(k, xk, dk));
+                    v_store(dz + (size_t)k * dz_map + y * dz_row + x * FILTERS +
+                                c,
+                            act_product(k, xk, dk));
             }
 }
 
 /* A dot product of FLAT elements: OUT interleaved chains, then a tree. */
-static TARGET REAL N(cnn_dot)(const REAL *x, const REAL *y)
+static TARGET REAL cnn_dot(const REAL *x, const REAL *y)
 {
     V sum[OUT / LANES];
     REAL lane[OUT];
@@ -2339,10 +2469,10 @@ static TARGET REAL N(cnn_dot)(const REAL *x, const REAL *y)
         sum[j] = (V){0};
     for (i = 0; i < FLAT; i += OUT)
         for (j = 0; j < OUT / LANES; j++)
-            sum[j] = N(fma)(N(load)(x + i + j * LANES),
-                            N(load)(y + i + j * LANES), sum[j]);
+            sum[j] = v_fma(v_load(x + i + j * LANES), v_load(y + i + j * LANES),
+                           sum[j]);
     for (j = 0; j < OUT / LANES; j++)
-        N(store)(lane + j * LANES, sum[j]);
+        v_store(lane + j * LANES, sum[j]);
     for (i = OUT / 2; i; i /= 2)
         for (j = 0; j < i; j++)
             lane[j] += lane[j + i];
@@ -2350,62 +2480,60 @@ static TARGET REAL N(cnn_dot)(const REAL *x, const REAL *y)
 }
 
 /* y[FLAT] += a x[FLAT] */
-static TARGET void N(cnn_axpy)(REAL a, const REAL *x, REAL *y)
+static TARGET void cnn_axpy(REAL a, const REAL *x, REAL *y)
 {
     size_t i;
 
     for (i = 0; i < FLAT; i += LANES)
-        N(store)(y + i, N(fma)(N(set)(a), N(load)(x + i), N(load)(y + i)));
+        v_store(y + i, v_fma(v_set(a), v_load(x + i), v_load(y + i)));
 }
 
-static TARGET void N(cnn_forward)(REAL *w, size_t sample)
+static TARGET void cnn_forward(REAL *w, size_t sample)
 {
     const REAL *wt = packed.PREC[0], *wv = packed.PREC[1];
     REAL *z1 = w + CNN_Z1, *p1 = w + CNN_P1, *z2 = w + CNN_Z2;
     REAL *p2 = w + CNN_P2, *f = w + CNN_F;
     size_t k, c, order = (size_t)pass.order;
 
-    N(cnn_input)(pass.set->rows[sample], w + CNN_X);
+    cnn_input(pass.set->rows[sample], w + CNN_X);
     for (k = 0; k <= size_min(order, 1); k++) {
-        N(cnn_bias)(SIDE, N(bias)((int)k, 0), z1 + k * MAP0);
-        N(cnn_conv)(SIDE, CHANNELS, w + CNN_X, (k ? wv : wt) + CNN_W1,
-                    z1 + k * MAP0, SIDE * FILTERS);
+        cnn_bias(SIDE, net_bias((int)k, 0), z1 + k * MAP0);
+        cnn_conv(SIDE, CHANNELS, w + CNN_X, (k ? wv : wt) + CNN_W1,
+                 z1 + k * MAP0, SIDE * FILTERS);
     }
-    N(cnn_swish)(1, SIDE, z1, MAP0, w + CNN_D1, p1 + ROW1 + FILTERS, ROW1,
-                 EDGED1);
+    cnn_swish(1, SIDE, z1, MAP0, w + CNN_D1, p1 + ROW1 + FILTERS, ROW1, EDGED1);
     for (k = 0; k <= order; k++) {
-        N(cnn_bias)(SIDE1, N(bias)((int)k, 1), z2 + k * MAP1);
-        N(cnn_conv)(SIDE1, FILTERS, p1 + k * EDGED1, wt + CNN_W2,
-                    z2 + k * MAP1, SIDE1 * FILTERS);
+        cnn_bias(SIDE1, net_bias((int)k, 1), z2 + k * MAP1);
+        cnn_conv(SIDE1, FILTERS, p1 + k * EDGED1, wt + CNN_W2, z2 + k * MAP1,
+                 SIDE1 * FILTERS);
         if (k)
-            N(cnn_conv)(SIDE1, FILTERS, p1 + (k - 1) * EDGED1, wv + CNN_W2,
-                        z2 + k * MAP1, SIDE1 * FILTERS);
+            cnn_conv(SIDE1, FILTERS, p1 + (k - 1) * EDGED1, wv + CNN_W2,
+                     z2 + k * MAP1, SIDE1 * FILTERS);
     }
-    N(cnn_swish)(pass.order, SIDE1, z2, MAP1, w + CNN_D2, p2, SIDE2 * FILTERS,
-                 FLAT);
+    cnn_swish(pass.order, SIDE1, z2, MAP1, w + CNN_D2, p2, SIDE2 * FILTERS,
+              FLAT);
     for (k = 0; k <= order; k++)
         for (c = 0; c < net.classes; c++) {
-            const double *bias = N(bias)((int)k, 2);
-            REAL sum = N(cnn_dot)(p2 + k * FLAT, wt + CNN_W3 + c * FLAT);
+            const double *bias = net_bias((int)k, 2);
+            REAL sum = cnn_dot(p2 + k * FLAT, wt + CNN_W3 + c * FLAT);
 
             if (k)
-                sum += N(cnn_dot)(p2 + (k - 1) * FLAT, wv + CNN_W3 + c * FLAT);
+                sum += cnn_dot(p2 + (k - 1) * FLAT, wv + CNN_W3 + c * FLAT);
             f[k * OUT + c] = sum + (bias ? (REAL)bias[c] : 0);
         }
 }
 
 /* Adds the sample's gradient of order K to a partial sum. */
-static TARGET void N(cnn_gradient)(REAL *w, double *part)
+static TARGET void cnn_gradient(REAL *w, double *part)
 {
     const REAL *f = w + CNN_F, *p2 = w + CNN_P2, *dz1 = w + CNN_Z1;
     const REAL *dz2 = w + CNN_DZ2 + ROW1 + FILTERS;
     size_t order = (size_t)pass.order, k, c, i, y;
 
-    N(cnn_outer)(SIDE, CHANNELS, w + CNN_X, dz1, SIDE * FILTERS,
-                 part + net.w[0]);
+    cnn_outer(SIDE, CHANNELS, w + CNN_X, dz1, SIDE * FILTERS, part + net.w[0]);
     for (k = 0; k <= order; k++)
-        N(cnn_outer)(SIDE1, FILTERS, w + CNN_P1 + k * EDGED1,
-                     dz2 + (order - k) * EDGED1, ROW1, part + net.w[1]);
+        cnn_outer(SIDE1, FILTERS, w + CNN_P1 + k * EDGED1,
+                  dz2 + (order - k) * EDGED1, ROW1, part + net.w[1]);
     for (c = 0; c < net.classes; c++) {
         double *sum = part + net.w[2] + c * FLAT;
 
@@ -2423,11 +2551,11 @@ static TARGET void N(cnn_gradient)(REAL *w, double *part)
     for (y = 0; y < SIDE1; y++)
         for (i = 0; i < SIDE1; i++)
             for (c = 0; c < FILTERS; c++)
-                part[net.b[1] + c] += (double)
-                    dz2[order * EDGED1 + y * ROW1 + i * FILTERS + c];
+                part[net.b[1] + c] +=
+                    (double)dz2[order * EDGED1 + y * ROW1 + i * FILTERS + c];
 }
 
-static TARGET void N(cnn_backward)(REAL *w, double *part)
+static TARGET void cnn_backward(REAL *w, double *part)
 {
     const REAL *wt = packed.PREC[0], *wv = packed.PREC[1];
     REAL *f = w + CNN_F, *dp2 = w + CNN_DP2, *dz2 = w + CNN_DZ2;
@@ -2437,31 +2565,30 @@ static TARGET void N(cnn_backward)(REAL *w, double *part)
     for (k = 0; k <= order; k++) {
         memset(dp2 + k * FLAT, 0, FLAT * sizeof *dp2);
         for (c = 0; c < net.classes; c++) {
-            N(cnn_axpy)(f[k * OUT + c], wt + CNN_W3 + c * FLAT,
-                        dp2 + k * FLAT);
+            cnn_axpy(f[k * OUT + c], wt + CNN_W3 + c * FLAT, dp2 + k * FLAT);
             if (k)
-                N(cnn_axpy)(f[(k - 1) * OUT + c], wv + CNN_W3 + c * FLAT,
-                            dp2 + k * FLAT);
+                cnn_axpy(f[(k - 1) * OUT + c], wv + CNN_W3 + c * FLAT,
+                         dp2 + k * FLAT);
         }
     }
-    N(cnn_product)(0, SIDE1, dp2, FLAT, w + CNN_D2, MAP1,
-                   dz2 + ROW1 + FILTERS, ROW1, EDGED1);
+    cnn_product(0, SIDE1, dp2, FLAT, w + CNN_D2, MAP1, dz2 + ROW1 + FILTERS,
+                ROW1, EDGED1);
     for (k = 0; k <= order; k++) {
         memset(dp1 + k * MAP1, 0, MAP1 * sizeof *dp1);
-        N(cnn_conv)(SIDE1, FILTERS, dz2 + k * EDGED1, wt + CNN_T2,
-                    dp1 + k * MAP1, SIDE1 * FILTERS);
+        cnn_conv(SIDE1, FILTERS, dz2 + k * EDGED1, wt + CNN_T2, dp1 + k * MAP1,
+                 SIDE1 * FILTERS);
         if (k)
-            N(cnn_conv)(SIDE1, FILTERS, dz2 + (k - 1) * EDGED1, wv + CNN_T2,
-                        dp1 + k * MAP1, SIDE1 * FILTERS);
+            cnn_conv(SIDE1, FILTERS, dz2 + (k - 1) * EDGED1, wv + CNN_T2,
+                     dp1 + k * MAP1, SIDE1 * FILTERS);
     }
     /* z1 has done its work: its place takes dz1, at order 0's. */
-    N(cnn_product)(pass.order, SIDE, dp1, MAP1, w + CNN_D1, MAP0,
-                   w + CNN_Z1, SIDE * FILTERS, 0);
-    N(cnn_gradient)(w, part);
+    cnn_product(pass.order, SIDE, dp1, MAP1, w + CNN_D1, MAP0, w + CNN_Z1,
+                SIDE * FILTERS, 0);
+    cnn_gradient(w, part);
 }
 
 /* Task: a share of the samples, fixed by their number alone. */
-static TARGET void N(cnn_samples)(size_t worker, size_t task)
+static TARGET void cnn_samples(size_t worker, size_t task)
 {
     size_t share = pieces(pass.set->n, PARTS), s;
     size_t end = size_min((task + 1) * share, pass.set->n);
@@ -2469,17 +2596,17 @@ static TARGET void N(cnn_samples)(size_t worker, size_t task)
 
     if (pass.backward)
         memset(cnn_part[task], 0, sizeof cnn_part[task]);
-    memset(w + CNN_P1, 0, ORDERS * EDGED1 * sizeof *w);     /* the borders   */
+    memset(w + CNN_P1, 0, ORDERS * EDGED1 * sizeof *w); /* the borders */
     memset(w + CNN_DZ2, 0, ORDERS * EDGED1 * sizeof *w);
     for (s = task * share; s < end; s++) {
-        N(cnn_forward)(w, s);
-        N(loss)(s, w + CNN_F, OUT, 1);
+        cnn_forward(w, s);
+        loss_series(s, w + CNN_F, OUT, 1);
         if (pass.backward)
-            N(cnn_backward)(w, cnn_part[task]);
+            cnn_backward(w, cnn_part[task]);
     }
 }
 
-static void N(cnn_pack)(const double *x, REAL *to)
+static void cnn_pack(const double *x, REAL *to)
 {
     size_t i, tap, c, d;
 
@@ -2490,28 +2617,27 @@ static void N(cnn_pack)(const double *x, REAL *to)
     for (tap = 0; tap < 9; tap++)
         for (c = 0; c < FILTERS; c++)
             for (d = 0; d < FILTERS; d++)
-                to[CNN_T2 + (tap * FILTERS + c) * FILTERS + d] = (REAL)
-                    x[net.w[1] + ((8 - tap) * FILTERS + d) * FILTERS + c];
+                to[CNN_T2 + (tap * FILTERS + c) * FILTERS + d] =
+                    (REAL)x[net.w[1] + ((8 - tap) * FILTERS + d) * FILTERS + c];
     for (c = 0; c < net.classes; c++)
         for (i = 0; i < FLAT; i++)
             to[CNN_W3 + c * FLAT + i] = (REAL)x[net.w[2] + i * net.classes + c];
 }
 
-static void N(cnn_pass)(void)
+static void cnn_pass(void)
 {
-    N(cnn_pack)(pass.theta, packed.PREC[0]);
+    cnn_pack(pass.theta, packed.PREC[0]);
     if (pass.order)
-        N(cnn_pack)(pass.v, packed.PREC[1]);
-    parallel(pieces(pass.set->n, pieces(pass.set->n, PARTS)),
-             N(cnn_samples));
+        cnn_pack(pass.v, packed.PREC[1]);
+    parallel(pieces(pass.set->n, pieces(pass.set->n, PARTS)), cnn_samples);
 }
 
-static void N(pass)(void)
+static void net_pass(void)
 {
     if (config.model == MLP)
-        N(mlp_pass)();
+        mlp_pass();
     else
-        N(cnn_pass)();
+        cnn_pass();
 }
 
 #endif /* SECTION == 6 */
@@ -2559,8 +2685,9 @@ static void cnn_gather(size_t worker, size_t task)
 
     (void)worker;
     for (i = task * CHUNK_SUM; i < end; i++) {
-        at = i < w || i >= b ? i
-           : w + (i - w) % FLAT * net.classes + (i - w) / FLAT;
+        at = i < w || i >= b
+                 ? i
+                 : w + (i - w) % FLAT * net.classes + (i - w) / FLAT;
         pass.out[at] = cnn_sum(i);
     }
 }
@@ -2581,10 +2708,13 @@ static void gradient_gather(void)
 struct kernel {
     const char *name;
     bool (*runs)(void);
-    void (*pass[2])(void);      /* by precision                              */
+    void (*pass[2])(void); /* by precision */
 };
 
-static bool always(void) { return true; }
+static bool always(void)
+{
+    return true;
+}
 #if defined __x86_64__
 static bool has_fma(void)
 {
@@ -2604,16 +2734,18 @@ static bool has_avx512(void)
 }
 #endif
 
+/* clang-format off */
 static const struct kernel kernels[] = {
 #if defined __x86_64__
-    {"avx512", has_avx512, {pass_avx512_f32, pass_avx512_f64}},
-    {"avx2",   has_avx2,   {pass_avx2_f32,   pass_avx2_f64}},
-    {"c",      has_fma,    {pass_cfma_f32,   pass_cfma_f64}},
+    {"avx512", has_avx512, {net_pass_avx512_f32, net_pass_avx512_f64}},
+    {"avx2",   has_avx2,   {net_pass_avx2_f32,   net_pass_avx2_f64}},
+    {"c",      has_fma,    {net_pass_cfma_f32,   net_pass_cfma_f64}},
 #elif defined __aarch64__
-    {"neon",   always,     {pass_neon_f32,   pass_neon_f64}},
+    {"neon",   always,     {net_pass_neon_f32,   net_pass_neon_f64}},
 #endif
-    {"c",      always,     {pass_c_f32,      pass_c_f64}},
+    {"c",      always,     {net_pass_c_f32, net_pass_c_f64}},
 };
+/* clang-format on */
 enum { KERNELS = sizeof kernels / sizeof *kernels };
 static const struct kernel *kernel;
 
@@ -2629,19 +2761,25 @@ static int kernel_choose(void)
         }
     for (i = 0; i < KERNELS; i++)
         if (!strcmp(name, kernels[i].name))
-            return fail(USAGE, "EOS_KERNEL=%s: this processor lacks it; leave "
-                        "EOS_KERNEL unset for the best it has", name);
-    return fail(USAGE, "EOS_KERNEL=%s: no such kernel in this build; it has "
-                "%s%sc", name, kernels[0].name,
-                KERNELS > 2 ? ", avx2, " : KERNELS > 1 ? ", " : "");
+            return fail(USAGE,
+                        "EOS_KERNEL=%s: this processor lacks it; leave "
+                        "EOS_KERNEL unset for the best it has",
+                        name);
+    return fail(USAGE,
+                "EOS_KERNEL=%s: no such kernel in this build; it has "
+                "%s%sc",
+                name, kernels[0].name,
+                KERNELS > 2   ? ", avx2, "
+                : KERNELS > 1 ? ", "
+                              : "");
 }
 
 /* The point at which derivatives are taken.  The MLP keeps what its first
  * layer makes of the inputs there, which all orders share. */
 static struct {
     const double *theta;
-    bool kept[2];               /* by precision                              */
-    size_t hvps;                /* Hessian products so far                   */
+    bool kept[2]; /* by precision */
+    size_t hvps;  /* Hessian products so far */
 } point;
 
 static void point_at(const double *theta)
@@ -2728,14 +2866,14 @@ static double loss_on(const struct set *s, double *accuracy)
 typedef void operator_fn(const double *x, double *y);
 
 static struct eig {
-    size_t p;                   /* elements of a vector                      */
+    size_t p; /* elements of a vector */
     operator_fn *apply;
-    size_t m, cap;              /* vectors in the basis, at most             */
-    double t[BASIS][BASIS];     /* the operator on the basis                 */
-    double value[BASIS];        /* Ritz values, largest first                */
-    double y[BASIS][BASIS];     /* y[i]: coefficients of Ritz vector i       */
-    double last[BASIS];         /* the target's before the last step         */
-    double resid[EIG_MAX];      /* |Hu - Su| / |S|                           */
+    size_t m, cap;          /* vectors in the basis, at most */
+    double t[BASIS][BASIS]; /* the operator on the basis */
+    double value[BASIS];    /* Ritz values, largest first */
+    double y[BASIS][BASIS]; /* y[i]: coefficients of Ritz vector i */
+    double last[BASIS];     /* the target's before the last step */
+    double resid[EIG_MAX];  /* |Hu - Su| / |S| */
     uint64_t rng;
 } eig;
 static _Alignas(64) double eig_basis[BASIS][P_MAX], eig_image[BASIS][P_MAX];
@@ -2791,7 +2929,7 @@ static void jacobi(size_t m, double a[BASIS][BASIS], double *value,
     }
     for (i = 0; i < m; i++)
         value[i] = a[i][i];
-    for (i = 0; i < m; i++)             /* largest first                     */
+    for (i = 0; i < m; i++) /* largest first */
         for (j = i + 1; j < m; j++)
             if (value[j] > value[i]) {
                 double v = value[i], row[BASIS];
@@ -2907,14 +3045,14 @@ static double eig_residual_of(size_t i, double *r)
     return vec_norm(eig.p, r) / fabs(eig.value[i]);
 }
 
-static size_t eig_keep;         /* vectors after the running restart         */
+static size_t eig_keep; /* vectors after the running restart */
 static double eig_turn[BASIS][BASIS];
 
 /* basis and image, in place: new vector i is sum_j turn[i][j] old vector j */
 static void eig_turn_task(size_t worker, size_t task)
 {
     enum { RUN = 64 };
-    double (*both[2])[P_MAX] = {eig_basis, eig_image};
+    double(*both[2])[P_MAX] = {eig_basis, eig_image};
     size_t end = size_min((task + 1) * CHUNK_SUM, eig.p), at, len, b, i, j, e;
 
     (void)worker;
@@ -2987,7 +3125,7 @@ static void eig_iterate(size_t wanted, double tol)
                 return;
         }
         eig_ritz();
-        for (i = 0; i < target; i++)    /* has another pair overtaken?       */
+        for (i = 0; i < target; i++) /* has another pair overtaken? */
             if (fabs(eig.value[i] - settled[i]) > tol * fabs(settled[i])) {
                 target = i;
                 best = INFINITY;
@@ -3032,7 +3170,7 @@ static void eig_power(size_t wanted, double tol)
         double shift = 0, value = 0, resid, best = INFINITY;
         size_t idle = 0;
 
-        eig.m = i;              /* what is found is the basis                */
+        eig.m = i; /* what is found is the basis */
         hx = eig_image[i];
         vec_copy(eig.p, x, eig_basis[i]);
         eig_orthogonalise(x);
@@ -3069,10 +3207,10 @@ static void eig_power(size_t wanted, double tol)
 enum { HISTORY = 4 };
 struct warm {
     bool alternates;
-    size_t solves;              /* u of the last HISTORY are there           */
-    double value[EIG_MAX];      /* the top eigenvalues; S is the first       */
-    double resid;               /* of the first                              */
-    float u[HISTORY][P_MAX];    /* u of solve i at i % HISTORY               */
+    size_t solves;           /* u of the last HISTORY are there */
+    double value[EIG_MAX];   /* the top eigenvalues; S is the first */
+    double resid;            /* of the first */
+    float u[HISTORY][P_MAX]; /* u of solve i at i % HISTORY */
 };
 
 /* Approximations of the leading eigenvectors, shared by all trajectories
@@ -3221,29 +3359,31 @@ static void sharpness(struct warm *w, size_t wanted, bool thorough, double *u)
  * ------------------------------------------------------------------------ */
 
 static struct {
-    double gd[P_MAX];           /* gradient descent                          */
-    double pg[P_MAX];           /* theta+: projected gradient                */
-    double gf[P_MAX];           /* gradient flow                             */
-    double v[2][P_MAX];         /* prediction: theta - theta+; generalized   */
-    double back[P_MAX];         /* approach: the check before                */
+    double gd[P_MAX];   /* gradient descent */
+    double pg[P_MAX];   /* theta+: projected gradient */
+    double gf[P_MAX];   /* gradient flow */
+    double v[2][P_MAX]; /* prediction: theta - theta+; generalized */
+    double back[P_MAX]; /* approach: the check before */
 } path;
 
 /* What is known at theta+. */
 static struct {
-    double L, S, resid, su;     /* su = (grad S).u                           */
-    double lambda2;             /* the last one measured                     */
+    double L, S, resid, su; /* su = (grad S).u */
+    double lambda2;         /* the last one measured */
     double alpha, beta, delta2, gamma, eps, newton_x, gradnorm, gradperp;
-    double grad[P_MAX];         /* of L                                      */
+    double grad[P_MAX]; /* of L */
     double u[P_MAX];
-    double dS[P_MAX], T[P_MAX]; /* grad S, grad S_perp                       */
-    double Hv[2][P_MAX];        /* Hessian times the predictions' v          */
-    double pull;                /* u.grad L(theta+ + x u): generalized       */
+    double dS[P_MAX], T[P_MAX]; /* grad S, grad S_perp */
+    double Hv[2][P_MAX];        /* Hessian times the predictions' v */
+    double pull;                /* u.grad L(theta+ + x u): generalized */
 } edge;
 
 static struct {
     struct warm gd, pg, gf, pr[2];
 } warm = {
-    .gd.alternates = true, .pr[0].alternates = true, .pr[1].alternates = true,
+    .gd.alternates = true,
+    .pr[0].alternates = true,
+    .pr[1].alternates = true,
 };
 static _Alignas(64) double scratch[P_MAX], scratch2[P_MAX];
 
@@ -3331,9 +3471,9 @@ static void predict(size_t which)
 /* A trajectory at one step, d = theta - theta+. */
 struct seen {
     double L, S, resid;
-    double x;                   /* u.d                                       */
-    double taylor, avg;         /* S+ + grad S.d, S+ + grad S_perp.d         */
-    double dist;                /* |d|                                       */
+    double x;           /* u.d */
+    double taylor, avg; /* S+ + grad S.d, S+ + grad S_perp.d */
+    double dist;        /* |d| */
 };
 
 static void seen_offset(struct seen *s, const double *d)
@@ -3380,10 +3520,10 @@ struct window {
 
 static struct stats {
     size_t rows;
-    struct score L[2], S[2];    /* prediction, generalized prediction        */
+    struct score L[2], S[2]; /* prediction, generalized prediction */
     struct window mean_L, pr_L;
     double gd_dist, gf_dist, hvps, resid;
-    double ratio[STEPS_MAX];    /* |gd_x| / delta, or negative: undefined    */
+    double ratio[STEPS_MAX]; /* |gd_x| / delta, or negative: undefined */
 } stats;
 
 /* The larger; NaN if either is. */
@@ -3458,11 +3598,11 @@ static struct text logfile = {.name = "log", .fd = -1};
 static struct {
     char names[2048], log[8192], people[128], heads[128];
     size_t names_n, log_n, people_n, heads_n;
-    bool named;                 /* the phase's names have been written       */
+    bool named; /* the phase's names have been written */
     size_t phases;
 } row;
 
-__attribute__((format(printf, 4, 5)))
+LIKE_PRINTF(4, 5)
 static void row_print(char *to, size_t *used, size_t size, const char *format,
                       ...)
 {
@@ -3505,8 +3645,8 @@ static void row_show(const char *head, int width, int digits, double x)
         row_print(row.people, &row.people_n, sizeof row.people, "%*s", width,
                   "nan");
     else
-        row_print(row.people, &row.people_n, sizeof row.people, "%*.*g",
-                  width, digits, x);
+        row_print(row.people, &row.people_n, sizeof row.people, "%*.*g", width,
+                  digits, x);
 }
 
 static void row_start(void)
@@ -3542,7 +3682,7 @@ static int row_end(bool names_only)
     return status ? status : text_check(&out);
 }
 
-__attribute__((format(printf, 1, 2)))
+LIKE_PRINTF(1, 2)
 static void note(const char *format, ...)
 {
     char line[PATH];
@@ -3573,8 +3713,7 @@ static double seconds(void)
 
 /* Time left, on standard error: once after a few steps, then, on a terminal,
  * at every step. */
-static void progress(const char *phase, size_t step, size_t steps,
-                     double since)
+static void progress(const char *phase, size_t step, size_t steps, double since)
 {
     double left = (seconds() - since) / (double)step * (double)(steps - step);
     bool terminal = isatty(STDERR_FILENO);
@@ -3607,8 +3746,8 @@ static int log_open(void)
     if (!config.log)
         return DONE;
     logfile.name = config.log;
-    logfile.fd = open(config.log, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
-                      0666);
+    logfile.fd =
+        open(config.log, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (logfile.fd < 0)
         return fail(USAGE, "%s: cannot create: %s", config.log,
                     strerror(errno));
@@ -3627,7 +3766,8 @@ static void log_header(const char *command)
     if (!config.ndata)
         text_put(&logfile, "# data: built-in synthetic set\n");
     text_put(&logfile, "# test: %s\n", config.test ? config.test : "none");
-    text_put(&logfile, "# samples: %zu\n# lr: %.17g\n# seed: %" PRIu64 "\n"
+    text_put(&logfile,
+             "# samples: %zu\n# lr: %.17g\n# seed: %" PRIu64 "\n"
              "# steps: %zu\n# max-steps: %zu\n# init: %s\n"
              "# from-instability: %d\n# generalized: %d\n"
              "# stop-lambda2: %.17g\n# kick: %.17g\n# proj: %zu\n"
@@ -3635,14 +3775,15 @@ static void log_header(const char *command)
              "# neigs: %zu\n# sharp: %zu\n",
              config.samples, config.lr, config.seed, config.steps,
              config.max_steps, config.init ? config.init : "none",
-             config.from_instability, config.generalized,
-             config.stop_lambda2, config.kick, config.proj, config.tol,
+             config.from_instability, config.generalized, config.stop_lambda2,
+             config.kick, config.proj, config.tol,
              config.eig == POWER ? "power" : "lobpcg",
              config.deriv == F64 ? "f64" : "f32",
              config.full ? "full" : "basic", config.neigs, config.sharp);
-    text_put(&logfile, "# parameters: %zu\n# data checksum: %016" PRIx64 "\n"
-             "# kernel: %s\n# threads: %zu\n", net.params, data_hash,
-             kernel->name, pool.workers);
+    text_put(&logfile,
+             "# parameters: %zu\n# data checksum: %016" PRIx64 "\n"
+             "# kernel: %s\n# threads: %zu\n",
+             net.params, data_hash, kernel->name, pool.workers);
 }
 
 /* ------------------------------------------------------------------------
@@ -3656,8 +3797,8 @@ static int save(const char *which, const double *x)
 
     if (!config.save)
         return DONE;
-    if ((size_t)snprintf(name, sizeof name, "%s-%s.npy", config.save, which)
-        >= sizeof name)
+    if ((size_t)snprintf(name, sizeof name, "%s-%s.npy", config.save, which) >=
+        sizeof name)
         return fail(USAGE, "--save: the name is too long");
     return npy_write(name, net.params, x);
 }
@@ -3728,8 +3869,10 @@ static void check_sharpness(struct check *c, size_t *checks)
 
 static int diverged(const char *what, size_t step)
 {
-    return fail(DIVERGED, "%s diverged: the loss is not finite at step %zu; a "
-                "smaller --lr than %g is needed", what, step, config.lr);
+    return fail(DIVERGED,
+                "%s diverged: the loss is not finite at step %zu; a "
+                "smaller --lr than %g is needed",
+                what, step, config.lr);
 }
 
 /* L and accuracy at theta, S at the midpoint of the coming step. */
@@ -3750,7 +3893,7 @@ static int approach(void)
     const double edge_S = 2 / config.lr;
     double dt = 1, led, began = seconds();
     size_t n = 0, last = 0, checks = 0;
-    bool measured = false;      /* this point has been, before going back    */
+    bool measured = false; /* this point has been, before going back */
     int status;
 
     row_phase();
@@ -3760,8 +3903,8 @@ static int approach(void)
         point_at(path.gd);
         if (!isfinite(gradient(config.deriv, edge.grad)))
             return diverged("gradient descent", n);
-        if (!measured && (n == 0 || (double)(n - last) * config.lr
-                                    >= dt * (1 - 1e-9))) {
+        if (!measured &&
+            (n == 0 || (double)(n - last) * config.lr >= dt * (1 - 1e-9))) {
             if ((status = approach_check(&c, &checks)))
                 return status;
             led = n == 0 ? 0 : dt;
@@ -3776,7 +3919,7 @@ static int approach(void)
             if (warm.gd.value[0] >= edge_S) {
                 note("back to step %zu", last);
                 vec_copy(net.params, path.gd, path.back);
-                n = last - 1;   /* comes round as last                       */
+                n = last - 1; /* comes round as last */
                 dt = 0;
                 measured = true;
                 continue;
@@ -3794,7 +3937,8 @@ static int approach(void)
         vec_axpy(net.params, -config.lr, edge.grad, path.gd);
         progress("approach (at most)", n + 1, config.max_steps, began);
     }
-    return fail(UNREACHED, "instability not reached in %zu steps: S = %.6g, "
+    return fail(UNREACHED,
+                "instability not reached in %zu steps: S = %.6g, "
                 "2/eta = %.6g; try a larger --lr or --max-steps",
                 config.max_steps, warm.gd.value[0], edge_S);
 }
@@ -3823,8 +3967,12 @@ static int track_row(bool names_only)
     row_real("gd_dist", seen.gd.dist);
     for (i = 0; i < 1 + (size_t)config.generalized; i++) {
         const struct seen *s = &seen.pr[i];
-        const struct { const char *name; double value; } column[] = {
-            {"L", s->L}, {"S", s->S}, {"x", s->x}, {"Staylor", s->taylor},
+        const struct {
+            const char *name;
+            double value;
+        } column[] = {
+            {"L", s->L},      {"S", s->S},
+            {"x", s->x},      {"Staylor", s->taylor},
             {"Savg", s->avg}, {"dist", s->dist},
         };
         size_t j;
@@ -3890,13 +4038,12 @@ static void stats_row(void)
     }
     window_add(&stats.mean_L, seen.mean_L, seen.gd.L, t);
     window_add(&stats.pr_L, seen.pr[0].L, seen.gd.L, t);
-    stats.ratio[t] = edge.delta2 > 0 ? fabs(seen.gd.x) / sqrt(edge.delta2)
-                                     : -1;
+    stats.ratio[t] = edge.delta2 > 0 ? fabs(seen.gd.x) / sqrt(edge.delta2) : -1;
     stats.gd_dist = seen.gd.dist;
     stats.gf_dist = seen.gf.dist;
     stats.hvps += (double)seen.hvps;
-    stats.resid = fmax(stats.resid, fmax(seen.gd.resid, fmax(seen.gf.resid,
-                                                             edge.resid)));
+    stats.resid =
+        fmax(stats.resid, fmax(seen.gd.resid, fmax(seen.gf.resid, edge.resid)));
     stats.rows = t + 1;
 }
 
@@ -3908,7 +4055,10 @@ static void summary_scores(const char *prefix, const struct score *L,
     size_t i;
 
     for (i = 0; i < 2; i++) {
-        const struct { const char *what; double value; } line[] = {
+        const struct {
+            const char *what;
+            double value;
+        } line[] = {
             {"err_mean", both[i]->error / both[i]->n},
             {"err_max", both[i]->n > 0 ? both[i]->worst : (double)NAN},
             {"corr", score_corr(both[i])},
@@ -3975,7 +4125,7 @@ static void track_flow(bool stay, bool thorough)
     seen.gf.dist = vec_norm(p, scratch);
     point_at(path.gf);
     seen.gf.L = loss_on(&train, &ignored);
-    if (seen.t == 0) {          /* at instability S is 2/eta by definition   */
+    if (seen.t == 0) { /* at instability S is 2/eta by definition */
         seen.gf.S = 2 / config.lr;
         seen.gf.resid = 0;
     } else {
@@ -4002,7 +4152,7 @@ static int track_step(size_t t, bool stay, size_t *counted)
     vec_add(p, scratch, path.gd, -1, path.pg);
     seen_offset(&seen.gd, scratch);
     point_at(path.gd);
-    seen.gd.L = gradient(F64, scratch);     /* kept for the update           */
+    seen.gd.L = gradient(F64, scratch); /* kept for the update */
     if (test.n)
         seen.test_L = loss_on(&test, &seen.test_accuracy);
     seen_sharpness(&seen.gd, &warm.gd, thorough ? config.neigs : 1, thorough);
@@ -4016,8 +4166,8 @@ static int track_step(size_t t, bool stay, size_t *counted)
         track_prediction(1, thorough);
     track_flow(stay || !alive, thorough);
     seen.th_L = edge.L + seen.pr[0].x * seen.pr[0].x / config.lr;
-    seen.th_S = 2 / config.lr + vec_dot(p, edge.T, path.v[0])
-              + edge.su * seen.pr[0].x;
+    seen.th_S =
+        2 / config.lr + vec_dot(p, edge.T, path.v[0]) + edge.su * seen.pr[0].x;
     seen.mean_L = edge.L + fmax(0, edge.delta2) / config.lr;
     seen.hvps = point.hvps - *counted;
     *counted = point.hvps;
@@ -4026,7 +4176,8 @@ static int track_step(size_t t, bool stay, size_t *counted)
         return status;
     if (!alive)
         return diverged(isfinite(seen.gd.L) ? "the constrained trajectory"
-                                            : "gradient descent", t);
+                                            : "gradient descent",
+                        t);
     if (stay)
         return DONE;
     predict(0);
@@ -4128,8 +4279,8 @@ static void greet(const char *what)
              config.seed);
     else
         note("%s: %s, %s, %zu images of the built-in synthetic set, eta = %g, "
-             "seed %" PRIu64, what, model_name(), loss_name(), train.n,
-             config.lr, config.seed);
+             "seed %" PRIu64,
+             what, model_name(), loss_name(), train.n, config.lr, config.seed);
 }
 
 static int run(void)
@@ -4188,8 +4339,8 @@ static int deriv_save(const char *which, const double *x)
 {
     static char name[PATH];
 
-    if ((size_t)snprintf(name, sizeof name, "%s/%s.npy", config.out, which)
-        >= sizeof name)
+    if ((size_t)snprintf(name, sizeof name, "%s/%s.npy", config.out, which) >=
+        sizeof name)
         return fail(USAGE, "--out: the name is too long");
     return npy_write(name, net.params, x);
 }
@@ -4197,8 +4348,8 @@ static int deriv_save(const char *which, const double *x)
 /* All derivatives at given parameters, for other programs to compare. */
 static int deriv(void)
 {
-    static void (*const order[])(const double *, double *) =
-        {hessian, third, fourth};
+    static void (*const order[])(const double *, double *) = {hessian, third,
+                                                              fourth};
     static const char *const names[] = {"hvp", "d3", "d4"};
     const double *v = edge.u;
     double norms[3];
@@ -4227,9 +4378,10 @@ static int deriv(void)
     text_put(&out, "L %.17g\ngrad %.17g\n", edge.L, edge.gradnorm);
     for (i = 0; i < 3; i++)
         text_put(&out, "%s %.17g\n", names[i], norms[i]);
-    text_put(&out, "S %.17g\nlambda2 %.17g\nresid %.17g\nalpha %.17g\n"
-             "beta %.17g\n", edge.S, edge.lambda2, edge.resid, edge.alpha,
-             edge.beta);
+    text_put(&out,
+             "S %.17g\nlambda2 %.17g\nresid %.17g\nalpha %.17g\n"
+             "beta %.17g\n",
+             edge.S, edge.lambda2, edge.resid, edge.alpha, edge.beta);
     return text_check(&out);
 }
 
@@ -4243,12 +4395,14 @@ static int deriv(void)
  * conserves h(beta X^2 / 2 alpha) + Y^2 / alpha, h(w) = w - 1 - log w.
  * ------------------------------------------------------------------------ */
 
-static struct { double alpha, beta, x0, y0; } toy;
+static struct {
+    double alpha, beta, x0, y0;
+} toy;
 
 struct toy_state {
-    double gd[3];               /* x, y, z                                   */
-    double rec[2];              /* x, y'                                     */
-    double ode[2];              /* X, Y                                      */
+    double gd[3];  /* x, y, z */
+    double rec[2]; /* x, y' */
+    double ode[2]; /* X, Y */
 };
 
 /* log w for w > 0, from log(1 + y) for y >= 0. */
@@ -4330,17 +4484,18 @@ static int toy_run(void)
 {
     const double b = sqrt(toy.beta);
     struct toy_state s = {
-        {toy.x0, toy.y0, 0}, {toy.x0, b * toy.y0}, {fabs(toy.x0), b * toy.y0}
-    };
+        {toy.x0, toy.y0, 0}, {toy.x0, b * toy.y0}, {fabs(toy.x0), b * toy.y0}};
     size_t step;
     int status = log_open();
 
     if (status)
         return status;
-    text_put(&logfile, "# eos: %s\n# command: toy\n# alpha: %.17g\n"
+    text_put(&logfile,
+             "# eos: %s\n# command: toy\n# alpha: %.17g\n"
              "# beta: %.17g\n# lr: %.17g\n# x0: %.17g\n# y0: %.17g\n"
-             "# steps: %zu\n", VERSION, toy.alpha, toy.beta, config.lr, toy.x0,
-             toy.y0, config.steps);
+             "# steps: %zu\n",
+             VERSION, toy.alpha, toy.beta, config.lr, toy.x0, toy.y0,
+             config.steps);
     row_phase();
     for (step = 0; !status && step <= config.steps; step++) {
         status = toy_row(step, &s);
@@ -4362,14 +4517,18 @@ static const struct command {
     unsigned bit;
     const char *arguments, *what;
 } commands[] = {
-    {"run",   RUN,   "", "gradient descent to the edge, then four trajectories"
-                         " side by side"},
-    {"train", TRAIN, "", "gradient descent with a sharpness log, past the "
-                         "edge"},
-    {"deriv", DERIV, "", "loss, its first four derivatives and the top "
-                         "eigenpair"},
-    {"toy",   TOY,   "", "the paper's Section 4 model: descent, recursion, "
-                         "ODE"},
+    {"run", RUN, "",
+     "gradient descent to the edge, then four trajectories"
+     " side by side"},
+    {"train", TRAIN, "",
+     "gradient descent with a sharpness log, past the "
+     "edge"},
+    {"deriv", DERIV, "",
+     "loss, its first four derivatives and the top "
+     "eigenpair"},
+    {"toy", TOY, "",
+     "the paper's Section 4 model: descent, recursion, "
+     "ODE"},
     {"synth", SYNTH, " N", "N records of the built-in set to standard output"},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
@@ -4392,7 +4551,7 @@ static const struct option_spec {
     bool open;
     const char *value, *help;
 } options[] = {
-/* clang-format off */
+    /* clang-format off */
     {"model", NETS, CHOICE, &model_choice, 0, 0, 0, "mlp|cnn", "network [mlp]"},
     {"loss", NETS, CHOICE, &loss_choice, 0, 0, 0, "mse|ce|bmse|logistic", "loss [mse]"},
     {"data", NETS, FILES, NULL, 0, 0, 0, "FILE", "CIFAR-10 binary file, repeatable [a built-in set]"},
@@ -4423,7 +4582,7 @@ static const struct option_spec {
     {"beta", TOY, REAL_NUMBER, &toy.beta, 0, 1e300, 1, "X", "stabilization strength [1]"},
     {"x0", TOY, REAL_NUMBER, &toy.x0, -1e300, 1e300, 0, "X", "start [0.1]"},
     {"y0", TOY, REAL_NUMBER, &toy.y0, -1e300, 1e300, 0, "Y", "start [0]"},
-/* clang-format on */
+    /* clang-format on */
 };
 enum { OPTIONS = sizeof options / sizeof *options };
 
@@ -4432,8 +4591,8 @@ static double default_lr(void)
 {
     static const double lr[2][4] = {
         /*  mse   ce    bmse  logistic */
-        {0.02, 0.1, 0.02, 0.1},     /* mlp */
-        {0.02, 0.1, 0.02, 0.1},     /* cnn */
+        {0.02, 0.1, 0.02, 0.1}, /* mlp */
+        {0.02, 0.1, 0.02, 0.1}, /* cnn */
     };
 
     return lr[config.model][config.loss];
@@ -4449,12 +4608,15 @@ static int parse_count(const struct option_spec *o, const char *text)
     if (text[0] < '0' || text[0] > '9' || *end)
         return fail(USAGE, "--%s: '%s' is not a whole number", o->name, text);
     if (o->to == &samples64 && (errno || n > SAMPLES))
-        return fail(USAGE, "--samples: %s is above this build's capacity of "
-                    "%d; make SAMPLES=%s builds a larger one", text, SAMPLES,
-                    text);
+        return fail(USAGE,
+                    "--samples: %s is above this build's capacity of "
+                    "%d; make SAMPLES=%s builds a larger one",
+                    text, SAMPLES, text);
     if (errno || (double)n < o->low || (double)n > o->high)
-        return fail(USAGE, "--%s: %s is out of range; %.0f to %.0f is "
-                    "possible", o->name, text, o->low, o->high);
+        return fail(USAGE,
+                    "--%s: %s is out of range; %.0f to %.0f is "
+                    "possible",
+                    o->name, text, o->low, o->high);
     *(uint64_t *)o->to = n;
     return DONE;
 }
@@ -4470,8 +4632,9 @@ static int parse_real(const struct option_spec *o, const char *text)
         (o->to == &config.tol && x == 1))
         return fail(USAGE, "--%s: %s is out of range; it must be %s %g%s",
                     o->name, text, o->open ? "above" : "at least", o->low,
-                    o->to == &config.tol ? " and below 1" :
-                    o->high < INFINITY ? " and finite" : "");
+                    o->to == &config.tol ? " and below 1"
+                    : o->high < INFINITY ? " and finite"
+                                         : "");
     *(double *)o->to = x;
     lr_given = lr_given || o->to == &config.lr;
     tol_given = tol_given || o->to == &config.tol;
@@ -4530,22 +4693,25 @@ static int help(const struct command *c)
     size_t i;
 
     if (!c) {
-        text_put(&out, "eos %s: self-stabilization at the edge of stability "
+        text_put(&out,
+                 "eos %s: self-stabilization at the edge of stability "
                  "(Damian, Nichani, Lee 2023)\n\nusage: eos [COMMAND] "
-                 "[OPTION]...\n\n", VERSION);
+                 "[OPTION]...\n\n",
+                 VERSION);
         for (i = 0; i < COMMANDS; i++)
             text_put(&out, "  eos %s%-*s %s\n", commands[i].name,
-                     (int)(8 - strlen(commands[i].name)),
-                     commands[i].arguments, commands[i].what);
-        text_put(&out, "\nWithout a command eos runs. `eos COMMAND --help` "
+                     (int)(8 - strlen(commands[i].name)), commands[i].arguments,
+                     commands[i].what);
+        text_put(&out,
+                 "\nWithout a command eos runs. `eos COMMAND --help` "
                  "lists its options.\nWithout --data it uses images of its "
                  "own. Exit status: 0 done, 1 failure while running,\n2 bad "
                  "arguments or input, 3 instability not reached, 4 "
                  "diverged.\n");
         return text_check(&out);
     }
-    text_put(&out, "usage: eos %s%s [OPTION]...\n%s\n\n", c->name,
-             c->arguments, c->what);
+    text_put(&out, "usage: eos %s%s [OPTION]...\n%s\n\n", c->name, c->arguments,
+             c->what);
     for (i = 0; i < OPTIONS; i++)
         if (options[i].commands & c->bit) {
             snprintf(left, sizeof left, "--%s %s", options[i].name,
@@ -4586,13 +4752,15 @@ static int settle(const struct command *c)
     config.proj = (size_t)proj64;
     config.neigs = (size_t)neigs64;
     config.sharp = (size_t)sharp64;
-    config.threads = threads64 ? (size_t)threads64 :
-                     processors < 1 ? 1 : (size_t)processors;
+    config.threads = threads64        ? (size_t)threads64
+                     : processors < 1 ? 1
+                                      : (size_t)processors;
     if (!lr_given)
         config.lr = c->bit == TOY ? 0.05 : default_lr();
     if (!tol_given)
-        config.tol = c->bit != DERIV ? 1e-4 :
-                     config.deriv == F64 ? 1e-10 : 1e-6;
+        config.tol = c->bit != DERIV       ? 1e-4
+                     : config.deriv == F64 ? 1e-10
+                                           : 1e-6;
     if ((c->bit & NETS) && two_classes() && config.samples % 2)
         return fail(USAGE, "--samples: %zu is odd; two classes take half each",
                     config.samples);
@@ -4615,14 +4783,15 @@ static int parse(const struct command *c, int argc, char **argv, int *left,
     for (i = 0; i < OPTIONS; i++)
         if (options[i].commands & c->bit) {
             spec[n] = i;
-            table[n++] = (struct option){options[i].name,
-                options[i].kind == FLAG ? no_argument : required_argument,
-                NULL, 1};
+            table[n++] = (struct option){
+                options[i].name,
+                options[i].kind == FLAG ? no_argument : required_argument, NULL,
+                1};
         }
     table[n] = (struct option){"help", no_argument, NULL, 2};
     opterr = 0;
-    while (!status && (found = getopt_long(argc, argv, "+:", table, &index))
-                      != -1) {
+    while (!status &&
+           (found = getopt_long(argc, argv, "+:", table, &index)) != -1) {
         const char *last = argv[optind - 1];
 
         if (found == 2)
@@ -4632,8 +4801,10 @@ static int parse(const struct command *c, int argc, char **argv, int *left,
         else if (found == ':')
             status = fail(USAGE, "%s: needs a value", last);
         else
-            status = fail(USAGE, "%s: no such option of eos %s; eos %s --help "
-                          "lists them", last, c->name, c->name);
+            status = fail(USAGE,
+                          "%s: no such option of eos %s; eos %s --help "
+                          "lists them",
+                          last, c->name, c->name);
     }
     *left = optind;
     return status;
@@ -4642,7 +4813,10 @@ static int parse(const struct command *c, int argc, char **argv, int *left,
 static int synth(const char *text)
 {
     static const struct option_spec count = {
-        .name = "synth N", .kind = COUNT, .to = &synth_n, .low = 1,
+        .name = "synth N",
+        .kind = COUNT,
+        .to = &synth_n,
+        .low = 1,
         .high = 1e9,
     };
     unsigned char record[RECORD];
@@ -4677,11 +4851,16 @@ static int perform(const struct command *c, int argc, char **argv)
     if (status)
         return status;
     switch (c->bit) {
-    case RUN:   return run();
-    case TRAIN: return train_alone();
-    case DERIV: return deriv();
-    case TOY:   return toy_run();
-    default:    return synth(argv[left]);
+    case RUN:
+        return run();
+    case TRAIN:
+        return train_alone();
+    case DERIV:
+        return deriv();
+    case TOY:
+        return toy_run();
+    default:
+        return synth(argv[left]);
     }
 }
 
@@ -4709,7 +4888,7 @@ int main(int argc, char **argv)
 {
     int status;
 
-    signal(SIGPIPE, SIG_IGN);   /* a closed pipe is a write error            */
+    signal(SIGPIPE, SIG_IGN); /* a closed pipe is a write error */
     defaults();
     status = choose(argc, argv);
     if (status) {
@@ -4723,4 +4902,3 @@ int main(int argc, char **argv)
 #endif
 
 #endif /* !SECTION */
-#endif
