@@ -198,40 +198,8 @@ _Static_assert(CHUNK % TILE == 0 && BLOCK % TILE == 0, "tiles fill a block");
 _Static_assert(PIXELS % SLAB == 0 && SLAB % TILE == 0, "slabs fill an image");
 _Static_assert(TILE % CHANNELS == 0, "a tile of inputs begins with red");
 
-enum model { MLP, CNN };
-enum loss { MSE, CE, BMSE, LOGISTIC };
-enum precision { F32, F64 };
-enum eigensolver { LOBPCG, POWER };
-
-/* Exit statuses. */
-enum { DONE = 0, FAILED = 1, USAGE = 2, UNREACHED = 3, DIVERGED = 4 };
-
-/* Everything that the command line decides. */
-static struct config {
-    enum model model;
-    enum loss loss;
-    const char *data[64]; /* training files, in order */
-    size_t ndata;
-    const char *test; /* test file or NULL */
-    size_t samples;   /* n */
-    double lr;        /* eta */
-    uint64_t seed;
-    size_t steps, max_steps; /* tracked; of the approach */
-    const char *init;        /* .npy of starting parameters or NULL */
-    bool from_instability, generalized;
-    double stop_lambda2; /* the track ends at lambda2 > this / eta */
-    double kick;         /* the track starts at x = kick * delta */
-    size_t proj;         /* projection rounds */
-    double tol;          /* residual of an eigenpair, relative to |S| */
-    enum eigensolver eig;
-    enum precision deriv; /* of Hessian and higher products */
-    bool full;            /* --stats full */
-    size_t neigs;         /* top eigenvalues logged */
-    size_t sharp;         /* train: steps between eigenvalues */
-    size_t threads;
-    const char *log, *save;      /* file; name prefix; or NULL */
-    const char *direction, *out; /* deriv: .npy of V or NULL; folder */
-} config;
+/* Exit statuses and configuration: eos.h. */
+static struct eos_config config;
 
 /* ------------------------------------------------------------------------
  * 2  Numbers: threads, log, random generator, sums over vectors
@@ -871,7 +839,7 @@ INLINE struct walk gemm_dense(size_t depth, size_t len, size_t b_step,
 /* ------------------------------------------------------------------------
  * 4  Files
  *
- * Functions that can fail return an exit status (DONE is 0) and leave one
+ * Functions that can fail return an exit status (EOS_DONE is 0) and leave one
  * line of explanation; main prints it.  stdio is used for formatting alone:
  * opening a stream would allocate.
  * ------------------------------------------------------------------------ */
@@ -964,9 +932,9 @@ static int text_check(struct text *t)
 {
     text_flush(t);
     if (t->error)
-        return fail(FAILED, "%s: cannot write: %s", t->name,
+        return fail(EOS_FAILED, "%s: cannot write: %s", t->name,
                     strerror(t->error));
-    return DONE;
+    return EOS_DONE;
 }
 
 /* A file that appears under its name only when it is whole: written beside
@@ -986,7 +954,8 @@ static int whole_fail(struct whole *f, const char *what)
         unlink(f->beside);
     }
     f->fd = -1;
-    return fail(FAILED, "%s: cannot %s: %s", f->name, what, strerror(error));
+    return fail(EOS_FAILED, "%s: cannot %s: %s", f->name, what,
+                strerror(error));
 }
 
 static int whole_open(struct whole *f, const char *name)
@@ -995,14 +964,14 @@ static int whole_open(struct whole *f, const char *name)
     f->fd = -1;
     if ((size_t)snprintf(f->beside, sizeof f->beside, "%s.tmp", name) >=
         sizeof f->beside)
-        return fail(FAILED, "the file name is too long: %.60s...", name);
+        return fail(EOS_FAILED, "the file name is too long: %.60s...", name);
     f->fd = open(f->beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    return f->fd < 0 ? whole_fail(f, "create") : DONE;
+    return f->fd < 0 ? whole_fail(f, "create") : EOS_DONE;
 }
 
 static int whole_write(struct whole *f, const void *bytes, size_t n)
 {
-    return write_all(f->fd, bytes, n) ? whole_fail(f, "write") : DONE;
+    return write_all(f->fd, bytes, n) ? whole_fail(f, "write") : EOS_DONE;
 }
 
 static int whole_close(struct whole *f)
@@ -1037,7 +1006,7 @@ static int whole_close(struct whole *f)
         fsync(fd); /* some file systems refuse: not an error */
         close(fd);
     }
-    return DONE;
+    return EOS_DONE;
 }
 
 /* Little-endian on disk whatever the machine. */
@@ -1092,31 +1061,32 @@ static int npy_header(int fd, const char *name, size_t n, int *bytes)
     size_t len, width;
 
     if (read_all(fd, start, 10) != 10 || memcmp(start, "\x93NUMPY", 6))
-        return fail(USAGE, "%s: not a .npy file; numpy.save writes one", name);
+        return fail(EOS_USAGE, "%s: not a .npy file; numpy.save writes one",
+                    name);
     if (start[6] != 1 && start[6] != 2)
-        return fail(USAGE,
+        return fail(EOS_USAGE,
                     "%s: .npy format %d.%d; formats 1.0 and 2.0 are "
                     "read",
                     name, start[6], start[7]);
     width = start[6] == 1 ? 2 : 4;
     if (width == 4 && read_all(fd, start + 10, 2) != 2)
-        return fail(USAGE, "%s: cut short in its header", name);
+        return fail(EOS_USAGE, "%s: cut short in its header", name);
     len = (size_t)get_le(start + 8, (int)width);
     if (len >= sizeof header)
-        return fail(USAGE, "%s: header of %zu bytes; at most %d are read", name,
-                    len, NPY_HEADER - 1);
+        return fail(EOS_USAGE, "%s: header of %zu bytes; at most %d are read",
+                    name, len, NPY_HEADER - 1);
     if (read_all(fd, header, len) != (ssize_t)len)
-        return fail(USAGE, "%s: cut short in its header", name);
+        return fail(EOS_USAGE, "%s: cut short in its header", name);
     header[len] = 0;
     if (!strncmp(npy_value(header, "'descr'"), "'<f8'", 5))
         *bytes = 8;
     else if (!strncmp(npy_value(header, "'descr'"), "'<f4'", 5))
         *bytes = 4;
     else
-        return fail(USAGE, "%s: elements are %.12s; '<f4' or '<f8' is read",
+        return fail(EOS_USAGE, "%s: elements are %.12s; '<f4' or '<f8' is read",
                     name, npy_value(header, "'descr'"));
     if (strncmp(npy_value(header, "'fortran_order'"), "False", 5))
-        return fail(USAGE,
+        return fail(EOS_USAGE,
                     "%s: not in C order; save it with "
                     "numpy.ascontiguousarray",
                     name);
@@ -1124,10 +1094,10 @@ static int npy_header(int fd, const char *name, size_t n, int *bytes)
     errno = 0;
     if (shape[0] != '(' || shape[1] < '0' || shape[1] > '9' ||
         strtoull(shape + 1, &end, 10) != n || errno || strncmp(end, ",)", 2))
-        return fail(USAGE, "%s: shape %.*s; (%zu,) is wanted here", name,
+        return fail(EOS_USAGE, "%s: shape %.*s; (%zu,) is wanted here", name,
                     (int)strcspn(shape, ")") + (strchr(shape, ')') != NULL),
                     shape, n);
-    return DONE;
+    return EOS_DONE;
 }
 
 /* x[n] from a .npy file: 1-D, C order, little-endian <f4 or <f8, finite. */
@@ -1138,24 +1108,24 @@ static int npy_read(const char *name, size_t n, double *x)
     int fd = open(name, O_RDONLY | O_CLOEXEC), size = 8, status;
 
     if (fd < 0)
-        return fail(USAGE, "%s: cannot open: %s", name, strerror(errno));
+        return fail(EOS_USAGE, "%s: cannot open: %s", name, strerror(errno));
     status = npy_header(fd, name, n, &size);
     while (!status && i < n) {
         some = size_min(512, n - i) * (size_t)size;
         if (read_all(fd, bytes, some) != (ssize_t)some)
-            status = fail(USAGE,
+            status = fail(EOS_USAGE,
                           "%s: cut short: its header promises %zu "
                           "elements",
                           name, n);
         for (j = 0; !status && j < some; j += (size_t)size) {
             x[i++] = get_real(bytes + j, size);
             if (!isfinite(x[i - 1]))
-                status =
-                    fail(USAGE, "%s: element %zu is not finite", name, i - 1);
+                status = fail(EOS_USAGE, "%s: element %zu is not finite", name,
+                              i - 1);
         }
     }
     if (!status && read_all(fd, &more, 1) != 0)
-        status = fail(USAGE, "%s: goes on after its %zu elements", name, n);
+        status = fail(EOS_USAGE, "%s: goes on after its %zu elements", name, n);
     close(fd);
     return status;
 }
@@ -1230,7 +1200,7 @@ static uint64_t data_hash; /* of the records in use, in their order */
 
 static bool two_classes(void)
 {
-    return config.loss == BMSE || config.loss == LOGISTIC;
+    return config.loss == EOS_BMSE || config.loss == EOS_LOGISTIC;
 }
 
 /* Puts a record's image at place i of a set. */
@@ -1245,7 +1215,7 @@ static void set_put(struct set *s, size_t i, int label,
             size_t pixel = at * CHANNELS + c;
 
             s->rows[i][pixel] = byte;
-            if (config.model == MLP)
+            if (config.model == EOS_MLP)
                 s->cols[i / TILE][pixel][i % TILE] = byte;
         }
     s->label[i] = (unsigned char)label;
@@ -1299,29 +1269,30 @@ static int data_read(struct filling *f, const char *name)
     struct stat info;
     size_t index = 0, i;
     ssize_t got = 0;
-    int status = DONE, fd = open(name, O_RDONLY | O_CLOEXEC);
+    int status = EOS_DONE, fd = open(name, O_RDONLY | O_CLOEXEC);
 
     if (fd < 0)
-        return fail(USAGE, "%s: cannot open: %s", name, strerror(errno));
+        return fail(EOS_USAGE, "%s: cannot open: %s", name, strerror(errno));
     if (!fstat(fd, &info) && S_ISREG(info.st_mode) &&
         (info.st_size == 0 || info.st_size % RECORD))
-        status = fail(USAGE,
+        status = fail(EOS_USAGE,
                       "%s: %lld bytes, not a multiple of the %d of a "
                       "CIFAR-10 record",
                       name, (long long)info.st_size, RECORD);
     while (!status && !filling_full(f)) {
         got = read_all(fd, buffer, sizeof buffer);
         if (got < 0)
-            status = fail(USAGE, "%s: cannot read: %s", name, strerror(errno));
+            status =
+                fail(EOS_USAGE, "%s: cannot read: %s", name, strerror(errno));
         else if (got % RECORD || (!got && !index))
-            status = fail(USAGE, "%s: ends within a record of %d bytes", name,
-                          RECORD);
+            status = fail(EOS_USAGE, "%s: ends within a record of %d bytes",
+                          name, RECORD);
         if (status || !got)
             break;
         for (i = 0; !status && i < (size_t)got / RECORD && !filling_full(f);
              i++, index++) {
             if (buffer[i][0] >= CLASSES)
-                status = fail(USAGE,
+                status = fail(EOS_USAGE,
                               "%s: record %zu has label %d; CIFAR-10 "
                               "labels are 0 to 9",
                               name, index, buffer[i][0]);
@@ -1493,6 +1464,21 @@ static int synth_record(uint64_t i, bool label_only,
     return record[0];
 }
 
+int eos_synth(uint64_t records)
+{
+    unsigned char record[RECORD];
+    uint64_t i;
+
+    synth_start();
+    for (i = 0; i < records; i++) {
+        synth_record(i, false, record);
+        if (write_all(STDOUT_FILENO, record, sizeof record))
+            return fail(EOS_FAILED, "standard output: cannot write: %s",
+                        strerror(errno));
+    }
+    return EOS_DONE;
+}
+
 static void data_synth(struct filling *f)
 {
     unsigned char record[RECORD];
@@ -1530,7 +1516,7 @@ static int data_normalise(void)
                 squares += d * d;
             }
         if (!(squares > 0))
-            return fail(USAGE,
+            return fail(EOS_USAGE,
                         "%s: channel %zu is the same in every pixel; "
                         "it cannot be normalised",
                         config.ndata ? config.data[0] : "the built-in set", c);
@@ -1542,7 +1528,7 @@ static int data_normalise(void)
         norm.mean.f32[at] = (float)norm.mean.f64[at];
         norm.inverse_std.f32[at] = (float)norm.inverse_std.f64[at];
     }
-    return DONE;
+    return EOS_DONE;
 }
 
 /* Fills the training set and, if asked for, the test set. */
@@ -1550,7 +1536,7 @@ static int data_load(void)
 {
     static struct filling f;
     size_t i;
-    int status = DONE;
+    int status = EOS_DONE;
 
     f = (struct filling){&train, config.samples, 0, 0, 0};
     train.n = 0;
@@ -1561,14 +1547,14 @@ static int data_load(void)
     if (status)
         return status;
     if (!filling_full(&f) && two_classes())
-        return fail(USAGE,
+        return fail(EOS_USAGE,
                     "%s: %zu cats and %zu dogs; --samples %zu needs "
                     "%zu of each (at most --samples %zu with this data)",
                     config.data[config.ndata - 1], f.cats, f.dogs,
                     config.samples, config.samples / 2,
                     2 * size_min(f.cats, f.dogs));
     if (!filling_full(&f))
-        return fail(USAGE,
+        return fail(EOS_USAGE,
                     "%s: %zu records in all; --samples %zu or fewer "
                     "fit this data",
                     config.data[config.ndata - 1], f.seen, f.seen);
@@ -1583,7 +1569,7 @@ static int data_load(void)
     if (!status && config.test)
         status = data_read(&f, config.test);
     if (!status && config.test && !test.n)
-        status = fail(USAGE, "%s: no cat or dog in it", config.test);
+        status = fail(EOS_USAGE, "%s: no cat or dog in it", config.test);
     return status;
 }
 
@@ -1622,10 +1608,10 @@ static void net_setup(void)
 
     net.classes = two_classes() ? 1 : CLASSES;
     for (l = 0; l < LAYERS; l++) {
-        net.in[l] = config.model == MLP ? mlp_in[l] : cnn_in[l];
-        net.out[l] = l == LAYERS - 1       ? net.classes
-                     : config.model == MLP ? HIDDEN
-                                           : FILTERS;
+        net.in[l] = config.model == EOS_MLP ? mlp_in[l] : cnn_in[l];
+        net.out[l] = l == LAYERS - 1           ? net.classes
+                     : config.model == EOS_MLP ? HIDDEN
+                                               : FILTERS;
         net.fan_in[l] = net.in[l];
         net.w[l] = at;
         at += net.in[l] * net.out[l];
@@ -1635,8 +1621,13 @@ static void net_setup(void)
     net.params = at;
 }
 
+size_t eos_params(void)
+{
+    return net.params;
+}
+
 /* Weights uniform in +-1/sqrt(fan_in), rounded to float32; biases zero. */
-static void net_init(uint64_t seed, double *theta)
+void eos_init(uint64_t seed, double *theta)
 {
     uint64_t rng = seed;
     size_t l, i;
@@ -1962,14 +1953,14 @@ static TARGET void loss_series(size_t sample, REAL *f, size_t k_step,
     pass_hit[sample] = net.classes == 1 ? (label ? f[0] > 0 : f[0] < 0)
                                         : best == (size_t)label;
     switch (config.loss) {
-    case MSE:
-    case BMSE:
+    case EOS_MSE:
+    case EOS_BMSE:
         loss_mse(order, f, k_step, c_step, label, scale, loss);
         break;
-    case CE:
+    case EOS_CE:
         loss_ce(order, f, k_step, c_step, label, scale, loss);
         break;
-    case LOGISTIC:
+    case EOS_LOGISTIC:
         loss_logistic(order, f, k_step, label, scale, loss);
         break;
     }
@@ -2634,7 +2625,7 @@ static void cnn_pass(void)
 
 static void net_pass(void)
 {
-    if (config.model == MLP)
+    if (config.model == EOS_MLP)
         mlp_pass();
     else
         cnn_pass();
@@ -2694,7 +2685,7 @@ static void cnn_gather(size_t worker, size_t task)
 
 static void gradient_gather(void)
 {
-    if (config.model == MLP)
+    if (config.model == EOS_MLP)
         parallel(PIXELS / SLAB + 1, mlp_gather);
     else
         parallel(pieces(net.params, CHUNK_SUM), cnn_gather);
@@ -2757,15 +2748,15 @@ static int kernel_choose(void)
     for (i = 0; i < KERNELS; i++)
         if ((!name || !strcmp(name, kernels[i].name)) && kernels[i].runs()) {
             kernel = &kernels[i];
-            return DONE;
+            return EOS_DONE;
         }
     for (i = 0; i < KERNELS; i++)
         if (!strcmp(name, kernels[i].name))
-            return fail(USAGE,
+            return fail(EOS_USAGE,
                         "EOS_KERNEL=%s: this processor lacks it; leave "
                         "EOS_KERNEL unset for the best it has",
                         name);
-    return fail(USAGE,
+    return fail(EOS_USAGE,
                 "EOS_KERNEL=%s: no such kernel in this build; it has "
                 "%s%sc",
                 name, kernels[0].name,
@@ -2785,12 +2776,12 @@ static struct {
 static void point_at(const double *theta)
 {
     point.theta = theta;
-    point.kept[F32] = point.kept[F64] = false;
+    point.kept[EOS_F32] = point.kept[EOS_F64] = false;
 }
 
 /* One pass of order K over a set; returns the mean loss. */
-static double taylor(enum precision precision, int order, const struct set *s,
-                     const double *v, double *out)
+static double taylor(enum eos_precision precision, int order,
+                     const struct set *s, const double *v, double *out)
 {
     double sum = 0;
     size_t i;
@@ -2801,7 +2792,7 @@ static double taylor(enum precision precision, int order, const struct set *s,
     pass.theta = point.theta;
     pass.v = v;
     pass.out = out;
-    pass.keep = s == &train && config.model == MLP;
+    pass.keep = s == &train && config.model == EOS_MLP;
     pass.kept = pass.keep && point.kept[precision];
     kernel->pass[precision]();
     if (pass.keep)
@@ -2814,7 +2805,7 @@ static double taylor(enum precision precision, int order, const struct set *s,
 }
 
 /* The gradient of L at the point; returns L. */
-static double gradient(enum precision precision, double *out)
+static double gradient(enum eos_precision precision, double *out)
 {
     return taylor(precision, 0, &train, NULL, out);
 }
@@ -2843,13 +2834,44 @@ static void fourth(const double *v, double *out)
 /* L and accuracy on a set at the point, float64. */
 static double loss_on(const struct set *s, double *accuracy)
 {
-    double loss = taylor(F64, 0, s, NULL, NULL);
+    double loss = taylor(EOS_F64, 0, s, NULL, NULL);
     size_t i, hits = 0;
 
     for (i = 0; i < s->n; i++)
         hits += pass_hit[i];
     *accuracy = (double)hits / (double)s->n;
     return loss;
+}
+
+/* The public forms, at any theta. */
+double eos_loss(const double *theta, double *accuracy)
+{
+    point_at(theta);
+    return loss_on(&train, accuracy);
+}
+
+double eos_gradient(const double *theta, double *out)
+{
+    point_at(theta);
+    return gradient(EOS_F64, out);
+}
+
+void eos_hessian(const double *theta, const double *v, double *out)
+{
+    point_at(theta);
+    hessian(v, out);
+}
+
+void eos_third(const double *theta, const double *v, double *out)
+{
+    point_at(theta);
+    third(v, out);
+}
+
+void eos_fourth(const double *theta, const double *v, double *out)
+{
+    point_at(theta);
+    fourth(v, out);
 }
 
 /* ------------------------------------------------------------------------
@@ -3328,7 +3350,7 @@ static void sharpness(struct warm *w, size_t wanted, bool thorough, double *u)
 {
     size_t i;
 
-    if (config.eig == POWER) {
+    if (config.eig == EOS_POWER) {
         eig_start(net.params, hessian, wanted);
         solve_power(w, wanted);
     } else {
@@ -3394,7 +3416,7 @@ static void edge_measure(const double *theta, size_t wanted)
     double along;
 
     point_at(theta);
-    edge.L = gradient(F64, edge.grad);
+    edge.L = gradient(EOS_F64, edge.grad);
     sharpness(&warm.pg, wanted, wanted > 1, edge.u);
     edge.S = warm.pg.value[0];
     edge.resid = warm.pg.resid;
@@ -3435,6 +3457,21 @@ static void project(double *theta, bool second)
     edge_measure(theta, second ? 2 : 1);
 }
 
+double eos_sharpness(const double *theta, size_t k, double *value, double *u)
+{
+    warm.pg.solves = 0;
+    point_at(theta);
+    sharpness(&warm.pg, k, true, u);
+    memcpy(value, warm.pg.value, k * sizeof *value);
+    return warm.pg.resid;
+}
+
+void eos_project(double *theta)
+{
+    warm.pg.solves = 0;
+    project(theta, false);
+}
+
 /* What the predictions' next step needs at theta+. */
 static void predict_prepare(void)
 {
@@ -3448,7 +3485,7 @@ static void predict_prepare(void)
         hessian(scratch, edge.Hv[1]);
         vec_add(p, scratch, path.pg, x, edge.u);
         point_at(scratch);
-        gradient(F64, scratch2);
+        gradient(EOS_F64, scratch2);
         edge.pull = vec_dot(p, edge.u, scratch2);
     }
 }
@@ -3731,7 +3768,7 @@ static void progress(const char *phase, size_t step, size_t steps, double since)
 
 static const char *model_name(void)
 {
-    return config.model == MLP ? "mlp" : "cnn";
+    return config.model == EOS_MLP ? "mlp" : "cnn";
 }
 
 static const char *loss_name(void)
@@ -3744,14 +3781,14 @@ static const char *loss_name(void)
 static int log_open(void)
 {
     if (!config.log)
-        return DONE;
+        return EOS_DONE;
     logfile.name = config.log;
     logfile.fd =
         open(config.log, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (logfile.fd < 0)
-        return fail(USAGE, "%s: cannot create: %s", config.log,
+        return fail(EOS_USAGE, "%s: cannot create: %s", config.log,
                     strerror(errno));
-    return DONE;
+    return EOS_DONE;
 }
 
 /* The opening comments: what makes the numbers, and on what. */
@@ -3777,9 +3814,10 @@ static void log_header(const char *command)
              config.max_steps, config.init ? config.init : "none",
              config.from_instability, config.generalized, config.stop_lambda2,
              config.kick, config.proj, config.tol,
-             config.eig == POWER ? "power" : "lobpcg",
-             config.deriv == F64 ? "f64" : "f32",
-             config.full ? "full" : "basic", config.neigs, config.sharp);
+             config.eig == EOS_POWER ? "power" : "lobpcg",
+             config.deriv == EOS_F64 ? "f64" : "f32",
+             config.stats == EOS_FULL ? "full" : "basic", config.neigs,
+             config.sharp);
     text_put(&logfile,
              "# parameters: %zu\n# data checksum: %016" PRIx64 "\n"
              "# kernel: %s\n# threads: %zu\n",
@@ -3796,10 +3834,10 @@ static int save(const char *which, const double *x)
     static char name[PATH];
 
     if (!config.save)
-        return DONE;
+        return EOS_DONE;
     if ((size_t)snprintf(name, sizeof name, "%s-%s.npy", config.save, which) >=
         sizeof name)
-        return fail(USAGE, "--save: the name is too long");
+        return fail(EOS_USAGE, "--save: the name is too long");
     return npy_write(name, net.params, x);
 }
 
@@ -3869,7 +3907,7 @@ static void check_sharpness(struct check *c, size_t *checks)
 
 static int diverged(const char *what, size_t step)
 {
-    return fail(DIVERGED,
+    return fail(EOS_DIVERGED,
                 "%s diverged: the loss is not finite at step %zu; a "
                 "smaller --lr than %g is needed",
                 what, step, config.lr);
@@ -3914,7 +3952,7 @@ static int approach(void)
                          "from there");
                 note("instability at step %zu: S = %.6g, 2/eta = %.6g", n,
                      warm.gd.value[0], edge_S);
-                return DONE;
+                return EOS_DONE;
             }
             if (warm.gd.value[0] >= edge_S) {
                 note("back to step %zu", last);
@@ -3937,7 +3975,7 @@ static int approach(void)
         vec_axpy(net.params, -config.lr, edge.grad, path.gd);
         progress("approach (at most)", n + 1, config.max_steps, began);
     }
-    return fail(UNREACHED,
+    return fail(EOS_UNREACHED,
                 "instability not reached in %zu steps: S = %.6g, "
                 "2/eta = %.6g; try a larger --lr or --max-steps",
                 config.max_steps, warm.gd.value[0], edge_S);
@@ -4152,7 +4190,7 @@ static int track_step(size_t t, bool stay, size_t *counted)
     vec_add(p, scratch, path.gd, -1, path.pg);
     seen_offset(&seen.gd, scratch);
     point_at(path.gd);
-    seen.gd.L = gradient(F64, scratch); /* kept for the update */
+    seen.gd.L = gradient(EOS_F64, scratch); /* kept for the update */
     if (test.n)
         seen.test_L = loss_on(&test, &seen.test_accuracy);
     seen_sharpness(&seen.gd, &warm.gd, thorough ? config.neigs : 1, thorough);
@@ -4179,14 +4217,14 @@ static int track_step(size_t t, bool stay, size_t *counted)
                                             : "gradient descent",
                         t);
     if (stay)
-        return DONE;
+        return EOS_DONE;
     predict(0);
     if (config.generalized)
         predict(1);
     vec_axpy(p, -config.lr, edge.grad, path.pg);
     project(path.pg, (t + 1) % 50 == 0);
     predict_prepare();
-    return DONE;
+    return EOS_DONE;
 }
 
 /* theta+, gradient flow and v from theta_gd; --kick moves theta_gd first. */
@@ -4216,7 +4254,7 @@ static int track(void)
     const char *stop = "steps";
     double began;
     size_t t = 0, counted;
-    int status = DONE, written;
+    int status = EOS_DONE, written;
 
     row_phase();
     counted = point.hvps;
@@ -4227,7 +4265,7 @@ static int track(void)
         bool stay = edge.lambda2 > config.stop_lambda2 / config.lr;
 
         status = track_step(t, stay, &counted);
-        if (status == DIVERGED)
+        if (status == EOS_DIVERGED)
             stop = "diverged";
         progress("track", t + 1, config.steps, began);
         if (stay && !status) {
@@ -4235,7 +4273,7 @@ static int track(void)
             break;
         }
     }
-    if (status && status != DIVERGED)
+    if (status && status != EOS_DIVERGED)
         return status;
     written = summary_write(stop);
     return written ? written : status;
@@ -4251,80 +4289,163 @@ static int save_all(void)
     return status ? status : save("u", edge.u);
 }
 
-/* Data, network and starting parameters of every command that has them. */
-static int setup(const char *command)
+/* Learning rates found by sweeps on real images: README, defaults. */
+static double default_lr(void)
 {
+    static const double lr[2][4] = {
+        /* mse, ce, bmse, logistic */
+        {0.005, 0.1, 0.02, 0.1},
+        {0.02, 0.1, 0.02, 0.1},
+    };
+
+    return lr[config.model][config.loss];
+}
+
+struct eos_config eos_defaults(void)
+{
+    return (struct eos_config){
+        .samples = SAMPLES < 5000 ? SAMPLES : 5000,
+        .steps = 2000,
+        .max_steps = 100000,
+        .stop_lambda2 = 1.9,
+        .proj = 3,
+        .neigs = 1,
+        .sharp = 10,
+        .alpha = 1,
+        .beta = 1,
+        .x0 = 0.1,
+    };
+}
+
+int eos_start(const struct eos_config *c)
+{
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
     int status;
 
+    config = *c;
+    if (config.samples < 1 || config.samples > SAMPLES)
+        return fail(EOS_USAGE,
+                    "--samples: %zu is above this build's capacity of %d; "
+                    "make SAMPLES=%zu builds a larger one",
+                    config.samples, SAMPLES, config.samples);
+    if (two_classes() && config.samples % 2)
+        return fail(EOS_USAGE,
+                    "--samples: %zu is odd; two classes take half each",
+                    config.samples);
+    if (config.lr <= 0)
+        config.lr = default_lr();
+    if (config.tol <= 0)
+        config.tol = 1e-4;
+    if (!config.threads)
+        config.threads = processors < 1 ? 1 : (size_t)processors;
     net_setup();
+    point_at(NULL);
     status = kernel_choose();
+    status = status ? status : data_load();
+    if (!status)
+        pool_start(config.threads);
+    return status;
+}
+
+const char *eos_error(void)
+{
+    return failure;
+}
+
+/* Starting parameters, the log's header and a first line for people. */
+static int begin(const struct eos_config *c, const char *command, int fd)
+{
+    char line[PATH + 256];
+    int n, status = eos_start(c);
+
     if (!status && config.init)
         status = npy_read(config.init, net.params, path.gd);
-    else
-        net_init(config.seed, path.gd);
-    status = status ? status : data_load();
+    else if (!status)
+        eos_init(config.seed, path.gd);
     status = status ? status : log_open();
     if (status)
         return status;
-    pool_start(config.threads);
     log_header(command);
-    return DONE;
+    n = snprintf(line, sizeof line,
+                 "%s: %s, %s, %zu images of %s, eta = %g, seed %" PRIu64 "\n",
+                 command, model_name(), loss_name(), train.n,
+                 config.ndata ? config.data[0] : "the built-in synthetic set",
+                 config.lr, config.seed);
+    write_all(fd, line, size_min((size_t)n, sizeof line - 1));
+    return EOS_DONE;
 }
 
-static void greet(const char *what)
+/* Before a run: the memory it will touch, from the sizes of what it uses. */
+static void memory_tell(void)
 {
-    if (config.ndata)
-        note("%s: %s, %s, %zu images of %s, eta = %g, seed %" PRIu64, what,
-             model_name(), loss_name(), train.n, config.data[0], config.lr,
-             config.seed);
+    const double p = (double)net.params, n = (double)train.n;
+    const double real = config.deriv == EOS_F64 ? 8 : 4;
+    double vectors =
+        17 + 3.0 * (config.generalized) + 2.0 * (double)(2 * config.neigs + 4);
+    double histories =
+        0.5 * (HISTORY * (4.0 + config.generalized) + (double)config.neigs);
+    double bytes = p * 8 * (vectors + histories);
+    char line[128];
+    int len;
+
+    bytes += (n + (double)test.n) * PIXELS * (config.model == EOS_MLP ? 2 : 1);
+    if (config.model == EOS_MLP)
+        bytes += n * HIDDEN * (12 + 16 + 12 * real) + MLP_PACKED * 32.0;
     else
-        note("%s: %s, %s, %zu images of the built-in synthetic set, eta = %g, "
-             "seed %" PRIu64,
-             what, model_name(), loss_name(), train.n, config.lr, config.seed);
+        bytes += (double)CNN_PARAMS * 8 * PARTS;
+    bytes += (double)pool.workers * WORK * 6;
+    len = snprintf(line, sizeof line,
+                   "eos: about %.0f MB of memory, %zu "
+                   "thread%s\n",
+                   bytes * 1e-6, pool.workers, pool.workers > 1 ? "s" : "");
+    write_all(STDERR_FILENO, line, (size_t)len);
 }
 
-static int run(void)
+int eos_run(const struct eos_config *c)
 {
-    int status = setup("run"), saved;
+    int status, saved;
 
-    if (status)
+    if (c->from_instability && !c->init)
+        return fail(EOS_USAGE, "--from-instability: needs --init FILE.npy");
+    if ((status = begin(c, "run", STDOUT_FILENO)))
         return status;
-    greet("run");
-    status = config.from_instability ? DONE : approach();
-    if (status == UNREACHED || status == DIVERGED) {
-        summary_write(status == UNREACHED ? "max-steps" : "diverged");
+    memory_tell();
+    status = config.from_instability ? EOS_DONE : approach();
+    if (status == EOS_UNREACHED || status == EOS_DIVERGED) {
+        summary_write(status == EOS_UNREACHED ? "max-steps" : "diverged");
         return status;
     }
     status = status ? status : save("instability", path.gd);
     if (status)
         return status;
     status = track();
-    saved = status == DONE || status == DIVERGED ? save_all() : DONE;
+    saved =
+        status == EOS_DONE || status == EOS_DIVERGED ? save_all() : EOS_DONE;
     return saved ? saved : status;
 }
 
 /* Gradient descent past the edge, with a sharpness log. */
-static int train_alone(void)
+int eos_train(const struct eos_config *c)
 {
     size_t n, checks = 0;
     double began;
-    int status = setup("train");
+    int status = begin(c, "train", STDOUT_FILENO);
 
     if (status)
         return status;
-    greet("train");
+    memory_tell();
     row_phase();
     began = seconds();
     for (n = 0;; n++) {
-        struct check c = {.step = n};
+        struct check at = {.step = n};
 
         point_at(path.gd);
         if (!isfinite(gradient(config.deriv, edge.grad)))
             return diverged("gradient descent", n);
         if (n % config.sharp == 0 || n == config.steps) {
-            check_losses(&c);
-            check_sharpness(&c, &checks);
-            if ((status = check_row(&c, true)))
+            check_losses(&at);
+            check_sharpness(&at, &checks);
+            if ((status = check_row(&at, true)))
                 return status;
         }
         if (n == config.steps)
@@ -4341,12 +4462,12 @@ static int deriv_save(const char *which, const double *x)
 
     if ((size_t)snprintf(name, sizeof name, "%s/%s.npy", config.out, which) >=
         sizeof name)
-        return fail(USAGE, "--out: the name is too long");
+        return fail(EOS_USAGE, "--out: the name is too long");
     return npy_write(name, net.params, x);
 }
 
 /* All derivatives at given parameters, for other programs to compare. */
-static int deriv(void)
+int eos_deriv(const struct eos_config *c)
 {
     static void (*const order[])(const double *, double *) = {hessian, third,
                                                               fourth};
@@ -4354,14 +4475,21 @@ static int deriv(void)
     const double *v = edge.u;
     double norms[3];
     size_t i;
-    int status = setup("deriv");
+    struct eos_config full = *c;
+    int status;
 
+    if (!c->out)
+        return fail(EOS_USAGE,
+                    "--out: eos deriv needs a folder for its results");
+    if (full.tol <= 0)
+        full.tol = full.deriv == EOS_F64 ? 1e-10 : 1e-6;
+    status = begin(&full, "deriv", STDERR_FILENO);
     if (!status && config.direction) {
         status = npy_read(config.direction, net.params, path.v[0]);
         v = path.v[0];
     }
     if (!status && mkdir(config.out, 0777) && errno != EEXIST)
-        status = fail(USAGE, "%s: cannot create the folder: %s", config.out,
+        status = fail(EOS_USAGE, "%s: cannot create the folder: %s", config.out,
                       strerror(errno));
     if (status)
         return status;
@@ -4395,10 +4523,6 @@ static int deriv(void)
  * conserves h(beta X^2 / 2 alpha) + Y^2 / alpha, h(w) = w - 1 - log w.
  * ------------------------------------------------------------------------ */
 
-static struct {
-    double alpha, beta, x0, y0;
-} toy;
-
 struct toy_state {
     double gd[3];  /* x, y, z */
     double rec[2]; /* x, y' */
@@ -4413,15 +4537,15 @@ static double toy_log(double w)
 
 static double toy_invariant(const struct toy_state *s)
 {
-    double w = toy.beta * s->ode[0] * s->ode[0] / (2 * toy.alpha);
+    double w = config.beta * s->ode[0] * s->ode[0] / (2 * config.alpha);
 
-    return w - 1 - toy_log(w) + s->ode[1] * s->ode[1] / toy.alpha;
+    return w - 1 - toy_log(w) + s->ode[1] * s->ode[1] / config.alpha;
 }
 
 static void toy_slope(const double at[2], double slope[2])
 {
     slope[0] = at[0] * at[1];
-    slope[1] = toy.alpha - 0.5 * toy.beta * at[0] * at[0];
+    slope[1] = config.alpha - 0.5 * config.beta * at[0] * at[0];
 }
 
 /* A step of length h by the classical Runge-Kutta method. */
@@ -4444,16 +4568,16 @@ static void toy_ode(double s[2], double h)
 
 static void toy_step(struct toy_state *s)
 {
-    const double eta = config.lr, b = sqrt(toy.beta);
+    const double eta = config.lr, b = sqrt(config.beta);
     double x = s->gd[0], y = s->gd[1];
 
     s->gd[0] -= eta * (2 / eta + b * y) * x;
-    s->gd[1] -= eta * (0.5 * b * x * x - toy.alpha / b);
+    s->gd[1] -= eta * (0.5 * b * x * x - config.alpha / b);
     s->gd[2] += eta;
     x = s->rec[0];
     y = s->rec[1];
     s->rec[0] = -(1 + eta * y) * x;
-    s->rec[1] = y + eta * (toy.alpha - 0.5 * toy.beta * x * x);
+    s->rec[1] = y + eta * (config.alpha - 0.5 * config.beta * x * x);
     toy_ode(s->ode, eta);
 }
 
@@ -4480,22 +4604,27 @@ static int toy_row(size_t step, const struct toy_state *s)
     return row_end(false);
 }
 
-static int toy_run(void)
+int eos_toy(const struct eos_config *c)
 {
-    const double b = sqrt(toy.beta);
-    struct toy_state s = {
-        {toy.x0, toy.y0, 0}, {toy.x0, b * toy.y0}, {fabs(toy.x0), b * toy.y0}};
+    struct toy_state s;
     size_t step;
-    int status = log_open();
+    int status;
 
-    if (status)
+    config = *c;
+    if (config.lr <= 0)
+        config.lr = 0.05;
+    s.gd[0] = s.rec[0] = config.x0;
+    s.gd[1] = config.y0;
+    s.rec[1] = s.ode[1] = sqrt(config.beta) * config.y0;
+    s.ode[0] = fabs(config.x0);
+    if ((status = log_open()))
         return status;
     text_put(&logfile,
              "# eos: %s\n# command: toy\n# alpha: %.17g\n"
              "# beta: %.17g\n# lr: %.17g\n# x0: %.17g\n# y0: %.17g\n"
              "# steps: %zu\n",
-             VERSION, toy.alpha, toy.beta, config.lr, toy.x0, toy.y0,
-             config.steps);
+             VERSION, config.alpha, config.beta, config.lr, config.x0,
+             config.y0, config.steps);
     row_phase();
     for (step = 0; !status && step <= config.steps; step++) {
         status = toy_row(step, &s);
@@ -4515,90 +4644,108 @@ enum { RUN = 1, TRAIN = 2, DERIV = 4, TOY = 8, SYNTH = 16, NETS = 7 };
 static const struct command {
     const char *name;
     unsigned bit;
+    int (*call)(const struct eos_config *);
     const char *arguments, *what;
 } commands[] = {
-    {"run", RUN, "",
-     "gradient descent to the edge, then four trajectories"
-     " side by side"},
-    {"train", TRAIN, "",
-     "gradient descent with a sharpness log, past the "
-     "edge"},
-    {"deriv", DERIV, "",
-     "loss, its first four derivatives and the top "
-     "eigenpair"},
-    {"toy", TOY, "",
-     "the paper's Section 4 model: descent, recursion, "
-     "ODE"},
-    {"synth", SYNTH, " N", "N records of the built-in set to standard output"},
+    /* clang-format off */
+{"run", RUN, eos_run, "",
+ "gradient descent to the edge, then four trajectories side by side"},
+{"train", TRAIN, eos_train, "",
+ "gradient descent with a sharpness log, past the edge"},
+{"deriv", DERIV, eos_deriv, "",
+ "loss, its first four derivatives and the top eigenpair"},
+{"toy", TOY, eos_toy, "",
+ "the paper's Section 4 model: descent, recursion, ODE"},
+{"synth", SYNTH, NULL, " N",
+ "N records of the built-in images to standard output"},
+    /* clang-format on */
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
-enum kind { FLAG, COUNT, REAL_NUMBER, TEXT, FILES, CHOICE };
+enum kind { FLAG, COUNT, SEED, NUMBER, TEXT, FILES, CHOICE };
 
-/* An option: where it goes, what it may be.  Counts and numbers lie in
- * [low, high], or (low, high] if `open`; a choice is the index in a list. */
-static uint64_t samples64, steps64, max_steps64, proj64, neigs64, sharp64,
-    threads64, synth_n;
-static int model_choice, loss_choice, eig_choice, deriv_choice, stats_choice;
-static bool lr_given, tol_given;
+/* An option: the field of the configuration it sets, and what it may be.
+ * Counts and numbers lie in [low, high], numbers in (low, high) if `open`; a
+ * choice is an index into the list that `value` shows. */
+#define FIELD(name) offsetof(struct eos_config, name)
 
 static const struct option_spec {
     const char *name;
     unsigned commands;
     enum kind kind;
-    void *to;
+    size_t field;
     double low, high;
     bool open;
     const char *value, *help;
 } options[] = {
     /* clang-format off */
-    {"model", NETS, CHOICE, &model_choice, 0, 0, 0, "mlp|cnn", "network [mlp]"},
-    {"loss", NETS, CHOICE, &loss_choice, 0, 0, 0, "mse|ce|bmse|logistic", "loss [mse]"},
-    {"data", NETS, FILES, NULL, 0, 0, 0, "FILE", "CIFAR-10 binary file, repeatable [a built-in set]"},
-    {"test", RUN | TRAIN, TEXT, &config.test, 0, 0, 0, "FILE", "test set: its loss and accuracy are logged [none]"},
-    {"samples", NETS, COUNT, &samples64, 1, SAMPLES, 0, "N", "training images [5000]"},
-    {"lr", RUN | TRAIN | TOY, REAL_NUMBER, &config.lr, 0, 1e300, 1, "ETA", "learning rate [by model and loss, see README]"},
-    {"seed", NETS, COUNT, &config.seed, 0, 1.8446744073709550e19, 0, "N", "of the initialisation [0]"},
-    {"steps", RUN | TRAIN | TOY, COUNT, &steps64, 0, STEPS_MAX, 0, "N", "steps of the track, of training, of the toy [2000]"},
-    {"max-steps", RUN, COUNT, &max_steps64, 0, 1e15, 0, "N", "give up on reaching instability [100000]"},
-    {"init", NETS, TEXT, &config.init, 0, 0, 0, "FILE.npy", "starting parameters [drawn from the seed]"},
-    {"from-instability", RUN, FLAG, &config.from_instability, 0, 0, 0, NULL, "--init is at instability: no approach"},
-    {"generalized", RUN, FLAG, &config.generalized, 0, 0, 0, NULL, "add the generalized prediction (Appendix F)"},
-    {"stop-lambda2", RUN, REAL_NUMBER, &config.stop_lambda2, 0, INFINITY, 1, "X", "end the track at lambda2 > X/eta, inf: never [1.9]"},
-    {"kick", RUN, REAL_NUMBER, &config.kick, 0, 1e300, 0, "X", "start the track at x = X delta [0]"},
-    {"proj", RUN, COUNT, &proj64, 0, 100, 0, "N", "projection rounds [3]"},
-    {"tol", NETS, REAL_NUMBER, &config.tol, 0, 1, 1, "X", "eigenpair residual over |S| [1e-4; deriv 1e-10, f32 1e-6]"},
-    {"eig", NETS, CHOICE, &eig_choice, 0, 0, 0, "lobpcg|power", "eigensolver [lobpcg]"},
-    {"deriv", NETS, CHOICE, &deriv_choice, 0, 0, 0, "f32|f64", "precision of Hessian and higher products [f32]"},
-    {"stats", RUN, CHOICE, &stats_choice, 0, 0, 0, "basic|full", "columns of the track [basic]"},
-    {"neigs", RUN | TRAIN, COUNT, &neigs64, 1, EIG_MAX, 0, "K", "top eigenvalues logged [1]"},
-    {"sharp", TRAIN, COUNT, &sharp64, 1, STEPS_MAX, 0, "N", "steps between sharpness measurements [10]"},
-    {"threads", NETS, COUNT, &threads64, 1, 256, 0, "N", "threads; the numbers do not depend on it [processors]"},
-    {"log", RUN | TRAIN | TOY, TEXT, &config.log, 0, 0, 0, "FILE", "every column, 17 digits [none]"},
-    {"save", RUN | TRAIN, TEXT, &config.save, 0, 0, 0, "NAME", "NAME-gd.npy and so on at the end [none]"},
-    {"direction", DERIV, TEXT, &config.direction, 0, 0, 0, "V.npy", "direction of the derivatives [top eigenvector]"},
-    {"out", DERIV, TEXT, &config.out, 0, 0, 0, "DIR", "folder of the results (required)"},
-    {"alpha", TOY, REAL_NUMBER, &toy.alpha, 0, 1e300, 1, "X", "progressive sharpening [1]"},
-    {"beta", TOY, REAL_NUMBER, &toy.beta, 0, 1e300, 1, "X", "stabilization strength [1]"},
-    {"x0", TOY, REAL_NUMBER, &toy.x0, -1e300, 1e300, 0, "X", "start [0.1]"},
-    {"y0", TOY, REAL_NUMBER, &toy.y0, -1e300, 1e300, 0, "Y", "start [0]"},
+{"model", NETS, CHOICE, FIELD(model), 0, 0, 0,
+ "mlp|cnn", "network [mlp]"},
+{"loss", NETS, CHOICE, FIELD(loss), 0, 0, 0,
+ "mse|ce|bmse|logistic", "loss [mse]"},
+{"data", NETS, FILES, FIELD(data), 0, 0, 0,
+ "FILE", "CIFAR-10 binary file, repeatable [built-in images]"},
+{"test", RUN | TRAIN, TEXT, FIELD(test), 0, 0, 0,
+ "FILE", "test set: log its loss and accuracy [none]"},
+{"samples", NETS, COUNT, FIELD(samples), 1, SAMPLES, 0,
+ "N", "training images [5000]"},
+{"lr", RUN | TRAIN | TOY, NUMBER, FIELD(lr), 0, INFINITY, 1,
+ "ETA", "learning rate [by model and loss, see README; toy 0.05]"},
+{"seed", NETS, SEED, FIELD(seed), 0, 0, 0,
+ "N", "of the initialisation [0]"},
+{"steps", RUN | TRAIN | TOY, COUNT, FIELD(steps), 0, STEPS_MAX, 0,
+ "N", "tracked (train, toy: all) steps [2000]"},
+{"max-steps", RUN, COUNT, FIELD(max_steps), 0, 1e9, 0,
+ "N", "give up on reaching instability [100000]"},
+{"init", NETS, TEXT, FIELD(init), 0, 0, 0,
+ "FILE.npy", "starting parameters [drawn from the seed]"},
+{"from-instability", RUN, FLAG, FIELD(from_instability), 0, 0, 0,
+ NULL, "--init is at instability: no approach"},
+{"generalized", RUN, FLAG, FIELD(generalized), 0, 0, 0,
+ NULL, "add the generalized prediction (Appendix F)"},
+{"stop-lambda2", RUN, NUMBER, FIELD(stop_lambda2), 0, INFINITY, 1,
+ "X", "end the track at lambda2 > X/eta, inf: never [1.9]"},
+{"kick", RUN, NUMBER, FIELD(kick), 0, INFINITY, 0,
+ "X", "start the track at x = X delta [0]"},
+{"proj", RUN, COUNT, FIELD(proj), 0, 100, 0,
+ "N", "projection rounds [3]"},
+{"tol", NETS, NUMBER, FIELD(tol), 0, 1, 1,
+ "X", "eigenpair residual over |S| [1e-4; deriv 1e-10, f32 1e-6]"},
+{"eig", NETS, CHOICE, FIELD(eig), 0, 0, 0,
+ "lobpcg|power", "eigensolver [lobpcg]"},
+{"deriv", NETS, CHOICE, FIELD(deriv), 0, 0, 0,
+ "f32|f64", "precision of Hessian and higher products [f32]"},
+{"stats", RUN, CHOICE, FIELD(stats), 0, 0, 0,
+ "basic|full", "columns of the track [basic]"},
+{"neigs", RUN | TRAIN, COUNT, FIELD(neigs), 1, EIG_MAX, 0,
+ "K", "top eigenvalues logged [1]"},
+{"sharp", TRAIN, COUNT, FIELD(sharp), 1, STEPS_MAX, 0,
+ "N", "steps between sharpness measurements [10]"},
+{"threads", NETS, COUNT, FIELD(threads), 1, 256, 0,
+ "N", "threads; the numbers do not depend on it [processors]"},
+{"log", RUN | TRAIN | TOY, TEXT, FIELD(log), 0, 0, 0,
+ "FILE", "every column, 17 digits [none]"},
+{"save", RUN | TRAIN, TEXT, FIELD(save), 0, 0, 0,
+ "NAME", "NAME-gd.npy and so on at the end [none]"},
+{"direction", DERIV, TEXT, FIELD(direction), 0, 0, 0,
+ "V.npy", "direction of the derivatives [top eigenvector]"},
+{"out", DERIV, TEXT, FIELD(out), 0, 0, 0,
+ "DIR", "folder of the results (required)"},
+{"alpha", TOY, NUMBER, FIELD(alpha), 0, INFINITY, 1,
+ "X", "progressive sharpening [1]"},
+{"beta", TOY, NUMBER, FIELD(beta), 0, INFINITY, 1,
+ "X", "stabilization strength [1]"},
+{"x0", TOY, NUMBER, FIELD(x0), -INFINITY, INFINITY, 1,
+ "X", "start [0.1]"},
+{"y0", TOY, NUMBER, FIELD(y0), -INFINITY, INFINITY, 1,
+ "Y", "start [0]"},
     /* clang-format on */
 };
 enum { OPTIONS = sizeof options / sizeof *options };
 
-/* Learning rates found by sweeps on real images: README, defaults. */
-static double default_lr(void)
-{
-    static const double lr[2][4] = {
-        /*  mse   ce    bmse  logistic */
-        {0.02, 0.1, 0.02, 0.1}, /* mlp */
-        {0.02, 0.1, 0.02, 0.1}, /* cnn */
-    };
-
-    return lr[config.model][config.loss];
-}
-
-static int parse_count(const struct option_spec *o, const char *text)
+/* A whole number of at most 64 bits. */
+static int parse_whole(const char *name, const char *text, double low,
+                       double high, uint64_t *to)
 {
     unsigned long long n;
     char *end;
@@ -4606,85 +4753,100 @@ static int parse_count(const struct option_spec *o, const char *text)
     errno = 0;
     n = strtoull(text, &end, 10);
     if (text[0] < '0' || text[0] > '9' || *end)
-        return fail(USAGE, "--%s: '%s' is not a whole number", o->name, text);
-    if (o->to == &samples64 && (errno || n > SAMPLES))
-        return fail(USAGE,
-                    "--samples: %s is above this build's capacity of "
-                    "%d; make SAMPLES=%s builds a larger one",
+        return fail(EOS_USAGE, "%s: '%s' is not a whole number", name, text);
+    if (!strcmp(name, "--samples") && (errno || n > SAMPLES))
+        return fail(EOS_USAGE,
+                    "--samples: %s is above this build's capacity of %d; "
+                    "make SAMPLES=%s builds a larger one",
                     text, SAMPLES, text);
-    if (errno || (double)n < o->low || (double)n > o->high)
-        return fail(USAGE,
-                    "--%s: %s is out of range; %.0f to %.0f is "
-                    "possible",
-                    o->name, text, o->low, o->high);
-    *(uint64_t *)o->to = n;
-    return DONE;
+    if (errno || (double)n < low || (double)n > high)
+        return fail(EOS_USAGE, "%s: %s is out of range: %.0f to %.0f", name,
+                    text, low, high);
+    *to = n;
+    return EOS_DONE;
 }
 
-static int parse_real(const struct option_spec *o, const char *text)
+/* A number; infinity only where the limit itself makes sense. */
+static int parse_number(const struct option_spec *o, const char *name,
+                        const char *text, double *to)
 {
+    bool forever = o->field == FIELD(stop_lambda2);
     char *end;
     double x = strtod(text, &end);
 
     if (end == text || *end || isnan(x))
-        return fail(USAGE, "--%s: '%s' is not a number", o->name, text);
-    if (x < o->low || x > o->high || (o->open && x == o->low) ||
-        (o->to == &config.tol && x == 1))
-        return fail(USAGE, "--%s: %s is out of range; it must be %s %g%s",
-                    o->name, text, o->open ? "above" : "at least", o->low,
-                    o->to == &config.tol ? " and below 1"
-                    : o->high < INFINITY ? " and finite"
-                                         : "");
-    *(double *)o->to = x;
-    lr_given = lr_given || o->to == &config.lr;
-    tol_given = tol_given || o->to == &config.tol;
-    return DONE;
+        return fail(EOS_USAGE, "%s: '%s' is not a number", name, text);
+    if (x < o->low || (o->open && x <= o->low) ||
+        (isinf(o->high) ? isinf(x) && !forever : x >= o->high))
+        return fail(EOS_USAGE, "%s: %s is out of range: %s %g and %s", name,
+                    text, o->open ? "above" : "at least", o->low,
+                    forever          ? "up to inf"
+                    : isinf(o->high) ? "finite"
+                                     : "below 1");
+    *to = x;
+    return EOS_DONE;
 }
 
 /* The index of text in a list "a|b|c". */
-static int parse_choice(const struct option_spec *o, const char *text)
+static int parse_choice(const struct option_spec *o, const char *name,
+                        const char *text, int *to)
 {
     const char *at = o->value;
-    size_t len = strlen(text);
-    int i;
+    size_t width;
 
-    for (i = 0; at; i++) {
-        size_t width = strcspn(at, "|");
-
-        if (width == len && !strncmp(at, text, len)) {
-            *(int *)o->to = i;
-            return DONE;
-        }
+    for (*to = 0; at; (*to)++) {
+        width = strcspn(at, "|");
+        if (width == strlen(text) && !strncmp(at, text, width))
+            return EOS_DONE;
         at = at[width] ? at + width + 1 : NULL;
     }
-    return fail(USAGE, "--%s: '%s' is none of %s", o->name, text, o->value);
+    return fail(EOS_USAGE, "%s: '%s' is none of %s", name, text, o->value);
 }
 
-static int parse_value(const struct option_spec *o, const char *text)
+static int parse_value(const struct option_spec *o, const char *text,
+                       struct eos_config *c)
 {
-    enum { FILES_MAX = sizeof config.data / sizeof *config.data };
+    enum { FILES_MAX = sizeof c->data / sizeof *c->data };
+    void *to = (char *)c + o->field;
+    char name[32];
+    uint64_t whole;
+    int choice, status = EOS_DONE;
 
+    snprintf(name, sizeof name, "--%s", o->name);
     switch (o->kind) {
     case FLAG:
-        *(bool *)o->to = true;
-        return DONE;
+        *(bool *)to = true;
+        break;
     case COUNT:
-        return parse_count(o, text);
-    case REAL_NUMBER:
-        return parse_real(o, text);
+        status = parse_whole(name, text, o->low, o->high, &whole);
+        if (!status)
+            *(size_t *)to = (size_t)whole;
+        break;
+    case SEED:
+        status = parse_whole(name, text, 0, INFINITY, to);
+        break;
+    case NUMBER:
+        status = parse_number(o, name, text, to);
+        break;
     case CHOICE:
-        return parse_choice(o, text);
+        status = parse_choice(o, name, text, &choice);
+        memcpy(to, &choice, sizeof choice);
+        break;
     case FILES:
-        if (config.ndata == FILES_MAX)
-            return fail(USAGE, "--data: at most %d files", FILES_MAX);
-        config.data[config.ndata++] = text;
-        return DONE;
+        if (c->ndata == FILES_MAX)
+            return fail(EOS_USAGE, "%s: at most %d files", name, FILES_MAX);
+        c->data[c->ndata++] = text;
+        break;
     case TEXT:
-        *(const char **)o->to = text;
-        return DONE;
+        *(const char **)to = text;
+        break;
     }
-    return DONE;
+    return status;
 }
+
+_Static_assert(sizeof(enum eos_model) == sizeof(int) &&
+                   sizeof(enum eos_stats) == sizeof(int),
+               "a choice is stored as an int");
 
 /* Usage of a command, or of all. */
 static int help(const struct command *c)
@@ -4695,16 +4857,16 @@ static int help(const struct command *c)
     if (!c) {
         text_put(&out,
                  "eos %s: self-stabilization at the edge of stability "
-                 "(Damian, Nichani, Lee 2023)\n\nusage: eos [COMMAND] "
-                 "[OPTION]...\n\n",
+                 "(Damian, Nichani, Lee 2023)\n\n"
+                 "usage: eos [COMMAND] [OPTION]...\n\n",
                  VERSION);
         for (i = 0; i < COMMANDS; i++)
             text_put(&out, "  eos %s%-*s %s\n", commands[i].name,
                      (int)(8 - strlen(commands[i].name)), commands[i].arguments,
                      commands[i].what);
         text_put(&out,
-                 "\nWithout a command eos runs. `eos COMMAND --help` "
-                 "lists its options.\nWithout --data it uses images of its "
+                 "\nWithout a command eos runs. `eos COMMAND --help` lists "
+                 "the options of one.\nWithout --data it makes images of its "
                  "own. Exit status: 0 done, 1 failure while running,\n2 bad "
                  "arguments or input, 3 instability not reached, 4 "
                  "diverged.\n");
@@ -4716,68 +4878,18 @@ static int help(const struct command *c)
         if (options[i].commands & c->bit) {
             snprintf(left, sizeof left, "--%s %s", options[i].name,
                      options[i].value ? options[i].value : "");
-            text_put(&out, "  %-28s %s\n", left, options[i].help);
+            text_put(&out, "  %-29s %s\n", left, options[i].help);
         }
     return text_check(&out);
 }
 
-static void defaults(void)
-{
-    config.samples = 5000;
-    samples64 = size_min(5000, SAMPLES);
-    steps64 = 2000;
-    max_steps64 = 100000;
-    proj64 = 3;
-    neigs64 = 1;
-    sharp64 = 10;
-    threads64 = 0;
-    config.stop_lambda2 = 1.9;
-    toy.alpha = toy.beta = 1;
-    toy.x0 = 0.1;
-}
-
-/* From what was parsed to what runs; what two options rule out together. */
-static int settle(const struct command *c)
-{
-    long processors = sysconf(_SC_NPROCESSORS_ONLN);
-
-    config.model = (enum model)model_choice;
-    config.loss = (enum loss)loss_choice;
-    config.eig = (enum eigensolver)eig_choice;
-    config.deriv = (enum precision)deriv_choice;
-    config.full = stats_choice;
-    config.samples = (size_t)samples64;
-    config.steps = (size_t)steps64;
-    config.max_steps = (size_t)max_steps64;
-    config.proj = (size_t)proj64;
-    config.neigs = (size_t)neigs64;
-    config.sharp = (size_t)sharp64;
-    config.threads = threads64        ? (size_t)threads64
-                     : processors < 1 ? 1
-                                      : (size_t)processors;
-    if (!lr_given)
-        config.lr = c->bit == TOY ? 0.05 : default_lr();
-    if (!tol_given)
-        config.tol = c->bit != DERIV       ? 1e-4
-                     : config.deriv == F64 ? 1e-10
-                                           : 1e-6;
-    if ((c->bit & NETS) && two_classes() && config.samples % 2)
-        return fail(USAGE, "--samples: %zu is odd; two classes take half each",
-                    config.samples);
-    if (config.from_instability && !config.init)
-        return fail(USAGE, "--from-instability: needs --init FILE.npy");
-    if (c->bit == DERIV && !config.out)
-        return fail(USAGE, "--out: eos deriv needs a folder for its results");
-    return DONE;
-}
-
-/* Options of the command; `left` is set to the first argument that is none.
- * Asks for help by *helped. */
-static int parse(const struct command *c, int argc, char **argv, int *left,
-                 bool *helped)
+/* Options of the command; `left` is set to the first argument that is none,
+ * `helped` where help is asked for. */
+static int parse(const struct command *c, int argc, char **argv,
+                 struct eos_config *to, int *left, bool *helped)
 {
     static struct option table[OPTIONS + 2];
-    int index, found, status = DONE;
+    int index, found, status = EOS_DONE;
     size_t i, n = 0, spec[OPTIONS + 1];
 
     for (i = 0; i < OPTIONS; i++)
@@ -4789,6 +4901,7 @@ static int parse(const struct command *c, int argc, char **argv, int *left,
                 1};
         }
     table[n] = (struct option){"help", no_argument, NULL, 2};
+    table[n + 1] = (struct option){0};
     opterr = 0;
     while (!status &&
            (found = getopt_long(argc, argv, "+:", table, &index)) != -1) {
@@ -4797,71 +4910,41 @@ static int parse(const struct command *c, int argc, char **argv, int *left,
         if (found == 2)
             *helped = true;
         else if (found == 1)
-            status = parse_value(&options[spec[index]], optarg);
+            status = parse_value(&options[spec[index]], optarg, to);
         else if (found == ':')
-            status = fail(USAGE, "%s: needs a value", last);
+            status = fail(EOS_USAGE, "%s: needs a value", last);
         else
-            status = fail(USAGE,
-                          "%s: no such option of eos %s; eos %s --help "
-                          "lists them",
+            status = fail(EOS_USAGE,
+                          "%s: no such option of eos %s; eos %s --help lists "
+                          "them",
                           last, c->name, c->name);
     }
     *left = optind;
     return status;
 }
 
-static int synth(const char *text)
-{
-    static const struct option_spec count = {
-        .name = "synth N",
-        .kind = COUNT,
-        .to = &synth_n,
-        .low = 1,
-        .high = 1e9,
-    };
-    unsigned char record[RECORD];
-    uint64_t i;
-    int status = parse_count(&count, text);
-
-    if (status)
-        return status;
-    synth_start();
-    for (i = 0; i < synth_n; i++) {
-        synth_record(i, false, record);
-        if (write_all(STDOUT_FILENO, record, sizeof record))
-            return fail(FAILED, "standard output: cannot write: %s",
-                        strerror(errno));
-    }
-    return DONE;
-}
-
 static int perform(const struct command *c, int argc, char **argv)
 {
+    struct eos_config to = eos_defaults();
     bool helped = false;
-    int left, status = parse(c, argc, argv, &left, &helped);
+    int left, expected = c->bit == SYNTH;
+    uint64_t records = 0;
+    int status = parse(c, argc, argv, &to, &left, &helped);
 
-    if (helped && !status)
-        return help(c);
-    if (!status && left < argc - (c->bit == SYNTH))
-        return fail(USAGE, "%s: unexpected argument; options begin with --",
-                    argv[left + (c->bit == SYNTH)]);
-    if (!status && c->bit == SYNTH && left == argc)
-        return fail(USAGE, "eos synth: how many records? eos synth N");
-    status = status ? status : settle(c);
     if (status)
         return status;
-    switch (c->bit) {
-    case RUN:
-        return run();
-    case TRAIN:
-        return train_alone();
-    case DERIV:
-        return deriv();
-    case TOY:
-        return toy_run();
-    default:
-        return synth(argv[left]);
+    if (helped)
+        return help(c);
+    if (left + expected < argc)
+        return fail(EOS_USAGE, "%s: unexpected argument; options begin with --",
+                    argv[left + expected]);
+    if (left + expected > argc)
+        return fail(EOS_USAGE, "eos %s: needs%s", c->name, c->arguments);
+    if (c->bit == SYNTH) {
+        status = parse_whole("eos synth", argv[left], 1, 1e9, &records);
+        return status ? status : eos_synth(records);
     }
+    return c->call(&to);
 }
 
 static int choose(int argc, char **argv)
@@ -4880,7 +4963,8 @@ static int choose(int argc, char **argv)
     for (i = 0; i < COMMANDS; i++)
         if (!strcmp(argv[1], commands[i].name))
             return perform(&commands[i], argc - 1, argv + 1);
-    return fail(USAGE, "%s: no such command; eos --help lists them", argv[1]);
+    return fail(EOS_USAGE, "%s: no such command; eos --help lists them",
+                argv[1]);
 }
 
 #ifndef EOS_TEST
@@ -4889,7 +4973,6 @@ int main(int argc, char **argv)
     int status;
 
     signal(SIGPIPE, SIG_IGN); /* a closed pipe is a write error */
-    defaults();
     status = choose(argc, argv);
     if (status) {
         char line[sizeof failure + 16];
