@@ -1307,11 +1307,15 @@ static int data_read(struct filling *f, const char *name)
 /* The built-in set: fields with a 1/f amplitude spectrum, as natural images
  * have, synthesised by an inverse Fourier transform.  Each class has
  * VARIANTS prototypes; an image is a prototype, shifted by some pixels, plus
- * a field of its own.  Record i depends on i alone. */
+ * a field of its own, at a contrast of its own.  Record i depends on i alone.
+ * The numbers below were chosen so that loss, accuracy and sharpness of the
+ * MLP go as on CIFAR-10 (README, data). */
 enum { VARIANTS = 4, SHIFT = 3 };
-static const double synth_class = 0.45;  /* share of the prototype */
-static const double synth_chroma = 0.35; /* colour against brightness */
-static const double synth_contrast = 50; /* bytes a standard deviation */
+static const double synth_class = 0.2;     /* share of the prototype */
+static const double synth_mean = 3;        /* amplitude at f = 0, 1/f above */
+static const double synth_chroma = 0.2;    /* colour against brightness */
+static const double synth_contrast = 50;   /* bytes a standard deviation */
+static const double synth_variation = 0.6; /* of the contrast: 0.4 to 1.6 */
 
 static double synth_re[SIDE][SIDE], synth_im[SIDE][SIDE];
 static double synth_cos[SIDE], synth_sin[SIDE];
@@ -1371,7 +1375,7 @@ static void synth_line(double *re, double *im, size_t stride)
             }
 }
 
-/* Two independent fields, mean 0 and variance 1, in re and im of the grid:
+/* Two independent fields of variance 1 in re and im of the grid:
  * random coefficients of amplitude 1/|f|. */
 static void synth_fields(uint64_t *rng)
 {
@@ -1384,7 +1388,7 @@ static void synth_fields(uint64_t *rng)
             double fy = y <= SIDE / 2 ? (double)y : (double)y - SIDE;
             double f2 = fx * fx + fy * fy;
 
-            scale = f2 > 0 ? 1 / sqrt(f2) : 0;
+            scale = f2 > 0 ? 1 / sqrt(f2) : synth_mean;
             power += scale * scale;
             synth_re[y][x] = scale * rng_sign_unit(rng);
             synth_im[y][x] = scale * rng_sign_unit(rng);
@@ -1441,6 +1445,8 @@ static int synth_record(uint64_t i, bool label_only,
     size_t label = bits % CLASSES, v = bits / CLASSES % VARIANTS;
     size_t dx = bits / 100 % SHIFT, dy = bits / 1000 % SHIFT, c, x, y;
     const double rest = sqrt(1 - synth_class * synth_class);
+    const double unit = (double)(bits / 10000 % 1000) / 500 - 1;
+    const double contrast = synth_contrast * (1 + synth_variation * unit);
 
     record[0] = (unsigned char)label;
     if (label_only)
@@ -1451,7 +1457,7 @@ static int synth_record(uint64_t i, bool label_only,
             for (x = 0; x < SIDE; x++) {
                 double value =
                     127.5 +
-                    synth_contrast *
+                    contrast *
                         (rest * (double)own[c][y][x] +
                          synth_class *
                              (double)synth_proto[label][v][c][(y + dy) % SIDE]
