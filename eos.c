@@ -3408,11 +3408,7 @@ static struct {
 
 static struct {
     struct warm gd, pg, gf, pr[2];
-} warm = {
-    .gd.alternates = true,
-    .pr[0].alternates = true,
-    .pr[1].alternates = true,
-};
+} warm;
 static _Alignas(64) double scratch[P_MAX], scratch2[P_MAX];
 
 /* Everything of Section 4 at the point theta, S with `wanted` eigenvalues. */
@@ -4344,6 +4340,7 @@ int eos_start(const struct eos_config *c)
         config.tol = 1e-4;
     if (!config.threads)
         config.threads = processors < 1 ? 1 : (size_t)processors;
+    warm.gd.alternates = warm.pr[0].alternates = warm.pr[1].alternates = true;
     net_setup();
     point_at(NULL);
     status = kernel_choose();
