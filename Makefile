@@ -32,8 +32,51 @@ run: eos
 data: always
 	data/fetch
 
+bench: bench/bench
+	bench/bench
+
+bench/bench: bench/bench.c eos.c eos.h .build
+	$(BUILD) -Wno-unused-function -o bench/bench bench/bench.c $(LIBS)
+
+# A program for each area, all of eos.c in each; they run one after another.
+# -no-pie: Criterion starts itself anew for each test, at the same addresses.
+CHECK = $(BUILD) -Wno-unused-function -Wno-psabi -no-pie
+COMMON = eos.c eos.h tests/common.h .build
+
+test: eos tests/numbers tests/kernels tests/data tests/network \
+	tests/derivatives tests/eig tests/golden
+	tests/numbers
+	tests/kernels
+	tests/data
+	tests/network
+	tests/derivatives
+	tests/eig
+	tests/golden
+
+tests/numbers: tests/test_numbers.c $(COMMON)
+	$(CHECK) -o tests/numbers tests/test_numbers.c -lcriterion $(LIBS)
+
+tests/kernels: tests/test_kernels.c tests/instances.h tests/extra.h $(COMMON)
+	$(CHECK) -o tests/kernels tests/test_kernels.c -lcriterion $(LIBS)
+
+tests/data: tests/test_data.c $(COMMON)
+	$(CHECK) -o tests/data tests/test_data.c -lcriterion $(LIBS)
+
+tests/network: tests/test_network.c tests/instances.h tests/extra.h $(COMMON)
+	$(CHECK) -o tests/network tests/test_network.c -lcriterion $(LIBS)
+
+tests/derivatives: tests/test_derivatives.c $(COMMON)
+	$(CHECK) -o tests/derivatives tests/test_derivatives.c -lcriterion $(LIBS)
+
+tests/eig: tests/test_eig.c $(COMMON)
+	$(CHECK) -o tests/eig tests/test_eig.c -lcriterion $(LIBS)
+
+tests/golden: tests/test_golden.c tests/vectors.h $(COMMON)
+	$(CHECK) -o tests/golden tests/test_golden.c -lcriterion $(LIBS)
+
 clean:
-	rm -f eos .build
+	rm -f eos .build bench/bench tests/numbers tests/kernels tests/data \
+		tests/network tests/derivatives tests/eig tests/golden
 
 install: eos
 	mkdir -p $(DESTDIR)$(PREFIX)/bin
@@ -41,4 +84,4 @@ install: eos
 
 always:
 
-.PHONY: all run data clean install always
+.PHONY: all run data bench test clean install always

@@ -1,0 +1,247 @@
+/*
+ * Every instance of sections 3 and 6 behind one face, as a table.  The file
+ * includes itself, as eos.c does: over instruction sets, over precisions,
+ * then the wrappers of one instance.  A wrapper has its instance's target,
+ * for what eos.c inlines can be called from nowhere else.
+ */
+#if !defined ISA
+
+struct instance {
+    const char *name;
+    int bits; /* of a number                               */
+    size_t lanes, mr;
+    bool fused; /* promises equal bits                       */
+    bool (*runs)(void);
+    void (*matmul)(const struct walk *, size_t m, size_t n, const void *a,
+                   const void *b, void *c);
+    void (*matmul_add)(const struct walk *, size_t m, size_t n, const void *a,
+                       const void *b, double *sum, size_t sum_row);
+    void (*pack)(const double *x, size_t row, size_t col, size_t m,
+                 size_t depth, size_t panel, void *packed);
+    struct walk (*dense)(size_t depth, size_t len, size_t b_step, size_t c_row);
+    void (*exp)(size_t n, const void *x, void *y); /* n: whole vectors      */
+    void (*exp1)(const void *x, void *y);
+    void (*swish)(int order, const void *z, void *a, void *d); /* [k][lane] */
+    void (*loss)(int order, void *f, size_t k_step, size_t c_step, int label,
+                 double scale, double *loss); /* config.loss says which    */
+    void (*pass)(void);
+};
+
+#define SECTION 3
+#include "extra.h"
+#undef SECTION
+#define SECTION 6
+#include "extra.h"
+#undef SECTION
+
+#if UINTPTR_MAX > 0xffffffff || defined FP_FAST_FMA
+#define FUSES_PLAIN true
+#else
+#define FUSES_PLAIN false
+#endif
+#if defined __x86_64__
+#define ISA c
+#define VBYTES 16
+#define MR 4
+#define TARGET
+#define FUSED false
+#define RUNS always
+#include "instances.h"
+#define ISA cfma
+#define VBYTES 16
+#define MR 4
+#define TARGET __attribute__((target("fma")))
+#define FUSED true
+#define RUNS has_fma
+#include "instances.h"
+#define ISA avx2
+#define VBYTES 32
+#define MR 4
+#define TARGET __attribute__((target("avx2,fma")))
+#define FUSED true
+#define RUNS has_avx2
+#include "instances.h"
+#define ISA avx512
+#define VBYTES 64
+#define MR 8
+#define TARGET __attribute__((target("avx512f,avx512bw,avx512vl,fma")))
+#define FUSED true
+#define RUNS has_avx512
+#include "instances.h"
+#define ISA wide
+#define VBYTES 64
+#define MR 8
+#define TARGET __attribute__((target("fma")))
+#define FUSED true
+#define RUNS has_fma
+#include "instances.h"
+#define ISA slim
+#define VBYTES 16
+#define MR 8
+#define TARGET __attribute__((target("fma")))
+#define FUSED true
+#define RUNS has_fma
+#include "instances.h"
+#else
+#define ISA c
+#define VBYTES 16
+#define MR 4
+#define TARGET
+#define FUSED FUSES_PLAIN
+#define RUNS always
+#include "instances.h"
+#if defined __aarch64__
+#define ISA neon
+#define VBYTES 16
+#define MR 8
+#define TARGET
+#define FUSED true
+#define RUNS always
+#include "instances.h"
+#endif
+#define ISA wide
+#define VBYTES 64
+#define MR 8
+#define TARGET
+#define FUSED FUSES_PLAIN
+#define RUNS always
+#include "instances.h"
+#define ISA slim
+#define VBYTES 16
+#define MR 8
+#define TARGET
+#define FUSED FUSES_PLAIN
+#define RUNS always
+#include "instances.h"
+#endif
+
+static const struct instance *const instances[] = {
+    &face_c_f32,      &face_c_f64,
+#if defined __x86_64__
+    &face_cfma_f32,   &face_cfma_f64,   &face_avx2_f32, &face_avx2_f64,
+    &face_avx512_f32, &face_avx512_f64,
+#elif defined __aarch64__
+    &face_neon_f32, &face_neon_f64,
+#endif
+    &face_wide_f32,   &face_wide_f64,   &face_slim_f32, &face_slim_f64,
+};
+enum { INSTANCES = sizeof instances / sizeof *instances };
+
+/* The next instance that this machine runs, from place *i on; NULL after the
+ * last.  for (i = 0; (in = next_instance(&i)); ) visits them all. */
+static const struct instance *next_instance(size_t *i)
+{
+    while (*i < INSTANCES && !instances[*i]->runs())
+        ++*i;
+    return *i < INSTANCES ? instances[(*i)++] : NULL;
+}
+
+#elif !defined REAL
+#define REAL float
+#define BITS 32
+#define PREC f32
+#include "instances.h"
+#undef REAL
+#undef BITS
+#undef PREC
+#define REAL double
+#define BITS 64
+#define PREC f64
+#include "instances.h"
+#undef REAL
+#undef BITS
+#undef PREC
+#undef ISA
+#undef VBYTES
+#undef MR
+#undef TARGET
+#undef FUSED
+#undef RUNS
+#else
+
+static void N(face_matmul)(const struct walk *w, size_t m, size_t n,
+                           const void *a, const void *b, void *c)
+{
+    gemm(w, m, n, a, b, c);
+}
+
+static void N(face_matmul_add)(const struct walk *w, size_t m, size_t n,
+                               const void *a, const void *b, double *sum,
+                               size_t sum_row)
+{
+    gemm_add(w, m, n, a, b, sum, sum_row);
+}
+
+static void N(face_pack)(const double *x, size_t row, size_t col, size_t m,
+                         size_t depth, size_t panel, void *to)
+{
+    gemm_pack(x, row, col, m, depth, panel, to);
+}
+
+static struct walk N(face_dense)(size_t depth, size_t len, size_t b_step,
+                                 size_t c_row)
+{
+    return gemm_dense(depth, len, b_step, c_row);
+}
+
+static TARGET void N(face_exp)(size_t n, const void *x, void *y)
+{
+    size_t i;
+
+    for (i = 0; i < n; i += LANES)
+        v_store((REAL *)y + i, v_exp(v_load((const REAL *)x + i)));
+}
+
+static TARGET void N(face_exp1)(const void *x, void *y)
+{
+    *(REAL *)y = v_exp1(*(const REAL *)x);
+}
+
+static TARGET void N(face_swish)(int order, const void *z, void *a, void *d)
+{
+    V zk[ORDERS] = {{0}}, ak[ORDERS], dk[ORDERS];
+    size_t k, count = (size_t)order + 1;
+
+    for (k = 0; k < count; k++)
+        zk[k] = v_load((const REAL *)z + k * LANES);
+    act_swish(order, zk, ak, dk);
+    for (k = 0; k < count; k++) {
+        v_store((REAL *)a + k * LANES, ak[k]);
+        v_store((REAL *)d + k * LANES, dk[k]);
+    }
+}
+
+static void N(face_loss)(int order, void *f, size_t k_step, size_t c_step,
+                         int label, double scale, double *loss)
+{
+    if (config.loss == EOS_CE)
+        loss_ce(order, f, k_step, c_step, label, (REAL)scale, loss);
+    else if (config.loss == EOS_LOGISTIC)
+        loss_logistic(order, f, k_step, label, (REAL)scale, loss);
+    else
+        loss_mse(order, f, k_step, c_step, label, (REAL)scale, loss);
+}
+
+#define NAME_TEXT(isa, prec) NAME_TEXT2(isa, prec)
+#define NAME_TEXT2(isa, prec) #isa "_" #prec
+static const struct instance N(face) = {
+    NAME_TEXT(ISA, PREC),
+    BITS,
+    LANES,
+    MR,
+    FUSED,
+    RUNS,
+    N(face_matmul),
+    N(face_matmul_add),
+    N(face_pack),
+    N(face_dense),
+    N(face_exp),
+    N(face_exp1),
+    N(face_swish),
+    N(face_loss),
+    net_pass,
+};
+#undef NAME_TEXT
+#undef NAME_TEXT2
+
+#endif

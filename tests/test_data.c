@@ -1,0 +1,971 @@
+/*
+ * Sections 4 and 5: .npy files, atomic writes, CIFAR-10 records, their
+ * normalisation, the built-in set.  Every refusal must name the file.
+ */
+#include "common.h"
+#include <sys/resource.h>
+
+/* --- A folder of the test's own --- */
+
+static char folder[] = "/tmp/eos-test-XXXXXX";
+static char names[40][sizeof folder + 40];
+static size_t name_count;
+
+/* The path of a file in the folder, which is made when first asked for. */
+static const char *in_folder(const char *name)
+{
+    char *path = names[name_count++];
+
+    cr_assert(name_count <= sizeof names / sizeof *names, "too many names");
+    if (name_count == 1)
+        cr_assert(mkdtemp(folder) != NULL, "%s: %s", folder, strerror(errno));
+    snprintf(path, sizeof *names, "%s/%s", folder, name);
+    return path;
+}
+
+static void clean_up(void)
+{
+    size_t i;
+
+    for (i = 0; i < name_count; i++)
+        if (unlink(names[i]))
+            rmdir(names[i]);
+    cr_assert(name_count == 0 || rmdir(folder) == 0, "%s: files are left: %s",
+              folder, strerror(errno));
+}
+
+static void put_file(const char *path, const void *bytes, size_t n)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+
+    cr_assert(fd >= 0 && write_all(fd, bytes, n) == 0, "%s: %s", path,
+              strerror(errno));
+    close(fd);
+}
+
+static bool exists(const char *path)
+{
+    return access(path, F_OK) == 0;
+}
+
+/* --- .npy --- */
+
+enum { N_MAX = 2000 };
+static double x[N_MAX], y[N_MAX + 1];
+
+/* A .npy file of n values of `size` bytes under any header. */
+static void save_npy(const char *path, int version, const char *header,
+                     size_t n, int size, const double *values)
+{
+    static unsigned char bytes[8 * N_MAX + 4096];
+    size_t at = version == 2 ? 12 : 10, len = strlen(header), i;
+
+    memcpy(bytes, "\x93NUMPY", 6);
+    bytes[6] = (unsigned char)version;
+    bytes[7] = 0;
+    put_le(bytes + 8, len, version == 2 ? 4 : 2);
+    memcpy(bytes + at, header, len);
+    for (at += len, i = 0; i < n; i++, at += (size_t)size) {
+        float f = (float)values[i];
+        uint64_t word = 0;
+        uint32_t narrow;
+
+        memcpy(&narrow, &f, sizeof f);
+        memcpy(&word, &values[i], sizeof word);
+        put_le(bytes + at, size == 8 ? word : narrow, size);
+    }
+    put_file(path, bytes, at);
+}
+
+#define HEADER(descr, order, shape)                                      \
+    "{'descr': '" descr "', 'fortran_order': " order ", 'shape': " shape \
+    ", }          \n"
+
+static const char good_header[] = HEADER("<f8", "False", "(5,)");
+
+/* npy_read refuses the file as bad input, and says so by its name and with
+ * the words given. */
+static void refuses_npy(const char *path, const char *words)
+{
+    int status;
+
+    failure[0] = 0;
+    status = npy_read(path, 5, y);
+    cr_assert(status == EOS_USAGE, "%s: status %d (%s)", words, status,
+              failure);
+    cr_assert(!strncmp(failure, path, strlen(path)) &&
+                  failure[strlen(path)] == ':',
+              "the message is: %s", failure);
+    cr_assert(strstr(failure, words) != NULL, "\"%s\" is not in: %s", words,
+              failure);
+    cr_assert(!strchr(failure, '\n'), "more than one line: %s", failure);
+}
+
+Test(npy, what_is_written_is_read)
+{
+    static const size_t lengths[] = {0, 1, 5, 511, 512, 513, N_MAX};
+    const char *path = in_folder("vector.npy");
+    size_t i, n, at;
+
+    random_vector(1, N_MAX, x);
+    x[0] = -0.0;
+    x[1] = 0x1p-1074;
+    x[2] = DBL_MAX;
+    for (i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        n = lengths[i];
+        y[n] = 77;
+        cr_assert(npy_write(path, n, x) == EOS_DONE, "%s", failure);
+        cr_assert(npy_read(path, n, y) == EOS_DONE, "%s", failure);
+        at = first_difference(n, x, y);
+        cr_assert(at == n, "n = %zu: element %zu is %a, not %a", n, at, y[at],
+                  x[at]);
+        cr_assert(y[n] == 77, "n = %zu: read beyond", n);
+    }
+    clean_up();
+}
+
+/* What numpy.save writes, byte for byte. */
+Test(npy, layout_is_numpy_s)
+{
+    static const double values[] = {1, -2.5};
+    unsigned char found[200],
+        wanted[200] =
+            "\x93NUMPY\x01\x00\x76\x00"
+            "{'descr': '<f8', 'fortran_order': False, 'shape': (2,), }";
+    const char *path = in_folder("two.npy");
+    size_t len = 10 + strlen((char *)wanted + 10);
+    int fd;
+
+    memset(wanted + len, ' ', 127 - len);
+    wanted[127] = '\n';
+    memcpy(wanted + 128, "\0\0\0\0\0\0\xf0\x3f\0\0\0\0\0\0\x04\xc0", 16);
+    cr_assert(npy_write(path, 2, values) == EOS_DONE, "%s", failure);
+    fd = open(path, O_RDONLY);
+    cr_assert(read_all(fd, found, sizeof found) == 144, "not 144 bytes");
+    close(fd);
+    cr_assert(!memcmp(found, wanted, 144), "header: %.117s", found + 10);
+    clean_up();
+}
+
+static void reads_five(const char *path, double tolerance)
+{
+    size_t i;
+
+    cr_assert(npy_read(path, 5, y) == EOS_DONE, "%s", failure);
+    for (i = 0; i < 5; i++)
+        cr_assert(fabs(y[i] - x[i]) <= tolerance, "element %zu: %g, not %g", i,
+                  y[i], x[i]);
+}
+
+Test(npy, both_formats_and_both_widths_are_read)
+{
+    const char *path = in_folder("five.npy");
+
+    random_vector(2, 5, x);
+    save_npy(path, 1, good_header, 5, 8, x);
+    reads_five(path, 0);
+    save_npy(path, 2, good_header, 5, 8, x);
+    reads_five(path, 0);
+    save_npy(path, 1, HEADER("<f4", "False", "(5,)"), 5, 4, x);
+    reads_five(path, 0x1p-25);
+    save_npy(path, 2, HEADER("<f4", "False", "(5,)"), 5, 4, x);
+    reads_five(path, 0x1p-25);
+    clean_up();
+}
+
+Test(npy, other_elements_orders_and_shapes_are_refused)
+{
+    static const struct {
+        const char *header, *words;
+    } table[] = {
+        {HEADER("<i4", "False", "(5,)"), "'<i4'"},
+        {HEADER("<i8", "False", "(5,)"), "'<i8'"},
+        {HEADER(">f8", "False", "(5,)"), "'>f8'"},
+        {HEADER(">f4", "False", "(5,)"), "'>f4'"},
+        {HEADER("<f2", "False", "(5,)"), "'<f2'"},
+        {HEADER("<f16", "False", "(5,)"), "'<f16'"},
+        {HEADER("<c16", "False", "(5,)"), "'<c16'"},
+        {HEADER("|O", "False", "(5,)"), "'|O'"},
+        {HEADER("<f8", "True", "(5,)"), "C order"},
+        {HEADER("<f8", "False", "(5, 1)"), "shape (5, 1); (5,) is wanted"},
+        {HEADER("<f8", "False", "(1, 5)"), "shape (1, 5)"},
+        {HEADER("<f8", "False", "()"), "shape ()"},
+        {HEADER("<f8", "False", "(4,)"), "shape (4,)"},
+        {HEADER("<f8", "False", "(6,)"), "shape (6,)"},
+        {HEADER("<f8", "False", "(55,)"), "shape (55,)"},
+        {HEADER("<f8", "False", "(-5,)"), "shape (-5,)"},
+        {HEADER("<f8", "False", "(18446744073709551621,)"), "shape (1844"},
+        {HEADER("<f8", "False", "(5"), "shape (5"},
+        {"{'descr': '<f8', 'fortran_order': False, }\n", "shape"},
+        {"{'descr': '<f8', 'shape': (5,), }\n", "C order"},
+        {"{'fortran_order': False, 'shape': (5,), }\n", "elements"},
+        {"\n", "elements"},
+        {"", "elements"},
+    };
+    const char *path = in_folder("other.npy");
+    size_t i;
+
+    random_vector(3, 5, x);
+    for (i = 0; i < sizeof table / sizeof *table; i++) {
+        save_npy(path, 1, table[i].header, 5, 8, x);
+        refuses_npy(path, table[i].words);
+    }
+    clean_up();
+}
+
+Test(npy, other_formats_are_refused)
+{
+    static char long_header[5000];
+    const char *path = in_folder("other.npy");
+
+    save_npy(path, 3, good_header, 5, 8, x);
+    refuses_npy(path, "format 3.0");
+    save_npy(path, 0, good_header, 5, 8, x);
+    refuses_npy(path, "format 0.0");
+    memset(long_header, ' ', sizeof long_header - 1);
+    save_npy(path, 1, long_header, 0, 8, x);
+    refuses_npy(path, "4999");
+    put_file(path, "\x93NUMPY\x02\x00\xff\xff\xff\xff", 12);
+    refuses_npy(path, "4294967295");
+    put_file(path, "\x93NUMPX\x01\x00\x0a\x00 long enough", 22);
+    refuses_npy(path, "not a .npy file");
+    put_file(path, "P5 32 32 255\n and the pixels", 28);
+    refuses_npy(path, "not a .npy file");
+    clean_up();
+}
+
+/* A good file cut after every one of its bytes. */
+Test(npy, a_file_cut_anywhere_is_refused)
+{
+    static unsigned char bytes[4096];
+    const char *path = in_folder("cut.npy");
+    int version;
+
+    random_vector(4, 5, x);
+    for (version = 1; version <= 2; version++) {
+        ssize_t whole, n;
+        int fd;
+
+        save_npy(path, version, good_header, 5, 8, x);
+        fd = open(path, O_RDONLY);
+        whole = read_all(fd, bytes, sizeof bytes);
+        close(fd);
+        for (n = 0; n < whole; n++) {
+            put_file(path, bytes, (size_t)n);
+            refuses_npy(path, n < 10 ? "not a .npy" : "cut short");
+        }
+        bytes[whole] = 0;
+        put_file(path, bytes, (size_t)whole + 1);
+        refuses_npy(path, "goes on after its 5 elements");
+    }
+    clean_up();
+}
+
+Test(npy, numbers_that_are_not_finite_are_refused)
+{
+    static const double bad[] = {NAN, INFINITY, -INFINITY};
+    const char *path = in_folder("bad.npy");
+    char words[40];
+    size_t i, at;
+
+    for (at = 0; at < 5; at++)
+        for (i = 0; i < 3; i++) {
+            random_vector(5, 5, x);
+            x[at] = bad[i];
+            snprintf(words, sizeof words, "element %zu is not finite", at);
+            save_npy(path, 1, good_header, 5, 8, x);
+            refuses_npy(path, words);
+            save_npy(path, 1, HEADER("<f4", "False", "(5,)"), 5, 4, x);
+            refuses_npy(path, words);
+        }
+    clean_up();
+}
+
+Test(npy, what_is_no_file_is_refused)
+{
+    refuses_npy(in_folder("missing.npy"), "No such file");
+    refuses_npy("/dev/null", "not a .npy file");
+    refuses_npy(folder, "");
+    clean_up();
+}
+
+/* --- Files that appear when they are whole --- */
+
+static void limit_file_size(rlim_t bytes)
+{
+    struct rlimit limit = {bytes, RLIM_INFINITY};
+
+    signal(SIGXFSZ, SIG_IGN);
+    cr_assert(setrlimit(RLIMIT_FSIZE, &limit) == 0, "%s", strerror(errno));
+}
+
+static void names_the_file(int status, const char *path)
+{
+    cr_assert(status == EOS_FAILED, "status %d (%s)", status, failure);
+    cr_assert(!strncmp(failure, path, strlen(path)), "the message is: %s",
+              failure);
+}
+
+/* Where the disk is full (a limit stands in for it) neither the file nor
+ * what was begun of it is left. */
+Test(whole, a_failed_write_leaves_nothing)
+{
+    const char *path = in_folder("new.npy"), *beside = in_folder("new.npy.tmp");
+    size_t limit;
+
+    for (limit = 0; limit < 8 * N_MAX + 128; limit += 1000) {
+        limit_file_size(limit);
+        names_the_file(npy_write(path, N_MAX, x), path);
+        cr_assert(strstr(failure, "cannot write") != NULL, "%s", failure);
+        cr_assert(!exists(path), "limit %zu: a file is there", limit);
+        cr_assert(!exists(beside), "limit %zu: %s is left", limit, beside);
+    }
+    limit_file_size(8 * N_MAX + 128);
+    cr_assert(npy_write(path, N_MAX, x) == EOS_DONE, "%s", failure);
+    limit_file_size(RLIM_INFINITY);
+    clean_up();
+}
+
+Test(whole, a_failed_write_leaves_the_old_file_alone)
+{
+    const char *path = in_folder("old.npy"), *beside = in_folder("old.npy.tmp");
+
+    random_vector(6, N_MAX, x);
+    cr_assert(npy_write(path, 5, x) == EOS_DONE, "%s", failure);
+    limit_file_size(500);
+    names_the_file(npy_write(path, N_MAX, x), path);
+    limit_file_size(RLIM_INFINITY);
+    reads_five(path, 0);
+    cr_assert(!exists(beside), "%s is left", beside);
+    clean_up();
+}
+
+Test(whole, a_name_that_cannot_be_is_a_failure)
+{
+    static char long_name[2 * PATH];
+    const char *path = in_folder("no/such/folder.npy");
+    const char *taken = in_folder("taken"), *beside = in_folder("taken.tmp");
+
+    names_the_file(npy_write(path, 5, x), path);
+    cr_assert(strstr(failure, "cannot create") != NULL, "%s", failure);
+    cr_assert(mkdir(taken, 0777) == 0, "%s", strerror(errno));
+    names_the_file(npy_write(taken, 5, x), taken);
+    cr_assert(strstr(failure, "cannot rename") != NULL, "%s", failure);
+    cr_assert(!exists(beside), "%s is left", beside);
+    memset(long_name, 'a', sizeof long_name - 1);
+    cr_assert(npy_write(long_name, 5, x) == EOS_FAILED, "a long name");
+    cr_assert(strstr(failure, "too long") != NULL, "%s", failure);
+    clean_up();
+}
+
+Test(whole, the_name_appears_only_at_the_end)
+{
+    static struct whole file;
+    const char *path = in_folder("late"), *beside = in_folder("late.tmp");
+
+    cr_assert(whole_open(&file, path) == EOS_DONE, "%s", failure);
+    cr_assert(whole_write(&file, "half", 4) == EOS_DONE, "%s", failure);
+    cr_assert(!exists(path) && exists(beside), "before the end");
+    cr_assert(whole_close(&file) == EOS_DONE, "%s", failure);
+    cr_assert(exists(path) && !exists(beside), "after the end");
+    clean_up();
+}
+
+/* --- Text --- */
+
+Test(text, long_texts_arrive_whole_and_errors_stick)
+{
+    static struct text t;
+    static char found[200000];
+    const char *path = in_folder("text");
+    char wanted[20];
+    int i;
+
+    t.name = path;
+    t.fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0666);
+    for (i = 0; i < 10000; i++)
+        text_put(&t, "line %7d\n", i);
+    cr_assert(text_check(&t) == EOS_DONE, "%s", failure);
+    lseek(t.fd, 0, SEEK_SET);
+    cr_assert(read_all(t.fd, found, sizeof found) == 130000, "its length");
+    for (i = 0; i < 10000; i++) {
+        snprintf(wanted, sizeof wanted, "line %7d\n", i);
+        cr_assert(!strncmp(found + 13 * i, wanted, 13), "line %d", i);
+    }
+    close(t.fd);
+    t.fd = open(path, O_RDONLY); /* every write fails from here       */
+    for (i = 0; i < 10000; i++)
+        text_put(&t, "line %7d\n", i);
+    names_the_file(text_check(&t), path);
+    close(t.fd);
+    t.fd = -1; /* nowhere: no error                 */
+    t.error = 0;
+    text_put(&t, "line\n");
+    cr_assert(text_check(&t) == EOS_DONE, "%s", failure);
+    clean_up();
+}
+
+/* --- CIFAR-10 files --- */
+
+enum { RECORDS = 120 };
+static unsigned char records[RECORDS][RECORD];
+
+/* Records whose labels go round and whose bytes are random; the last file
+ * of a test set is drawn from another seed. */
+static void draw_records(uint64_t seed)
+{
+    size_t i, j;
+
+    for (i = 0; i < RECORDS; i++) {
+        records[i][0] = (unsigned char)(i % CLASSES);
+        for (j = 1; j < RECORD; j++)
+            records[i][j] = (unsigned char)(rng_next(&seed) >> 56);
+    }
+}
+
+/* Records first .. first + n - 1 as a file. */
+static const char *save_records(const char *name, size_t first, size_t n)
+{
+    const char *path = in_folder(name);
+
+    put_file(path, records[first], n * RECORD);
+    return path;
+}
+
+static int load(enum eos_model model, enum eos_loss loss, size_t samples)
+{
+    config.model = model;
+    config.loss = loss;
+    config.samples = samples;
+    failure[0] = 0;
+    return data_load();
+}
+
+static void refuses_data(const char *path, const char *words)
+{
+    int status = load(EOS_MLP, EOS_MSE, 10);
+
+    cr_assert(status == EOS_USAGE, "\"%s\": status %d (%s)", words, status,
+              failure);
+    cr_assert(!strncmp(failure, path, strlen(path)) &&
+                  failure[strlen(path)] == ':',
+              "the message is: %s", failure);
+    cr_assert(strstr(failure, words) != NULL, "\"%s\" is not in: %s", words,
+              failure);
+}
+
+/* Image i of the set is the record: planes to HWC, rows and columns. */
+static void holds_record(const struct set *s, size_t i,
+                         const unsigned char *record, int label)
+{
+    size_t px, py, c;
+
+    cr_assert(s->label[i] == label, "image %zu has label %d, not %d", i,
+              s->label[i], label);
+    for (py = 0; py < 32; py++)
+        for (px = 0; px < 32; px++)
+            for (c = 0; c < 3; c++) {
+                int byte = record[1 + c * 1024 + py * 32 + px];
+                size_t at = (py * 32 + px) * 3 + c;
+
+                cr_assert(s->rows[i][at] == byte,
+                          "image %zu, pixel %zu %zu, "
+                          "channel %zu: %d, not %d",
+                          i, py, px, c, s->rows[i][at], byte);
+                cr_assert(config.model == EOS_CNN ||
+                              s->cols[i / TILE][at][i % TILE] == byte,
+                          "image %zu, pixel %zu %zu, channel %zu by columns", i,
+                          py, px, c);
+            }
+}
+
+static void files_are_read_in_order(enum eos_model model)
+{
+    size_t i;
+
+    draw_records(1);
+    config.data[0] = save_records("one", 0, 40);
+    config.data[1] = save_records("two", 40, 1);
+    config.data[2] = save_records("three", 41, 79);
+    config.ndata = 3;
+    cr_assert(load(model, EOS_CE, RECORDS) == EOS_DONE, "%s", failure);
+    cr_assert(train.n == RECORDS, "%zu records", train.n);
+    for (i = 0; i < RECORDS; i++)
+        holds_record(&train, i, records[i], records[i][0]);
+    cr_assert(load(model, EOS_CE, 50) == EOS_DONE, "%s", failure);
+    cr_assert(train.n == 50, "%zu records", train.n);
+    for (i = 0; i < 50; i++)
+        holds_record(&train, i, records[i], records[i][0]);
+    clean_up();
+}
+
+Test(data, files_are_read_in_order_for_the_mlp)
+{
+    files_are_read_in_order(EOS_MLP);
+}
+
+Test(data, files_are_read_in_order_for_the_cnn)
+{
+    files_are_read_in_order(EOS_CNN);
+}
+
+static void cats_come_first_then_dogs(enum eos_loss loss)
+{
+    size_t cats = 0, dogs = 0, i;
+
+    draw_records(2);
+    for (i = 0; i < RECORDS; i++) /* more dogs, and they come first    */
+        records[i][0] = i % 3 == 0 ? DOG : i % 5 == 0 ? CAT : 7;
+    config.data[0] = save_records("one", 0, 33);
+    config.data[1] = save_records("two", 33, RECORDS - 33);
+    config.ndata = 2;
+    cr_assert(load(EOS_MLP, loss, 12) == EOS_DONE, "%s", failure);
+    cr_assert(train.n == 12, "%zu records", train.n);
+    for (i = 0; cats < 6 || dogs < 6; i++)
+        if (records[i][0] == CAT && cats < 6)
+            holds_record(&train, cats++, records[i], 0);
+        else if (records[i][0] == DOG && dogs < 6)
+            holds_record(&train, 6 + dogs++, records[i], 1);
+    config.test = config.data[0]; /* a test set keeps its own order    */
+    cr_assert(load(EOS_MLP, loss, 12) == EOS_DONE, "%s", failure);
+    for (i = 0, cats = 0; i < 33; i++)
+        if (records[i][0] != 7)
+            holds_record(&test, cats++, records[i], records[i][0] == DOG);
+    cr_assert(test.n == cats, "%zu test records, not %zu", test.n, cats);
+    clean_up();
+}
+
+Test(data, bmse_takes_cats_first_then_dogs)
+{
+    cats_come_first_then_dogs(EOS_BMSE);
+}
+
+Test(data, logistic_takes_cats_first_then_dogs)
+{
+    cats_come_first_then_dogs(EOS_LOGISTIC);
+}
+
+Test(data, too_few_cats_or_dogs_are_refused)
+{
+    draw_records(3);   /* 12 cats and 12 dogs               */
+    records[3][0] = 0; /* 11 cats                           */
+    config.data[0] = save_records("one", 0, RECORDS);
+    config.ndata = 1;
+    cr_assert(load(EOS_MLP, EOS_BMSE, 22) == EOS_DONE, "%s", failure);
+    cr_assert(load(EOS_MLP, EOS_BMSE, 24) == EOS_USAGE, "24 of 22 were found");
+    cr_assert(!strncmp(failure, names[0], strlen(names[0])) &&
+                  strstr(failure, "11 cats and 12 dogs"),
+              "%s", failure);
+    cr_assert(strstr(failure, "at most --samples 22") != NULL, "%s", failure);
+    clean_up();
+}
+
+Test(data, too_few_records_are_refused)
+{
+    draw_records(4);
+    config.data[0] = save_records("one", 0, 30);
+    config.data[1] = save_records("two", 30, 30);
+    config.ndata = 2;
+    cr_assert(load(EOS_MLP, EOS_MSE, 60) == EOS_DONE, "%s", failure);
+    cr_assert(load(EOS_MLP, EOS_MSE, 61) == EOS_USAGE, "61 of 60 were found");
+    cr_assert(strstr(failure, "60 records") != NULL, "%s", failure);
+    clean_up();
+}
+
+Test(data, files_that_hold_no_records_are_refused)
+{
+    draw_records(5);
+    config.ndata = 1;
+    config.data[0] = in_folder("missing");
+    refuses_data(config.data[0], "No such file");
+    config.data[0] = in_folder("empty");
+    put_file(config.data[0], "", 0);
+    refuses_data(config.data[0], "0 bytes");
+    config.data[0] = in_folder("truncated");
+    put_file(config.data[0], records, 20 * RECORD - 1);
+    refuses_data(config.data[0], "61459 bytes, not a multiple of the 3073");
+    put_file(config.data[0], records, 20 * RECORD + 1);
+    refuses_data(config.data[0], "61461 bytes");
+    config.data[0] = "/dev/null";
+    refuses_data(config.data[0], "ends within a record");
+    config.data[0] = folder;
+    refuses_data(config.data[0], "cannot read");
+    clean_up();
+}
+
+Test(data, a_label_above_9_is_refused)
+{
+    draw_records(6);
+    config.ndata = 1;
+    config.data[0] = in_folder("labels");
+    records[7][0] = 10;
+    put_file(config.data[0], records, 20 * RECORD);
+    refuses_data(config.data[0], "record 7 has label 10");
+    records[7][0] = 255;
+    put_file(config.data[0], records, 20 * RECORD);
+    refuses_data(config.data[0], "record 7 has label 255");
+    records[7][0] = 9;
+    records[60][0] = 10; /* in the second of two buffers      */
+    put_file(config.data[0], records, RECORDS * RECORD);
+    cr_assert(load(EOS_MLP, EOS_MSE, 60) == EOS_DONE, "%s", failure);
+    cr_assert(load(EOS_MLP, EOS_MSE, 61) == EOS_USAGE, "record 60 was taken");
+    cr_assert(strstr(failure, "record 60 has label 10") != NULL, "%s", failure);
+    clean_up();
+}
+
+/* What is given and cannot be read is a bad argument, needed or not. */
+Test(data, files_that_are_not_needed_are_checked_too)
+{
+    draw_records(7);
+    config.ndata = 2;
+    config.data[0] = save_records("one", 0, 30);
+    config.data[1] = in_folder("missing");
+    refuses_data(config.data[1], "No such file");
+    config.data[1] = in_folder("truncated");
+    put_file(config.data[1], records, 100);
+    refuses_data(config.data[1], "100 bytes");
+    clean_up();
+}
+
+Test(data, a_bad_test_set_is_refused)
+{
+    draw_records(8);
+    config.ndata = 1;
+    config.data[0] = save_records("one", 0, 30);
+    config.test = in_folder("missing");
+    refuses_data(config.test, "No such file");
+    config.test = in_folder("truncated");
+    put_file(config.test, records, 100);
+    refuses_data(config.test, "100 bytes");
+    config.test = save_records("no cat", 0, 3);
+    cr_assert(load(EOS_MLP, EOS_BMSE, 4) == EOS_USAGE,
+              "a test set without cats, dogs");
+    cr_assert(strstr(failure, "no cat or dog") != NULL, "%s", failure);
+    clean_up();
+}
+
+/* --- Normalisation --- */
+
+static void normalisation_matches_plain_loops(enum eos_loss loss, size_t n)
+{
+    size_t i, at, c, count = n * 1024;
+
+    cr_assert(load(EOS_MLP, loss, n) == EOS_DONE, "%s", failure);
+    for (c = 0; c < 3; c++) {
+        long double mean = 0, variance = 0, std;
+
+        for (i = 0; i < n; i++)
+            for (at = 0; at < 1024; at++)
+                mean += train.rows[i][3 * at + c];
+        mean /= count;
+        for (i = 0; i < n; i++)
+            for (at = 0; at < 1024; at++)
+                variance += (train.rows[i][3 * at + c] - mean) *
+                            (train.rows[i][3 * at + c] - mean);
+        std = sqrtl(variance / count);
+        cr_assert(fabsl(data_mean[c] - mean) <= 1e-13L * mean,
+                  "mean %.17g, not %.17Lg", data_mean[c], mean);
+        cr_assert(fabsl(data_inverse_std[c] * std - 1) <= 1e-12L,
+                  "1/std %.17g, not %.17Lg", data_inverse_std[c], 1 / std);
+        for (at = c; at < TILE; at += 3)
+            cr_assert(norm.mean.f64[at] == data_mean[c] &&
+                          norm.inverse_std.f64[at] == data_inverse_std[c] &&
+                          norm.mean.f32[at] == (float)data_mean[c] &&
+                          norm.inverse_std.f32[at] ==
+                              (float)data_inverse_std[c],
+                      "channel %zu at %zu", c, at);
+    }
+}
+
+/* Channels of different level and spread: one can tell them apart. */
+Test(data, normalisation_is_by_channel)
+{
+    size_t i, j;
+
+    draw_records(9);
+    for (i = 0; i < RECORDS; i++)
+        for (j = 1; j <= 1024; j++) {
+            records[i][j] = (unsigned char)(200 + records[i][j] / 8);
+            records[i][1024 + j] /= 3;
+        }
+    config.ndata = 1;
+    config.data[0] = save_records("one", 0, RECORDS);
+    normalisation_matches_plain_loops(EOS_MSE, RECORDS);
+    normalisation_matches_plain_loops(EOS_CE, 1);
+    normalisation_matches_plain_loops(EOS_LOGISTIC, 8);
+    clean_up();
+}
+
+/* The test set does not enter the statistics. */
+Test(data, the_test_set_is_normalised_by_the_training_set)
+{
+    double before[CHANNELS];
+
+    draw_records(10);
+    config.ndata = 1;
+    config.data[0] = save_records("one", 0, 20);
+    cr_assert(load(EOS_MLP, EOS_MSE, 20) == EOS_DONE, "%s", failure);
+    memcpy(before, data_mean, sizeof before);
+    config.test = save_records("two", 20, 100);
+    cr_assert(load(EOS_MLP, EOS_MSE, 20) == EOS_DONE, "%s", failure);
+    cr_assert(test.n == 100, "%zu test records", test.n);
+    holds_record(&test, 99, records[119], 9);
+    cr_assert(!memcmp(before, data_mean, sizeof before), "the mean moved");
+    clean_up();
+}
+
+Test(data, a_channel_without_variance_is_refused)
+{
+    size_t c, i;
+
+    config.ndata = 1;
+    config.data[0] = in_folder("flat");
+    for (c = 0; c < 3; c++) {
+        draw_records(11);
+        for (i = 0; i < 20; i++)
+            memset(records[i] + 1 + 1024 * c, 201, 1024);
+        put_file(config.data[0], records, 20 * RECORD);
+        refuses_data(config.data[0], "cannot be normalised");
+        records[3][1 + 1024 * c + 5] = 202; /* one pixel is enough       */
+        put_file(config.data[0], records, 20 * RECORD);
+        cr_assert(load(EOS_MLP, EOS_MSE, 20) == EOS_DONE, "%s", failure);
+    }
+    clean_up();
+}
+
+Test(data, the_hash_tells_images_labels_and_their_order)
+{
+    uint64_t seen[4];
+    size_t i, j;
+
+    draw_records(12);
+    config.ndata = 1;
+    config.data[0] = in_folder("one");
+    for (i = 0; i < 4; i++) {
+        unsigned char swap[RECORD];
+
+        if (i == 1)
+            records[4][0] = 5;
+        if (i == 2)
+            records[9][3072] ^= 1;
+        if (i == 3) {
+            memcpy(swap, records[0], RECORD);
+            memcpy(records[0], records[1], RECORD);
+            memcpy(records[1], swap, RECORD);
+        }
+        put_file(config.data[0], records, 10 * RECORD);
+        cr_assert(load(EOS_CNN, EOS_MSE, 10) == EOS_DONE, "%s", failure);
+        seen[i] = data_hash;
+        for (j = 0; j < i; j++)
+            cr_assert(seen[i] != seen[j], "change %zu goes unseen", i);
+        cr_assert(load(EOS_MLP, EOS_CE, 10) == EOS_DONE, "%s", failure);
+        cr_assert(data_hash == seen[i], "the model changes the hash");
+    }
+    clean_up();
+}
+
+/* --- The built-in set --- */
+
+Test(synthetic, a_line_is_its_inverse_fourier_transform)
+{
+    static double re[3 * SIDE], im[3 * SIDE];
+    long double angle, r, m;
+    size_t stride, n, k;
+
+    synth_tables();
+    for (stride = 1; stride <= 3; stride += 2) {
+        double c_re[SIDE], c_im[SIDE];
+
+        random_vector(1, 3 * SIDE, re);
+        random_vector(2, 3 * SIDE, im);
+        for (k = 0; k < SIDE; k++) {
+            c_re[k] = re[k * stride];
+            c_im[k] = im[k * stride];
+        }
+        synth_line(re, im, stride);
+        for (n = 0; n < SIDE; n++) {
+            for (r = m = 0, k = 0; k < SIDE; k++) {
+                angle = 2 * acosl(-1) * (k * n % SIDE) / SIDE;
+                r += c_re[k] * cosl(angle) - c_im[k] * sinl(angle);
+                m += c_re[k] * sinl(angle) + c_im[k] * cosl(angle);
+            }
+            cr_assert(fabsl(re[n * stride] - r) <= 1e-14L &&
+                          fabsl(im[n * stride] - m) <= 1e-14L,
+                      "stride %zu, element %zu: %g %g, not %Lg %Lg", stride, n,
+                      re[n * stride], im[n * stride], r, m);
+        }
+    }
+}
+
+/* Amplitudes of a field by ring of |f|, summed into ring[1 .. 16]. */
+static void add_spectrum(double field[SIDE][SIDE], double *ring, double *count)
+{
+    size_t fx, fy, px, py;
+
+    for (fy = 0; fy < SIDE; fy++)
+        for (fx = 0; fx <= SIDE / 2; fx++) {
+            double gy = fy <= SIDE / 2 ? (double)fy : (double)fy - SIDE;
+            double f = hypot((double)fx, gy), re = 0, im = 0;
+            size_t at = (size_t)(f + 0.5);
+
+            if (at < 1 || at > SIDE / 2)
+                continue;
+            for (py = 0; py < SIDE; py++)
+                for (px = 0; px < SIDE; px++) {
+                    size_t turn = (fx * px + fy * py) % SIDE;
+
+                    re += field[py][px] * synth_cos[turn];
+                    im += field[py][px] * synth_sin[turn];
+                }
+            ring[at] += hypot(re, im);
+            count[at]++;
+        }
+}
+
+/* The slope of log amplitude against log frequency by least squares. */
+static double slope(const double *ring, const double *count)
+{
+    double sx = 0, sy = 0, sxx = 0, sxy = 0, n = SIDE / 2;
+    size_t f;
+
+    for (f = 1; f <= SIDE / 2; f++) {
+        double lx = log((double)f), ly = log(ring[f] / count[f]);
+
+        sx += lx;
+        sy += ly;
+        sxx += lx * lx;
+        sxy += lx * ly;
+    }
+    return (n * sxy - sx * sy) / (n * sxx - sx * sx);
+}
+
+Test(synthetic, fields_have_a_1_over_f_spectrum_and_unit_variance)
+{
+    enum { FIELDS = 20 };
+    double ring[2][SIDE / 2 + 1] = {{0}}, count[2][SIDE / 2 + 1] = {{0}};
+    double variance = 0, s; /* about zero: f = 0 is part of the field */
+    uint64_t rng = 99;
+    size_t i, at;
+
+    synth_tables();
+    for (i = 0; i < FIELDS; i++) {
+        synth_fields(&rng);
+        add_spectrum(synth_re, ring[0], count[0]);
+        add_spectrum(synth_im, ring[1], count[1]);
+        for (at = 0; at < SIDE * SIDE; at++) {
+            double re = synth_re[at / SIDE][at % SIDE];
+            double im = synth_im[at / SIDE][at % SIDE];
+
+            variance += re * re + im * im;
+        }
+    }
+    for (i = 0; i < 2; i++) {
+        s = slope(ring[i], count[i]);
+        cr_assert(s >= -1.3 && s <= -0.7, "part %zu: slope %g", i, s);
+    }
+    variance /= 2. * FIELDS * SIDE * SIDE;
+    cr_assert(variance >= 0.85 && variance <= 1.15, "variance %g", variance);
+}
+
+Test(synthetic, a_record_depends_on_its_number_alone)
+{
+    static unsigned char sequence[30][RECORD], alone[RECORD];
+    size_t i, at;
+
+    synth_start();
+    for (i = 0; i < 30; i++) {
+        int label = synth_record(i, false, sequence[i]);
+
+        cr_assert(label == sequence[i][0], "record %zu: label %d", i, label);
+    }
+    for (i = 30; i--;) {
+        cr_assert(synth_record(i, true, alone) == sequence[i][0],
+                  "the label of record %zu alone", i);
+        synth_record(i, false, alone);
+        for (at = 0; at < RECORD && alone[at] == sequence[i][at]; at++)
+            ;
+        cr_assert(at == RECORD,
+                  "record %zu, byte %zu: %d alone, %d in "
+                  "sequence",
+                  i, at, alone[at], sequence[i][at]);
+    }
+}
+
+/* The set must not change from one version or machine to the next: its hash
+ * stands here as a plain number. */
+Test(synthetic, the_set_is_always_the_same)
+{
+    uint64_t once;
+
+    config.ndata = 0;
+    cr_assert(load(EOS_MLP, EOS_CE, 200) == EOS_DONE, "%s", failure);
+    once = data_hash;
+    cr_assert(load(EOS_CNN, EOS_CE, 200) == EOS_DONE, "%s", failure);
+    cr_assert(data_hash == once, "the second time it is another");
+    cr_assert(once == 0xef03ce041930c7c9, "its hash is 0x%" PRIx64, once);
+}
+
+Test(synthetic, every_label_occurs_about_as_often)
+{
+    unsigned char record[RECORD];
+    size_t count[CLASSES] = {0}, c;
+    uint64_t i;
+
+    for (i = 0; i < 5000; i++) {
+        int label = synth_record(i, true, record);
+
+        cr_assert(label >= 0 && label < CLASSES, "record %" PRIu64 ": %d", i,
+                  label);
+        count[label]++;
+    }
+    for (c = 0; c < CLASSES; c++)
+        cr_assert(count[c] > 400 && count[c] < 600, "label %zu: %zu of 5000", c,
+                  count[c]);
+}
+
+Test(synthetic, two_classes_come_from_the_same_records)
+{
+    static unsigned char record[RECORD];
+    size_t cats = 0, dogs = 0;
+    uint64_t i;
+
+    config.ndata = 0;
+    cr_assert(load(EOS_MLP, EOS_LOGISTIC, 20) == EOS_DONE, "%s", failure);
+    for (i = 0; cats < 10 || dogs < 10; i++) {
+        synth_record(i, false, record);
+        if (record[0] == CAT && cats < 10)
+            holds_record(&train, cats++, record, 0);
+        else if (record[0] == DOG && dogs < 10)
+            holds_record(&train, 10 + dogs++, record, 1);
+    }
+}
+
+/* Some of it can be learnt: images are nearer to the mean of their own class
+ * than to the others' more often than by chance (a tenth). */
+Test(synthetic, classes_can_be_told_apart)
+{
+    static double mean[CLASSES][PIXELS];
+    size_t count[CLASSES] = {0}, i, c, at, hits = 0;
+
+    config.ndata = 0;
+    cr_assert(load(EOS_MLP, EOS_CE, 1000) == EOS_DONE, "%s", failure);
+    for (i = 0; i < 500; i++)
+        for (count[train.label[i]]++, at = 0; at < PIXELS; at++)
+            mean[train.label[i]][at] += train.rows[i][at];
+    for (i = 500; i < 1000; i++) {
+        double best = INFINITY, d;
+        size_t nearest = 0;
+
+        for (c = 0; c < CLASSES; c++) {
+            for (d = 0, at = 0; at < PIXELS; at++)
+                d += pow(mean[c][at] / (double)count[c] - train.rows[i][at], 2);
+            if (d < best) {
+                best = d;
+                nearest = c;
+            }
+        }
+        hits += nearest == train.label[i];
+    }
+    printf("nearest class mean: %zu of 500 right\n", hits);
+    cr_assert(hits > 100, "%zu of 500 right", hits);
+}

@@ -1,0 +1,785 @@
+/*
+ * Section 8: the top eigenpairs, on operators whose spectrum is known, on
+ * random matrices and on a part of a network's Hessian that is small enough
+ * for a dense solver.
+ */
+#include "common.h"
+
+/* --- A dense solver of the test's own --- */
+
+enum { DENSE = 120 };
+static double dense[DENSE][DENSE], dense_value[DENSE];
+static size_t dense_n;
+
+/* Eigenvalues of a copy of `dense`, largest first, by cyclic rotations whose
+ * angle comes from atan2. */
+static void solve_dense(void)
+{
+    static double a[DENSE][DENSE];
+    size_t n = dense_n, sweep, p, q, k;
+
+    memcpy(a, dense, sizeof a);
+    for (sweep = 0; sweep < 30; sweep++)
+        for (p = 0; p < n; p++)
+            for (q = p + 1; q < n; q++) {
+                double angle = atan2(2 * a[p][q], a[q][q] - a[p][p]) / 2;
+                double c = cos(angle), s = sin(angle), x, y;
+
+                for (k = 0; k < n; k++) {
+                    x = a[k][p];
+                    y = a[k][q];
+                    a[k][p] = c * x - s * y;
+                    a[k][q] = s * x + c * y;
+                }
+                for (k = 0; k < n; k++) {
+                    x = a[p][k];
+                    y = a[q][k];
+                    a[p][k] = c * x - s * y;
+                    a[q][k] = s * x + c * y;
+                }
+            }
+    for (p = 0; p < n; p++)
+        dense_value[p] = a[p][p];
+    for (p = 0; p < n; p++)
+        for (q = p + 1; q < n; q++)
+            if (dense_value[q] > dense_value[p]) {
+                double value = dense_value[p];
+
+                dense_value[p] = dense_value[q];
+                dense_value[q] = value;
+            }
+}
+
+/* --- Operators --- */
+
+enum { P = 500 };
+static double diagonal[P_MAX];
+static size_t products;
+
+static void apply_diagonal(const double *x, double *y)
+{
+    size_t i;
+
+    products++;
+    for (i = 0; i < eig.p; i++)
+        y[i] = diagonal[i] * x[i];
+}
+
+static void apply_rounded(const double *x, double *y)
+{
+    size_t i;
+
+    apply_diagonal(x, y);
+    for (i = 0; i < eig.p; i++)
+        y[i] = (double)(float)y[i] + 1e-6 * sin((double)(i * products));
+}
+
+static void apply_nan(const double *x, double *y)
+{
+    apply_diagonal(x, y);
+    y[3] = products > 4 ? NAN : y[3];
+}
+
+static void apply_dense(const double *x, double *y)
+{
+    size_t i, j;
+
+    products++;
+    for (i = 0; i < dense_n; i++)
+        for (y[i] = 0, j = 0; j < dense_n; j++)
+            y[i] += dense[i][j] * x[j];
+}
+
+/* A part of the Hessian: rows and columns of some parameters. */
+static size_t chosen[DENSE];
+static double full_x[P_MAX], full_y[P_MAX];
+
+static void apply_part(const double *x, double *y)
+{
+    size_t i;
+
+    memset(full_x, 0, net.params * sizeof *full_x);
+    for (i = 0; i < dense_n; i++)
+        full_x[chosen[i]] = x[i];
+    hessian(full_x, full_y);
+    for (i = 0; i < dense_n; i++)
+        y[i] = full_y[chosen[i]];
+    products++;
+}
+
+static int descending(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return (x < y) - (x > y);
+}
+
+/* --- What must hold of any result --- */
+
+static double vector[EIG_MAX][P_MAX], image[P_MAX];
+
+/* Pairs 0 .. wanted - 1: unit vectors, orthogonal to each other, with the
+ * residual that was reported. */
+static void pairs_are_what_they_say(const char *what, size_t wanted, double tol)
+{
+    size_t i, j, k, p = eig.p;
+
+    for (i = 0; i < wanted; i++) {
+        double resid = 0, dot;
+
+        eig_vector(i, vector[i]);
+        eig.apply(vector[i], image);
+        for (k = 0; k < p; k++)
+            resid += pow(image[k] - eig.value[i] * vector[i][k], 2);
+        resid = sqrt(resid) / fabs(eig.value[i]);
+        cr_assert(resid <= tol * 1.01 + 1e-13,
+                  "%s: pair %zu of %zu: residual "
+                  "%g, wanted %g",
+                  what, i, wanted, resid, tol);
+        cr_assert(fabs(resid - eig.resid[i]) <= 0.01 * tol + 1e-13,
+                  "%s: pair %zu of %zu: residual %g, reported %g", what, i,
+                  wanted, resid, eig.resid[i]);
+        for (j = 0; j <= i; j++) {
+            dot = plain_dot(p, vector[i], vector[j]);
+            cr_assert(fabs(dot - (i == j)) <= 1e-10,
+                      "%s: vectors %zu and "
+                      "%zu: product %g",
+                      what, i, j, dot);
+        }
+    }
+}
+
+/* The basis is orthonormal, its images are its images, t is the operator on
+ * it: also after restarts, which turn all of them in place. */
+static void basis_is_consistent(const char *what)
+{
+    size_t i, j, k;
+
+    cr_assert(eig.m <= eig.cap && eig.cap <= BASIS, "%s: %zu of %zu vectors",
+              what, eig.m, eig.cap);
+    for (i = 0; i < eig.m; i++) {
+        eig.apply(eig_basis[i], image);
+        for (k = 0; k < eig.p; k++)
+            cr_assert(fabs(image[k] - eig_image[i][k]) <= 1e-10,
+                      "%s: image "
+                      "%zu, element %zu is %g, not %g",
+                      what, i, k, eig_image[i][k], image[k]);
+        for (j = 0; j < eig.m; j++) {
+            double dot = plain_dot(eig.p, eig_basis[i], eig_basis[j]);
+            double t = plain_dot(eig.p, eig_basis[i], eig_image[j]);
+
+            cr_assert(fabs(dot - (i == j)) <= 1e-12,
+                      "%s: basis vectors %zu "
+                      "and %zu: product %g",
+                      what, i, j, dot);
+            cr_assert(fabs(t - eig.t[i][j]) <= 1e-10,
+                      "%s: t[%zu][%zu] is "
+                      "%g, not %g",
+                      what, i, j, eig.t[i][j], t);
+        }
+    }
+}
+
+static void block_solve(size_t p, operator_fn *apply, size_t wanted, double tol)
+{
+    products = 0;
+    eig_start(p, apply, wanted);
+    eig_iterate(wanted, tol);
+}
+
+/* Power iteration's guesses are the first vectors of the basis. */
+static void power_solve(size_t p, operator_fn *apply, size_t wanted, double tol)
+{
+    size_t i;
+
+    products = 0;
+    eig_start(p, apply, wanted);
+    for (i = 0; i < wanted; i++)
+        eig_random(eig_basis[i]);
+    eig_power(wanted, tol);
+}
+
+/* An eigenvalue is nearer than |S| tol (residual): by its square over the
+ * gap, unless there is none. */
+static void values_are(const char *what, const double *spectrum, size_t wanted,
+                       double tolerance)
+{
+    size_t i;
+
+    for (i = 0; i < wanted; i++)
+        cr_assert(fabs(eig.value[i] - spectrum[i]) <=
+                      tolerance * fabs(spectrum[i]),
+                  "%s, %zu wanted: eigenvalue "
+                  "%zu is %.15g, not %.15g, after %zu products",
+                  what, wanted, i, eig.value[i], spectrum[i], products);
+}
+
+/* --- The little matrix --- */
+
+static void jacobi_matches(size_t m, double a[BASIS][BASIS], double *value)
+{
+    double copy[BASIS][BASIS], y[BASIS][BASIS], sum, trace = 0, size = 0;
+    double values = 0, squares = 0;
+    size_t i, j, k;
+
+    memcpy(copy, a, sizeof copy);
+    jacobi(m, copy, value, y);
+    for (i = 0; i < m; i++) {
+        trace += a[i][i];
+        values += value[i];
+        squares += value[i] * value[i];
+        for (j = 0; j < m; j++)
+            size += a[i][j] * a[i][j];
+    }
+    for (i = 0; i < m; i++) {
+        cr_assert(i == 0 || value[i] <= value[i - 1],
+                  "m = %zu: value %zu is "
+                  "out of order",
+                  m, i);
+        for (j = 0; j < m; j++) {
+            for (sum = 0, k = 0; k < m; k++)
+                sum += a[j][k] * y[i][k];
+            cr_assert(fabs(sum - value[i] * y[i][j]) <=
+                          1e-14 * (double)m * sqrt(size),
+                      "m = %zu: A y - value "
+                      "y, vector %zu, element %zu: %g",
+                      m, i, j, sum - value[i] * y[i][j]);
+            for (sum = 0, k = 0; k < m; k++)
+                sum += y[j][k] * y[i][k];
+            cr_assert(fabs(sum - (i == j)) <= 1e-14 * (double)m,
+                      "m = %zu: "
+                      "vectors %zu and %zu: product %g",
+                      m, i, j, sum);
+        }
+    }
+    cr_assert(fabs(trace - values) <= 1e-14 * (double)m * sqrt(size) &&
+                  fabs(size - squares) <= 1e-14 * (double)m * size,
+              "m = %zu: trace %g %g, squares %g %g", m, trace, values, size,
+              squares);
+}
+
+Test(jacobi, random_matrices_of_every_size)
+{
+    double a[BASIS][BASIS] = {{0}}, value[BASIS];
+    uint64_t rng = 1;
+    size_t m, i, j, time;
+
+    for (m = 1; m <= BASIS; m++)
+        for (time = 0; time < 10; time++) {
+            for (i = 0; i < m; i++)
+                for (j = 0; j <= i; j++)
+                    a[i][j] = a[j][i] = rng_sign_unit(&rng) *
+                                        (time % 2 ? pow(10, (double)j) : 1);
+            jacobi_matches(m, a, value);
+        }
+}
+
+Test(jacobi, matrices_with_known_eigenvalues)
+{
+    const double pi = acos(-1);
+    double a[BASIS][BASIS] = {{0}}, value[BASIS];
+    size_t i, m = 12;
+
+    for (i = 0; i < m; i++) { /* 2, -1 beside the diagonal         */
+        a[i][i] = 2;
+        if (i)
+            a[i][i - 1] = a[i - 1][i] = -1;
+    }
+    jacobi_matches(m, a, value);
+    for (i = 0; i < m; i++) {
+        double exact = 2 + 2 * cos(pi * (double)(i + 1) / (double)(m + 1));
+
+        cr_assert(fabs(value[i] - exact) <= 1e-14,
+                  "value %zu: %.17g, not "
+                  "%.17g",
+                  i, value[i], exact);
+    }
+    memset(a, 0, sizeof a);
+    for (i = 0; i < m; i++) /* diagonal, with equal ones         */
+        a[i][i] = (double)(i % 3) - 1;
+    jacobi_matches(m, a, value);
+    cr_assert(value[0] == 1 && value[11] == -1, "%g .. %g", value[0],
+              value[11]);
+    memset(a, 0, sizeof a);
+    jacobi_matches(m, a, value);
+    a[0][1] = a[1][0] = 3;
+    jacobi_matches(2, a, value);
+    cr_assert(fabs(value[0] - 3) <= 1e-15 && fabs(value[1] + 3) <= 1e-15,
+              "%g %g", value[0], value[1]);
+}
+
+/* --- Spectra --- */
+
+enum spectrum { SPREAD, OUTLIERS, BELOW, CLUSTER, DOUBLE, NEGATIVE, SPECTRA };
+static const char *const spectrum_name[] = {
+    "evenly spread",   "outliers above a bulk", "largest magnitude below zero",
+    "a close cluster", "double eigenvalues",    "all negative",
+};
+
+/* The spectrum in `sorted`, largest first, and shuffled on the diagonal. */
+static double sorted[P];
+
+static void draw_spectrum(enum spectrum kind)
+{
+    uint64_t rng = 17;
+    size_t i, j;
+
+    for (i = 0; i < P; i++) {
+        double x = (double)i / P, bulk = uniform(&rng, -0.5, 1);
+        double top = 10 - (double)i;
+
+        switch (kind) {
+        case SPREAD:
+            sorted[i] = 10 - 11 * x;
+            break;
+        case OUTLIERS:
+            sorted[i] = i < 10 ? 1.5 + top : bulk;
+            break;
+        case BELOW:
+            sorted[i] = i < 10 ? 1.5 + top : i < 13 ? -30 - (double)i : bulk;
+            break;
+        case CLUSTER:
+            sorted[i] = i < 10 ? 10 - 0.01 * (double)i : bulk;
+            break;
+        case DOUBLE:
+            sorted[i] = i < 10 ? 2 + (double)(5 - i / 2) : bulk;
+            break;
+        default:
+            sorted[i] = -1 - 20 * x;
+            break;
+        }
+    }
+    qsort(sorted, P, sizeof *sorted, descending);
+    memcpy(diagonal, sorted, sizeof sorted);
+    for (i = P; i-- > 1;) {
+        double d = diagonal[i];
+
+        j = whole_number(&rng, 0, i);
+        diagonal[i] = diagonal[j];
+        diagonal[j] = d;
+    }
+}
+
+static char noted[200]; /* products for 1, 2, .. pairs               */
+
+static void note_products(size_t wanted)
+{
+    size_t used = wanted == 1 ? 0 : strlen(noted);
+
+    snprintf(noted + used, sizeof noted - used, " %zu", products);
+}
+
+static void block_finds(enum spectrum kind)
+{
+    size_t wanted;
+
+    draw_spectrum(kind);
+    for (wanted = 1; wanted <= EIG_MAX; wanted++) {
+        block_solve(P, apply_diagonal, wanted, 1e-8);
+        note_products(wanted);
+        cr_assert(products <= 700, "%s, %zu wanted: %zu products",
+                  spectrum_name[kind], wanted, products);
+        values_are(spectrum_name[kind], sorted, wanted, 1e-12);
+        pairs_are_what_they_say(spectrum_name[kind], wanted, 1e-8);
+        basis_is_consistent(spectrum_name[kind]);
+    }
+    printf("products, %s:%s\n", spectrum_name[kind], noted);
+}
+
+Test(block, evenly_spread)
+{
+    block_finds(SPREAD);
+}
+Test(block, outliers)
+{
+    block_finds(OUTLIERS);
+}
+Test(block, largest_magnitude_below_zero)
+{
+    block_finds(BELOW);
+}
+Test(block, close_cluster)
+{
+    block_finds(CLUSTER);
+}
+Test(block, double_eigenvalues)
+{
+    block_finds(DOUBLE);
+}
+Test(block, all_negative)
+{
+    block_finds(NEGATIVE);
+}
+
+/* Later pairs are kept from the tolerance by the errors of those that are
+ * projected out: hence 1e-6 for 1e-7. */
+static void power_finds(enum spectrum kind, size_t most)
+{
+    size_t wanted;
+
+    draw_spectrum(kind);
+    for (wanted = 1; wanted <= most; wanted++) {
+        power_solve(P, apply_diagonal, wanted, 1e-7);
+        note_products(wanted);
+        values_are(spectrum_name[kind], sorted, wanted, 1e-10);
+        pairs_are_what_they_say(spectrum_name[kind], wanted, 1e-6);
+    }
+    printf("products of power iteration, %s:%s\n", spectrum_name[kind], noted);
+}
+
+Test(power, outliers)
+{
+    power_finds(OUTLIERS, EIG_MAX);
+}
+Test(power, largest_magnitude_below_zero)
+{
+    power_finds(BELOW, EIG_MAX);
+}
+Test(power, double_eigenvalues)
+{
+    power_finds(DOUBLE, 4);
+}
+Test(power, all_negative)
+{
+    power_finds(NEGATIVE, 1);
+}
+
+/* --- Matrices --- */
+
+static void draw_dense(uint64_t seed, size_t n)
+{
+    size_t i, j;
+
+    dense_n = n;
+    for (i = 0; i < n; i++)
+        for (j = 0; j <= i; j++)
+            dense[i][j] = dense[j][i] = rng_sign_unit(&seed);
+}
+
+Test(block, random_matrices_against_a_dense_solver)
+{
+    uint64_t seed;
+    char what[40];
+
+    for (seed = 1; seed <= 12; seed++) {
+        size_t wanted = 1 + seed % EIG_MAX;
+
+        snprintf(what, sizeof what, "60 x 60, seed %" PRIu64, seed);
+        draw_dense(seed, 60);
+        solve_dense();
+        block_solve(60, apply_dense, wanted, 1e-9);
+        values_are(what, dense_value, wanted, 1e-12);
+        pairs_are_what_they_say(what, wanted, 1e-9);
+        basis_is_consistent(what);
+    }
+}
+
+/* As few dimensions as pairs, or hardly more. */
+Test(block, tiny_matrices)
+{
+    char what[40];
+    size_t n, wanted;
+
+    for (n = 2; n <= 12; n++)
+        for (wanted = 1; wanted <= size_min(n, EIG_MAX); wanted++) {
+            snprintf(what, sizeof what, "%zu x %zu", n, n);
+            draw_dense(n, n);
+            solve_dense();
+            block_solve(n, apply_dense, wanted, 1e-9);
+            values_are(what, dense_value, wanted, 1e-12);
+            pairs_are_what_they_say(what, wanted, 1e-9);
+        }
+}
+
+/* --- Guesses --- */
+
+static double near[P], second[P];
+
+/* The unit vector of the k-th largest eigenvalue. */
+static void exact_vector(size_t k, double *x)
+{
+    size_t i;
+
+    for (i = 0; i < P; i++)
+        x[i] = diagonal[i] == sorted[k];
+}
+
+Test(guesses, an_exact_vector_costs_one_product)
+{
+    size_t i;
+
+    draw_spectrum(OUTLIERS);
+    exact_vector(0, near);
+    products = 0;
+    eig_start(P, apply_diagonal, 1);
+    cr_assert(eig_append(near), "the near was not taken");
+    eig_iterate(1, 1e-8);
+    cr_assert(products == 1, "%zu products", products);
+    values_are("exact near", sorted, 1, 1e-15);
+    for (i = 0; i < P; i++) /* a little off: still good enough   */
+        near[i] += 1e-12 * sin((double)i);
+    products = 0;
+    eig_start(P, apply_diagonal, 1);
+    eig_append(near);
+    eig_iterate(1, 1e-8);
+    cr_assert(products == 1, "%zu products", products);
+    exact_vector(1, second);
+    products = 0;
+    eig_start(P, apply_diagonal, 2);
+    eig_append(second);
+    eig_append(near);
+    eig_iterate(2, 1e-8);
+    cr_assert(products == 2, "%zu products for two pairs", products);
+    values_are("two exact guesses", sorted, 2, 1e-14);
+}
+
+Test(guesses, a_near_vector_costs_less_than_none)
+{
+    size_t i, cold;
+
+    draw_spectrum(SPREAD);
+    block_solve(P, apply_diagonal, 1, 1e-6);
+    cold = products;
+    exact_vector(0, near);
+    for (i = 0; i < P; i++)
+        near[i] += 1e-4 * sin((double)i);
+    products = 0;
+    eig_start(P, apply_diagonal, 1);
+    eig_append(near);
+    eig_iterate(1, 1e-6);
+    printf("products: %zu from a near vector, %zu from none\n", products, cold);
+    cr_assert(2 * products < cold, "%zu from a near vector, %zu from none",
+              products, cold);
+    values_are("near near", sorted, 1, 1e-10);
+}
+
+/* The true top vector is orthogonal to the near, which is itself exact: one
+ * that iterated on the near alone would stay there.  The second pair, from
+ * a random vector, finds it and takes its place. */
+Test(guesses, an_eigenvalue_overtakes_from_outside)
+{
+    size_t kind;
+
+    for (kind = SPREAD; kind <= BELOW; kind++) {
+        draw_spectrum((enum spectrum)kind);
+        exact_vector(1, near);
+        products = 0;
+        eig_start(P, apply_diagonal, 2);
+        eig_append(near);
+        eig_iterate(2, 1e-7);
+        values_are("overtaken near", sorted, 2, 1e-10);
+        pairs_are_what_they_say("overtaken near", 2, 1e-7);
+    }
+}
+
+/* Also where the guesses are the exact second and third. */
+Test(guesses, a_random_vector_finds_what_both_guesses_lack)
+{
+    draw_spectrum(OUTLIERS);
+    exact_vector(1, near);
+    exact_vector(2, second);
+    eig_start(P, apply_diagonal, 3);
+    eig_append(near);
+    eig_append(second);
+    eig_random(image);
+    eig_append(image);
+    eig_iterate(3, 1e-7);
+    values_are("random vector", sorted, 3, 1e-10);
+}
+
+Test(guesses, what_the_basis_holds_is_not_taken_again)
+{
+    size_t i;
+
+    draw_spectrum(OUTLIERS);
+    random_vector(1, P, near);
+    random_vector(2, P, second);
+    products = 0;
+    eig_start(P, apply_diagonal, 2);
+    cr_assert(eig_append(near) && eig_append(second), "two good vectors");
+    for (i = 0; i < P; i++)
+        image[i] = 3 * near[i] - 2 * second[i];
+    cr_assert(!eig_append(image), "a combination of them was taken");
+    cr_assert(!eig_append(near), "the same vector was taken again");
+    memset(image, 0, P * sizeof *image);
+    cr_assert(!eig_append(image), "zero was taken");
+    image[7] = NAN;
+    cr_assert(!eig_append(image), "NaN was taken");
+    cr_assert(eig.m == 2 && products == 2, "%zu vectors, %zu products", eig.m,
+              products);
+    basis_is_consistent("after bad guesses");
+}
+
+Test(guesses, power_starts_from_its_guess)
+{
+    draw_spectrum(OUTLIERS);
+    products = 0;
+    eig_start(P, apply_diagonal, 1);
+    exact_vector(0, eig_basis[0]);
+    eig_power(1, 1e-8);
+    cr_assert(products == 1, "%zu products", products);
+    values_are("exact near", sorted, 1, 1e-15);
+}
+
+/* --- Where there is no exact answer --- */
+
+/* Rounded products: the residual cannot fall below some 1e-7.  The solver
+ * must notice, end, and report what it has. */
+Test(floor, of_the_residual_ends_the_iteration)
+{
+    draw_spectrum(OUTLIERS);
+    block_solve(P, apply_rounded, 2, 1e-13);
+    cr_assert(products < 300, "%zu products", products);
+    cr_assert(eig.resid[0] <= 1e-5 && eig.resid[0] > 1e-13, "residual %g",
+              eig.resid[0]);
+    values_are("rounded products", sorted, 2, 1e-6);
+    power_solve(P, apply_rounded, 1, 1e-13);
+    cr_assert(products < 2000, "%zu products", products);
+    cr_assert(eig.resid[0] <= 1e-5, "residual %g", eig.resid[0]);
+    values_are("rounded products", sorted, 1, 1e-6);
+}
+
+Test(floor, nan_ends_the_iteration)
+{
+    draw_spectrum(OUTLIERS);
+    block_solve(P, apply_nan, 2, 1e-8);
+    cr_assert(products < 100, "%zu products", products);
+    cr_assert(!(eig.resid[0] <= 1e-8), "residual %g", eig.resid[0]);
+    power_solve(P, apply_nan, 1, 1e-8);
+    cr_assert(products < 100, "%zu products", products);
+    cr_assert(!(eig.resid[0] <= 1e-8), "residual %g", eig.resid[0]);
+}
+
+/* --- A network --- */
+
+/* 40 parameters of each layer, far apart from each other. */
+static void choose_part(void)
+{
+    size_t l, i;
+
+    dense_n = DENSE;
+    for (l = 0; l < LAYERS; l++)
+        for (i = 0; i < DENSE / LAYERS; i++)
+            chosen[l * (DENSE / LAYERS) + i] =
+                net.w[l] + i * (net.in[l] * net.out[l]) / (DENSE / LAYERS);
+}
+
+static void part_of_the_hessian_agrees(enum eos_model model, enum eos_loss loss)
+{
+    double unit[DENSE] = {0}, column[DENSE];
+    size_t i, j;
+
+    set_up(model, loss, 20, 3);
+    choose_part();
+    for (i = 0; i < DENSE; i++) {
+        unit[i] = 1;
+        apply_part(unit, column);
+        for (j = 0; j < DENSE; j++)
+            dense[j][i] = column[j];
+        unit[i] = 0;
+    }
+    for (i = 0; i < DENSE; i++)
+        for (j = 0; j < i; j++)
+            cr_assert(fabs(dense[i][j] - dense[j][i]) <= 1e-15,
+                      "%s: element "
+                      "(%zu, %zu) is %g, its mirror image %g",
+                      model_names[model], i, j, dense[i][j], dense[j][i]);
+    solve_dense();
+    block_solve(DENSE, apply_part, 4, 1e-9);
+    values_are(model_names[model], dense_value, 4, 1e-11);
+    pairs_are_what_they_say(model_names[model], 4, 1e-9);
+}
+
+Test(network, part_of_an_mlp_s_hessian_against_a_dense_solver)
+{
+    part_of_the_hessian_agrees(EOS_MLP, EOS_MSE);
+}
+
+Test(network, part_of_a_cnn_s_hessian_against_a_dense_solver)
+{
+    part_of_the_hessian_agrees(EOS_CNN, EOS_CE);
+}
+
+/* The whole Hessian: both solvers agree, and no direction has more curvature
+ * than the first, nor any orthogonal to it more than the second. */
+static void whole_hessian(enum eos_model model, enum eos_loss loss)
+{
+    double s[2], curve, dot;
+    uint64_t seed;
+    size_t i;
+
+    set_up(model, loss, 20, 4);
+    block_solve(net.params, hessian, 2, 1e-9);
+    pairs_are_what_they_say(model_names[model], 2, 1e-9);
+    memcpy(s, eig.value, sizeof s);
+    for (seed = 1; seed <= 10; seed++) {
+        random_vector(seed, net.params, full_x);
+        for (i = 0; i < 2; i++) {
+            hessian(full_x, full_y); /* one step towards the top          */
+            dot = plain_dot(net.params, full_y, vector[0]);
+            vec_add(net.params, full_x, full_y, i ? -dot : 0, vector[0]);
+            hessian(full_x, full_y);
+            curve = plain_dot(net.params, full_x, full_y) /
+                    plain_dot(net.params, full_x, full_x);
+            cr_assert(curve <= s[i] * (1 + 1e-12),
+                      "%s, seed %" PRIu64
+                      ": curvature %g above eigenvalue %zu, %g",
+                      model_names[model], seed, curve, i + 1, s[i]);
+        }
+    }
+    power_solve(net.params, hessian, 1, 1e-4);
+    cr_assert(fabs(eig.value[0] - s[0]) <= 1e-6 * s[0],
+              "%s: power iteration "
+              "finds %.12g, the block solver %.12g",
+              model_names[model], eig.value[0], s[0]);
+}
+
+Test(network, whole_hessian_of_an_mlp)
+{
+    whole_hessian(EOS_MLP, EOS_CE);
+}
+Test(network, whole_hessian_of_a_cnn)
+{
+    whole_hessian(EOS_CNN, EOS_MSE);
+}
+
+/* float32 products: the residual has a floor, S is good to about 1e-6. */
+Test(network, float32_products_give_the_same_sharpness)
+{
+    double s;
+
+    set_up(EOS_CNN, EOS_CE, 20, 5);
+    block_solve(net.params, hessian, 2, 1e-9);
+    s = eig.value[0];
+    config.deriv = EOS_F32;
+    products = point.hvps;
+    eig_start(net.params, hessian, 2);
+    eig_iterate(2, 1e-9);
+    products = point.hvps - products;
+    printf("float32: S off by %.2g, residual %.2g, %zu products\n",
+           fabs(eig.value[0] / s - 1), eig.resid[0], products);
+    cr_assert(fabs(eig.value[0] - s) <= 1e-5 * s, "%.12g, not %.12g",
+              eig.value[0], s);
+    cr_assert(eig.resid[0] <= 1e-5, "residual %g", eig.resid[0]);
+}
+
+Test(network, same_bits_for_1_and_2_threads)
+{
+    static double first[P_MAX];
+    double s;
+    size_t at;
+
+    set_up(EOS_CNN, EOS_MSE, 20, 6);
+    block_solve(net.params, hessian, 2, 1e-6);
+    s = eig.value[1];
+    eig_vector(1, first);
+    eig.rng = 0; /* as at the start                   */
+    pool_start(2);
+    block_solve(net.params, hessian, 2, 1e-6);
+    eig_vector(1, image);
+    at = first_difference(net.params, first, image);
+    cr_assert(at == net.params && s == eig.value[1],
+              "element %zu: %a with 1 "
+              "thread, %a with 2",
+              at, first[at], image[at]);
+}

@@ -1,0 +1,1035 @@
+/*
+ * Section 6, and the pass of section 7: the series of swish and of the
+ * losses against formulas differentiated by hand, the networks against plain
+ * loops, and equal results whatever the kernel, the number of threads, the
+ * cut into tiles and chunks, and what is kept from an earlier pass.
+ */
+#include "common.h"
+#include "instances.h"
+
+/* --- Numbers of an instance's precision in an array --- */
+
+enum { LANES_MAX = 16 };
+union numbers {
+    float f32[ORDERS * 64];
+    double f64[ORDERS * 64];
+};
+
+static double number_at(const struct instance *in, const union numbers *x,
+                        size_t i)
+{
+    return in->bits == 64 ? x->f64[i] : (double)x->f32[i];
+}
+
+static void set_number(const struct instance *in, union numbers *x, size_t i,
+                       double value)
+{
+    if (in->bits == 64)
+        x->f64[i] = value;
+    else
+        x->f32[i] = (float)value;
+}
+
+static double epsilon(const struct instance *in)
+{
+    return in->bits == 64 ? DBL_EPSILON : (double)FLT_EPSILON;
+}
+
+/* --- Activation --- */
+
+/* h(z(s)) to third order, from h's derivatives at z_0 (Faa di Bruno); in
+ * size[k] the sum of the magnitudes of what was added. */
+static void compose(const long double h[4], const double z[4],
+                    long double out[4], double size[4])
+{
+    out[0] = h[0];
+    out[1] = h[1] * z[1];
+    out[2] = h[1] * z[2] + h[2] * z[1] * z[1] / 2;
+    out[3] = h[1] * z[3] + h[2] * z[1] * z[2] + h[3] * z[1] * z[1] * z[1] / 6;
+    size[0] = 1;
+    size[1] = fabs(z[1]);
+    size[2] = fabs(z[2]) + z[1] * z[1];
+    size[3] = fabs(z[3]) + fabs(z[1] * z[2]) + fabs(z[1] * z[1] * z[1]);
+}
+
+/* The logistic function and its first four derivatives. */
+static void logistic_derivatives(long double z, long double s[5])
+{
+    const long double p = 1 / (1 + expl(-z)),
+                      q = expl(-fabsl(z)) /
+                          ((1 + expl(-fabsl(z))) * (1 + expl(-fabsl(z))));
+
+    s[0] = p;
+    s[1] = q;
+    s[2] = q * (1 - 2 * p);
+    s[3] = q * (1 - 6 * q);
+    s[4] = q * (1 - 2 * p) * (1 - 12 * q);
+}
+
+static void expect_swish(const double z[4], long double a[4], long double d[4],
+                         double size[4])
+{
+    long double s[5], w[5];
+    int k;
+
+    logistic_derivatives(z[0], s);
+    w[0] = z[0] * s[0]; /* swish and its derivatives         */
+    for (k = 1; k <= 4; k++)
+        w[k] = z[0] * s[k] + k * s[k - 1];
+    compose(w, z, a, size);
+    compose(w + 1, z, d, size);
+}
+
+static void swish_matches(const struct instance *in, uint64_t seed,
+                          double range)
+{
+    union numbers z = {{0}}, a = {{0}}, d = {{0}};
+    uint64_t rng = seed;
+    size_t lane, at;
+    int order, k;
+
+    for (at = 0; at < ORDERS * in->lanes; at++)
+        set_number(in, &z, at,
+                   uniform(&rng, -1, 1) * (at < in->lanes ? range : 2));
+    for (order = 0; order < ORDERS; order++) {
+        in->swish(order, &z, &a, &d);
+        for (lane = 0; lane < in->lanes; lane++) {
+            long double a_exact[4], d_exact[4];
+            double zk[4], size[4];
+
+            for (k = 0; k < ORDERS; k++)
+                zk[k] = number_at(in, &z, (size_t)k * in->lanes + lane);
+            expect_swish(zk, a_exact, d_exact, size);
+            for (k = 0; k <= order; k++) {
+                double limit = 16 * epsilon(in) * size[k] * (1 + fabs(zk[0]));
+                double ak, dk;
+
+                at = (size_t)k * in->lanes + lane;
+                ak = number_at(in, &a, at);
+                dk = number_at(in, &d, at);
+                cr_assert(fabsl(ak - a_exact[k]) <= limit,
+                          "%s, seed %" PRIu64
+                          ", order %d: swish_%d at z_0 = %g is %.17g, not "
+                          "%.17Lg",
+                          in->name, seed, order, k, zk[0], ak, a_exact[k]);
+                cr_assert(fabsl(dk - d_exact[k]) <= limit,
+                          "%s, seed %" PRIu64
+                          ", order %d: swish'_%d at z_0 = %g is %.17g, not "
+                          "%.17Lg",
+                          in->name, seed, order, k, zk[0], dk, d_exact[k]);
+            }
+        }
+    }
+}
+
+Test(series, swish_to_third_order)
+{
+    const struct instance *in;
+    uint64_t seed;
+    size_t i;
+
+    for (i = 0; (in = next_instance(&i));)
+        for (seed = 1; seed <= 300; seed++)
+            swish_matches(in, seed, seed % 3 == 0 ? 1 : seed % 3 == 1 ? 6 : 40);
+}
+
+/* Far out swish is 0 or z, never NaN. */
+Test(series, swish_far_out)
+{
+    static const double far[] = {-1e4, 1e4, -800, 800, -100, 100};
+    const struct instance *in;
+    size_t i, j;
+
+    for (i = 0; (in = next_instance(&i));)
+        for (j = 0; j < sizeof far / sizeof *far; j++) {
+            union numbers z = {{0}}, a, d;
+            double wanted = far[j] > 0 ? far[j] : 0;
+
+            set_number(in, &z, 0, far[j]);
+            set_number(in, &z, in->lanes, 1);
+            in->swish(3, &z, &a, &d);
+            cr_assert(fabs(number_at(in, &a, 0) - wanted) <= 1e-30,
+                      "%s: swish(%g) = %g", in->name, far[j],
+                      number_at(in, &a, 0));
+            cr_assert(fabs(number_at(in, &d, 0) - (far[j] > 0)) <= 1e-30,
+                      "%s: swish'(%g) = %g", in->name, far[j],
+                      number_at(in, &d, 0));
+            cr_assert(fabs(number_at(in, &d, 3 * in->lanes)) <= 1e-30,
+                      "%s: third coefficient at %g: %g", in->name, far[j],
+                      number_at(in, &d, 3 * in->lanes));
+        }
+}
+
+/* --- Losses --- */
+
+/* What a loss is tried on: outputs f_k[c], and what must come of them. */
+struct loss_case {
+    size_t classes;
+    int label;
+    double f[ORDERS][CLASSES];
+    long double loss, delta[ORDERS][CLASSES]; /* dl/df, a series           */
+    double size[ORDERS];
+};
+
+static void expect_mse(struct loss_case *t)
+{
+    size_t c;
+    int k;
+
+    for (c = 0; c < t->classes; c++) {
+        double target =
+            t->classes == 1 ? (t->label ? 1 : -1) : (c == (size_t)t->label);
+
+        t->loss += (t->f[0][c] - (long double)target) *
+                   (t->f[0][c] - (long double)target);
+        for (k = 0; k < ORDERS; k++)
+            t->delta[k][c] = 2 * (t->f[k][c] - (k ? 0 : (long double)target));
+    }
+}
+
+/* p = e / E with e_c = exp(f_c(s)) composed by hand, then long division. */
+static void expect_ce(struct loss_case *t)
+{
+    long double e[ORDERS][CLASSES], total[ORDERS] = {0}, top = t->f[0][0];
+    double size[4];
+    size_t c;
+    int k, j;
+
+    for (c = 1; c < CLASSES; c++)
+        top = fmaxl(top, t->f[0][c]);
+    for (c = 0; c < CLASSES; c++) {
+        const long double x = expl(t->f[0][c] - top), h[4] = {x, x, x, x};
+        const double fc[4] = {0, t->f[1][c], t->f[2][c], t->f[3][c]};
+        long double ec[4];
+
+        compose(h, fc, ec, size);
+        for (k = 0; k < ORDERS; k++) {
+            e[k][c] = ec[k];
+            total[k] += ec[k];
+        }
+    }
+    t->loss = logl(total[0]) + top - t->f[0][t->label];
+    for (k = 0; k < ORDERS; k++)
+        for (c = 0; c < CLASSES; c++) {
+            t->delta[k][c] = e[k][c];
+            for (j = 0; j < k; j++)
+                t->delta[k][c] -= t->delta[j][c] * total[k - j];
+            t->delta[k][c] /= total[0];
+        }
+    t->delta[0][t->label] -= 1;
+}
+
+static void expect_logistic(struct loss_case *t)
+{
+    const int y = t->label ? 1 : -1;
+    long double s[5], out[4];
+    double m[ORDERS], size[4];
+    int k;
+
+    for (k = 0; k < ORDERS; k++)
+        m[k] = -y * t->f[k][0];
+    logistic_derivatives(m[0], s);
+    compose(s, m, out, size);
+    t->loss = log1pl(expl(m[0]));
+    for (k = 0; k < ORDERS; k++)
+        t->delta[k][0] = -y * out[k];
+}
+
+static struct loss_case draw_case(enum eos_loss loss, uint64_t seed, int bits)
+{
+    struct loss_case t = {.classes =
+                              loss == EOS_MSE || loss == EOS_CE ? 10 : 1};
+    double most[ORDERS] = {0};
+    uint64_t rng = seed;
+    size_t c;
+    int k;
+
+    t.label = (int)whole_number(&rng, 0, t.classes == 1 ? 1 : 9);
+    for (k = 0; k < ORDERS; k++)
+        for (c = 0; c < t.classes; c++) {
+            t.f[k][c] =
+                uniform(&rng, -2, 2) * (k == 0 && seed % 4 == 0 ? 12 : 1);
+            if (bits == 32)
+                t.f[k][c] = (double)(float)t.f[k][c];
+            most[k] = fmax(most[k], fabs(t.f[k][c]));
+        }
+    t.size[0] = 1 + most[0];
+    for (k = 1; k < ORDERS; k++)
+        t.size[k] = (1 + most[0]) * pow(1 + most[1] + most[2] + most[3], k);
+    if (loss == EOS_CE)
+        expect_ce(&t);
+    else if (loss == EOS_LOGISTIC)
+        expect_logistic(&t);
+    else
+        expect_mse(&t);
+    return t;
+}
+
+/* Outputs at any strides, as the MLP (planes) and the CNN (rows) have them. */
+static void loss_matches(const struct instance *in, enum eos_loss loss,
+                         uint64_t seed, size_t k_step, size_t c_step)
+{
+    struct loss_case t = draw_case(loss, seed, in->bits);
+    int order = (int)(seed % ORDERS), k;
+    union numbers f = {{0}};
+    const double scale = 0.125, eps = epsilon(in);
+    double found;
+    size_t c;
+
+    use_network(EOS_MLP, loss);
+    for (k = 0; k < ORDERS; k++)
+        for (c = 0; c < t.classes; c++)
+            set_number(in, &f, (size_t)k * k_step + c * c_step, t.f[k][c]);
+    in->loss(order, &f, k_step, c_step, t.label, scale, &found);
+    cr_assert(fabsl(found - t.loss) <= 40 * eps * (fabsl(t.loss) + 1e-3L),
+              "%s, %s, seed %" PRIu64 ": loss %.17g, not %.17Lg", in->name,
+              loss_names[loss], seed, found, t.loss);
+    for (k = 0; k <= order; k++)
+        for (c = 0; c < t.classes; c++) {
+            double d = number_at(in, &f, (size_t)k * k_step + c * c_step);
+
+            cr_assert(fabsl(d / scale - t.delta[k][c]) <= 20 * eps * t.size[k],
+                      "%s, %s, seed %" PRIu64 ", order "
+                      "%d: delta_%d[%zu] is %.17g, not %.17Lg",
+                      in->name, loss_names[loss], seed, order, k, c, d / scale,
+                      t.delta[k][c]);
+        }
+}
+
+static void try_loss(enum eos_loss loss)
+{
+    const struct instance *in;
+    uint64_t seed;
+    size_t i;
+
+    for (i = 0; (in = next_instance(&i));)
+        for (seed = 0; seed < 400; seed++)
+            loss_matches(in, loss, seed, seed % 2 ? 16 : 1, seed % 2 ? 1 : 6);
+}
+
+Test(series, mse)
+{
+    try_loss(EOS_MSE);
+}
+Test(series, ce)
+{
+    try_loss(EOS_CE);
+}
+Test(series, bmse)
+{
+    try_loss(EOS_BMSE);
+}
+Test(series, logistic)
+{
+    try_loss(EOS_LOGISTIC);
+}
+
+/* A small loss keeps its digits, a large one does not overflow: margins of
+ * 30 and of 1000. */
+Test(series, losses_far_out)
+{
+    const struct instance *in;
+    size_t i, c;
+    int label;
+
+    for (i = 0; (in = next_instance(&i));)
+        for (label = 0; label < 2; label++) {
+            const double ten = log1p(9 * exp(-30)), two = log1p(exp(-30));
+            double found, tol = 10 * epsilon(in);
+            union numbers f = {{0}};
+
+            use_network(EOS_MLP, EOS_CE);
+            set_number(in, &f, 0, 30);
+            in->loss(0, &f, 16, 1, label, 1, &found);
+            cr_assert(fabs(found - (label ? 30 + ten : ten)) <=
+                          tol * (label ? 30 : ten),
+                      "%s: ce %.17g", in->name, found);
+            for (c = 0; c < CLASSES; c++)
+                set_number(in, &f, c, c ? 0 : 1000);
+            in->loss(0, &f, 16, 1, label, 1, &found);
+            cr_assert(found == (label ? 1000 : 0), "%s: ce %g", in->name,
+                      found);
+            use_network(EOS_MLP, EOS_LOGISTIC);
+            set_number(in, &f, 0, 30);
+            in->loss(0, &f, 16, 1, label, 1, &found);
+            cr_assert(fabs(found - (label ? two : 30 + two)) <=
+                          tol * (label ? two : 30),
+                      "%s: logistic %.17g", in->name, found);
+            set_number(in, &f, 0, 1000);
+            in->loss(0, &f, 16, 1, label, 1, &found);
+            cr_assert(found == (label ? 0 : 1000), "%s: logistic %g", in->name,
+                      found);
+        }
+}
+
+/* --- Layout and initialisation --- */
+
+Test(layout, numbers_of_parameters)
+{
+    static const struct {
+        enum eos_model m;
+        enum eos_loss l;
+        size_t p, last;
+    } is[] = {
+        {EOS_MLP, EOS_MSE, 656810, 10}, {EOS_MLP, EOS_CE, 656810, 10},
+        {EOS_MLP, EOS_BMSE, 655001, 1}, {EOS_MLP, EOS_LOGISTIC, 655001, 1},
+        {EOS_CNN, EOS_MSE, 30634, 10},  {EOS_CNN, EOS_CE, 30634, 10},
+        {EOS_CNN, EOS_BMSE, 12193, 1},  {EOS_CNN, EOS_LOGISTIC, 12193, 1},
+    };
+    size_t i;
+
+    for (i = 0; i < 8; i++) {
+        use_network(is[i].m, is[i].l);
+        cr_assert(net.params == is[i].p, "%s %s: p = %zu, not %zu",
+                  model_names[is[i].m], loss_names[is[i].l], net.params,
+                  is[i].p);
+        cr_assert(net.b[2] + is[i].last == net.params, "the last bias");
+        cr_assert(net.params <= P_MAX, "more than P_MAX");
+    }
+}
+
+Test(layout, initial_weights_are_uniform_and_biases_zero)
+{
+    size_t l, i, model;
+    double sum, squares, bound, n;
+
+    for (model = 0; model < 2; model++) {
+        use_network((enum eos_model)model, EOS_CE);
+        memset(theta, 0xff, sizeof theta);
+        eos_init(7, theta);
+        for (l = 0; l < LAYERS; l++) {
+            bound = 1 / sqrt((double)net.fan_in[l]);
+            n = (double)(net.in[l] * net.out[l]);
+            for (sum = squares = 0, i = net.w[l]; i < net.b[l]; i++) {
+                cr_assert(fabs(theta[i]) <= bound * (1 + 1e-7),
+                          "weight %zu is %g, beyond %g", i, theta[i], bound);
+                cr_assert(theta[i] == (double)(float)theta[i],
+                          "weight %zu is no float32", i);
+                sum += theta[i] / bound;
+                squares += theta[i] * theta[i] / (bound * bound);
+            }
+            cr_assert(fabs(sum / n) <= 5 / sqrt(3 * n), "layer %zu: mean %g", l,
+                      sum / n);
+            cr_assert(fabs(squares / n - 1 / 3.) <= 10 / sqrt(45 * n),
+                      "layer %zu: mean square %g", l, squares / n);
+            for (i = net.b[l]; i < net.b[l] + net.out[l]; i++)
+                cr_assert(theta[i] == 0, "bias %zu is %g", i, theta[i]);
+        }
+        eos_init(7, direction);
+        cr_assert(!memcmp(theta, direction, net.params * sizeof *theta),
+                  "a seed gives two sets of weights");
+        eos_init(8, direction);
+        cr_assert(memcmp(theta, direction, net.params * sizeof *theta),
+                  "two seeds give one set of weights");
+    }
+}
+
+/* --- The networks by plain loops, straight from the specification --- */
+
+static double plain_mean[3], plain_std[3];
+
+static void plain_statistics(void)
+{
+    size_t i, at, c, count = train.n * 1024;
+
+    for (c = 0; c < 3; c++) {
+        long double mean = 0, variance = 0;
+
+        for (i = 0; i < train.n; i++)
+            for (at = c; at < 3072; at += 3)
+                mean += train.rows[i][at];
+        mean /= count;
+        for (i = 0; i < train.n; i++)
+            for (at = c; at < 3072; at += 3)
+                variance +=
+                    (train.rows[i][at] - mean) * (train.rows[i][at] - mean);
+        plain_mean[c] = (double)mean;
+        plain_std[c] = (double)sqrtl(variance / count);
+    }
+}
+
+static double plain_swish(double z)
+{
+    return z / (1 + exp(-z));
+}
+
+/* y = x W + b, W [in][out]; *at moves past W and b. */
+static void plain_linear(size_t in, size_t out, size_t *at, const double *x,
+                         double *y)
+{
+    const double *w = theta + *at, *b = w + in * out;
+    size_t i, o;
+
+    for (o = 0; o < out; o++) {
+        long double sum = b[o];
+
+        for (i = 0; i < in; i++)
+            sum += (long double)x[i] * w[i * out + o];
+        y[o] = (double)sum;
+    }
+    *at += in * out + out;
+}
+
+/* y[side][side][out] from x[side][side][in], kernel [3][3][in][out]. */
+static void plain_conv(size_t side, size_t in, size_t out, size_t *at,
+                       const double *x, double *y)
+{
+    const double *w = theta + *at, *b = w + 9 * in * out;
+    size_t r, c, i, o;
+    int kh, kw;
+
+    for (r = 0; r < side; r++)
+        for (c = 0; c < side; c++)
+            for (o = 0; o < out; o++) {
+                long double sum = b[o];
+
+                for (kh = 0; kh < 3; kh++)
+                    for (kw = 0; kw < 3; kw++) {
+                        int yy = (int)r + kh - 1, xx = (int)c + kw - 1;
+
+                        if (yy < 0 || xx < 0 || yy >= (int)side ||
+                            xx >= (int)side)
+                            continue; /* the padding is zero               */
+                        for (i = 0; i < in; i++)
+                            sum += (long double)
+                                       x[((size_t)yy * side + (size_t)xx) * in +
+                                         i] *
+                                   w[(((size_t)kh * 3 + (size_t)kw) * in + i) *
+                                         out +
+                                     o];
+                    }
+                y[(r * side + c) * out + o] = (double)sum;
+            }
+    *at += 9 * in * out + out;
+}
+
+/* swish, then the mean of each 2 x 2. */
+static void plain_pool(size_t side, size_t channels, const double *z, double *y)
+{
+    size_t half = side / 2, r, c, o;
+
+    for (r = 0; r < half; r++)
+        for (c = 0; c < half; c++)
+            for (o = 0; o < channels; o++) {
+                const double *p = z + (2 * r * side + 2 * c) * channels + o;
+
+                y[(r * half + c) * channels + o] =
+                    0.25 * (plain_swish(p[0]) + plain_swish(p[channels]) +
+                            plain_swish(p[side * channels]) +
+                            plain_swish(p[(side + 1) * channels]));
+            }
+}
+
+/* The outputs for image i of a set. */
+static void plain_outputs(const struct set *s, size_t i, double *f)
+{
+    static double x[3072], z[32 * 32 * 32], a[16 * 16 * 32];
+    size_t at = 0, j;
+
+    for (j = 0; j < 3072; j++)
+        x[j] = (s->rows[i][j] - plain_mean[j % 3]) / plain_std[j % 3];
+    if (config.model == EOS_MLP) {
+        plain_linear(3072, 200, &at, x, z);
+        for (j = 0; j < 200; j++)
+            x[j] = plain_swish(z[j]);
+        plain_linear(200, 200, &at, x, z);
+        for (j = 0; j < 200; j++)
+            x[j] = plain_swish(z[j]);
+        plain_linear(200, net.classes, &at, x, f);
+    } else {
+        plain_conv(32, 3, 32, &at, x, z);
+        plain_pool(32, 32, z, a);
+        plain_conv(16, 32, 32, &at, a, z);
+        plain_pool(16, 32, z, a);
+        plain_linear(2048, net.classes, &at, a, f);
+    }
+}
+
+static double plain_loss_of(const double *f, int label)
+{
+    double loss = 0, y = label ? 1 : -1;
+    size_t c;
+
+    switch (config.loss) {
+    case EOS_MSE:
+        for (c = 0; c < 10; c++)
+            loss += pow(f[c] - (c == (size_t)label), 2);
+        return loss;
+    case EOS_CE:
+        for (c = 0; c < 10; c++)
+            loss += exp(f[c] - f[label]);
+        return log(loss);
+    case EOS_BMSE:
+        return (f[0] - y) * (f[0] - y);
+    default:
+        return log1p(exp(-f[0] * y));
+    }
+}
+
+static double plain_loss(const struct set *s, double *accuracy)
+{
+    double f[CLASSES], loss = 0;
+    size_t i, c, best, hits = 0;
+
+    plain_statistics();
+    for (i = 0; i < s->n; i++) {
+        plain_outputs(s, i, f);
+        loss += plain_loss_of(f, s->label[i]);
+        for (best = 0, c = 1; c < net.classes; c++)
+            if (f[c] > f[best])
+                best = c;
+        hits += net.classes > 1 ? best == s->label[i]
+                                : (s->label[i] ? f[0] > 0 : f[0] < 0);
+    }
+    *accuracy = (double)hits / (double)s->n;
+    return loss / (double)s->n;
+}
+
+/* The first n records of the built-in set after the training set's. */
+static void draw_test_set(size_t n)
+{
+    static unsigned char record[RECORD];
+    uint64_t i = 7000;
+
+    for (test.n = 0; test.n < n; i++) {
+        int label = synth_record(i, false, record);
+
+        if (two_classes() && label != CAT && label != DOG)
+            continue;
+        set_put(&test, test.n++, two_classes() ? label == DOG : label,
+                record + 1);
+    }
+}
+
+/* n is not a multiple of TILE: what pads the last tile must not count. */
+static void forward_matches_plain_loops(enum eos_model model,
+                                        enum eos_loss loss)
+{
+    const struct set *sets[] = {&train, &test};
+    double found, wanted, accuracy, hits, g;
+    size_t i;
+
+    set_up(model, loss, model == EOS_MLP ? 50 : 10, 3);
+    draw_test_set(model == EOS_MLP ? 53 : 7);
+    for (i = 0; i < 2; i++) {
+        found = loss_on(sets[i], &accuracy);
+        wanted = plain_loss(sets[i], &hits);
+        cr_assert(fabs(found - wanted) <= 1e-13 * wanted,
+                  "%s %s, set %zu: "
+                  "L = %.17g, not %.17g",
+                  model_names[model], loss_names[loss], i, found, wanted);
+        cr_assert(accuracy == hits, "%s %s, set %zu: accuracy %g, not %g",
+                  model_names[model], loss_names[loss], i, accuracy, hits);
+    }
+    wanted = plain_loss(&train, &hits);
+    g = gradient(EOS_F64, direction);
+    cr_assert(fabs(g - wanted) <= 1e-13 * wanted, "gradient's L");
+    g = gradient(EOS_F32, direction);
+    cr_assert(fabs(g - wanted) <= 1e-5 * wanted, "float32: %.17g, not %.17g", g,
+              wanted);
+}
+
+Test(forward, mlp_mse)
+{
+    forward_matches_plain_loops(EOS_MLP, EOS_MSE);
+}
+Test(forward, mlp_ce)
+{
+    forward_matches_plain_loops(EOS_MLP, EOS_CE);
+}
+Test(forward, mlp_bmse)
+{
+    forward_matches_plain_loops(EOS_MLP, EOS_BMSE);
+}
+Test(forward, mlp_logistic)
+{
+    forward_matches_plain_loops(EOS_MLP, EOS_LOGISTIC);
+}
+Test(forward, cnn_mse)
+{
+    forward_matches_plain_loops(EOS_CNN, EOS_MSE);
+}
+Test(forward, cnn_ce)
+{
+    forward_matches_plain_loops(EOS_CNN, EOS_CE);
+}
+Test(forward, cnn_bmse)
+{
+    forward_matches_plain_loops(EOS_CNN, EOS_BMSE);
+}
+Test(forward, cnn_logistic)
+{
+    forward_matches_plain_loops(EOS_CNN, EOS_LOGISTIC);
+}
+
+/* All outputs zero: on a tie the lowest class wins; with one output, zero has
+ * neither sign. */
+Test(forward, ties_at_zero_parameters)
+{
+    static const double losses[] = {1, 2.302585092994045684, 1,
+                                    0.69314718055994530942};
+    size_t model, loss, i;
+
+    for (model = 0; model < 2; model++)
+        for (loss = 0; loss < 4; loss++) {
+            double found, accuracy, zeros = 0;
+
+            set_up((enum eos_model)model, (enum eos_loss)loss, 30, 1);
+            memset(theta, 0, sizeof theta);
+            point_at(theta);
+            found = loss_on(&train, &accuracy);
+            for (i = 0; i < 30 && net.classes == 10; i++)
+                zeros += train.label[i] == 0;
+            cr_assert(fabs(found - losses[loss]) <= 1e-15 * losses[loss],
+                      "%s %s: L = %.17g", model_names[model], loss_names[loss],
+                      found);
+            cr_assert(accuracy == zeros / 30, "%s %s: accuracy %g, not %g",
+                      model_names[model], loss_names[loss], accuracy,
+                      zeros / 30);
+        }
+}
+
+/* --- Equal results --- */
+
+static struct results {
+    double loss[ORDERS];
+    double out[ORDERS][P_MAX];
+} one, other;
+
+/* The derivatives of every order, each from a fresh point. */
+static void all_orders(const struct set *s, struct results *r)
+{
+    int k;
+
+    for (k = 0; k < ORDERS; k++) {
+        point_at(theta);
+        memset(r->out[k], 0xff, sizeof r->out[k]);
+        r->loss[k] = taylor(config.deriv, k, s, direction, r->out[k]);
+    }
+}
+
+static void equal_bits(const char *what)
+{
+    size_t at;
+    int k;
+
+    for (k = 0; k < ORDERS; k++) {
+        at = first_difference(net.params, one.out[k], other.out[k]);
+        cr_assert(at == net.params,
+                  "%s: %s %s, order %d: element %zu is %a, "
+                  "and %a",
+                  what, model_names[config.model], loss_names[config.loss], k,
+                  at, one.out[k][at], other.out[k][at]);
+        cr_assert(one.loss[k] == other.loss[k],
+                  "%s: order %d: L = %a, and "
+                  "%a",
+                  what, k, one.loss[k], other.loss[k]);
+    }
+}
+
+static void nearly_equal(const char *what, double tolerance)
+{
+    int k;
+
+    for (k = 0; k < ORDERS; k++) {
+        double error = relative_error(net.params, other.out[k], one.out[k]);
+
+        cr_assert(error <= tolerance, "%s: %s %s, order %d is off by %g", what,
+                  model_names[config.model], loss_names[config.loss], k, error);
+        error = fabs(one.loss[k] - other.loss[k]) / one.loss[k];
+        cr_assert(error <= tolerance, "%s: order %d: L is off by %g", what, k,
+                  error);
+    }
+}
+
+/* Every instance that fuses gives the bits of every other; the one that does
+ * not comes near. */
+static void kernels_agree(enum eos_model model, enum eos_loss loss, int bits)
+{
+    const struct instance *in;
+    struct kernel k = {"test", always, {NULL, NULL}};
+    bool have = false;
+    size_t i;
+
+    set_up(model, loss, model == EOS_MLP ? 50 : 6, 5);
+    config.deriv = bits == 64 ? EOS_F64 : EOS_F32;
+    kernel = &k;
+    for (i = 0; (in = next_instance(&i));) {
+        if (in->bits != bits || !in->fused)
+            continue;
+        k.pass[config.deriv] = in->pass;
+        if (have) {
+            all_orders(&train, &other);
+            equal_bits(in->name);
+        } else {
+            all_orders(&train, &one);
+            have = true;
+        }
+    }
+    for (i = 0; (in = next_instance(&i));) {
+        if (in->bits != bits || in->fused)
+            continue;
+        k.pass[config.deriv] = in->pass;
+        all_orders(&train, &other);
+        if (!have)
+            one = other;
+        nearly_equal(in->name, bits == 64 ? 1e-13 : 1e-4);
+    }
+}
+
+Test(kernels, agree_on_mlp_f32)
+{
+    kernels_agree(EOS_MLP, EOS_CE, 32);
+}
+Test(kernels, agree_on_mlp_f64)
+{
+    kernels_agree(EOS_MLP, EOS_CE, 64);
+}
+Test(kernels, agree_on_cnn_f32)
+{
+    kernels_agree(EOS_CNN, EOS_MSE, 32);
+}
+Test(kernels, agree_on_cnn_f64)
+{
+    kernels_agree(EOS_CNN, EOS_MSE, 64);
+}
+Test(kernels, agree_on_mlp_logistic_f64)
+{
+    kernels_agree(EOS_MLP, EOS_LOGISTIC, 64);
+}
+Test(kernels, agree_on_cnn_logistic_f32)
+{
+    kernels_agree(EOS_CNN, EOS_LOGISTIC, 32);
+}
+
+/* Not all bits of the AVX-512 kernel need be tried where it does not run: the
+ * table's order and the forced choice are what this is about. */
+Test(kernels, are_chosen_by_name)
+{
+    size_t i;
+
+    for (i = 0; i < KERNELS; i++) {
+        setenv("EOS_KERNEL", kernels[i].name, 1);
+        if (kernels[i].runs()) {
+            cr_assert(kernel_choose() == EOS_DONE, "%s", failure);
+            cr_assert(!strcmp(kernel->name, kernels[i].name),
+                      "EOS_KERNEL=%s: %s", kernels[i].name, kernel->name);
+        }
+    }
+    setenv("EOS_KERNEL", "sse9", 1);
+    cr_assert(kernel_choose() == EOS_USAGE, "sse9 was taken");
+    cr_assert(!strncmp(failure, "EOS_KERNEL=sse9: ", 17), "%s", failure);
+    unsetenv("EOS_KERNEL");
+    cr_assert(kernel_choose() == EOS_DONE && kernel->runs(), "%s", failure);
+}
+
+static void threads_agree(enum eos_model model, enum eos_precision precision)
+{
+    set_up(model, EOS_CE, model == EOS_MLP ? 500 : 70, 6);
+    config.deriv = precision;
+    all_orders(&train, &one);
+    pool_start(2);
+    all_orders(&train, &other);
+    equal_bits("2 threads against 1");
+}
+
+Test(equal, for_1_and_2_threads_mlp_f32)
+{
+    threads_agree(EOS_MLP, EOS_F32);
+}
+Test(equal, for_1_and_2_threads_mlp_f64)
+{
+    threads_agree(EOS_MLP, EOS_F64);
+}
+Test(equal, for_1_and_2_threads_cnn_f32)
+{
+    threads_agree(EOS_CNN, EOS_F32);
+}
+Test(equal, for_1_and_2_threads_cnn_f64)
+{
+    threads_agree(EOS_CNN, EOS_F64);
+}
+
+/* What the MLP's first layer keeps at a point serves later passes with the
+ * same bits; a test set in between does not disturb it, nor does the other
+ * precision. */
+static void kept_equals_fresh(enum eos_model model,
+                              enum eos_precision precision)
+{
+    enum eos_precision another = precision == EOS_F64 ? EOS_F32 : EOS_F64;
+    double accuracy;
+    int k;
+
+    set_up(model, EOS_MSE, model == EOS_MLP ? 100 : 5, 7);
+    draw_test_set(60);
+    config.deriv = precision;
+    all_orders(&train, &one);
+    random_vector(9, net.params, other.out[0]); /* other parameters before   */
+    point_at(other.out[0]);
+    taylor(precision, 0, &train, NULL, other.out[1]);
+    point_at(theta);
+    for (k = 0; k < ORDERS; k++) {
+        other.loss[k] = taylor(precision, k, &train, direction, other.out[k]);
+        cr_assert(model == EOS_CNN || point.kept[precision], "nothing is kept");
+        cr_assert(point.kept[another] == (model == EOS_MLP && k > 0),
+                  "the other precision, order %d", k);
+        loss_on(&test, &accuracy);
+        taylor(another, 0, &train, NULL, NULL);
+    }
+    equal_bits("kept against fresh");
+}
+
+Test(equal, kept_and_fresh_mlp_f32)
+{
+    kept_equals_fresh(EOS_MLP, EOS_F32);
+}
+Test(equal, kept_and_fresh_mlp_f64)
+{
+    kept_equals_fresh(EOS_MLP, EOS_F64);
+}
+Test(equal, kept_and_fresh_cnn_f64)
+{
+    kept_equals_fresh(EOS_CNN, EOS_F64);
+}
+
+/* --- Cuts into tiles, blocks, chunks, parts --- */
+
+/* The set's first `period` images again and again, n in all: every mean over
+ * samples stays what it was. */
+static void repeat(struct set *s, size_t n, size_t period)
+{
+    size_t i, at;
+
+    for (i = period; i < n; i++) {
+        memcpy(s->rows[i], s->rows[i % period], PIXELS);
+        s->label[i] = s->label[i % period];
+        for (at = 0; at < PIXELS && config.model == EOS_MLP; at++)
+            s->cols[i / TILE][at][i % TILE] = s->rows[i][at];
+    }
+    s->n = n;
+}
+
+static void repeats_change_nothing(enum eos_model model,
+                                   enum eos_precision precision, size_t period,
+                                   const size_t *n)
+{
+    char what[60];
+
+    set_up(model, EOS_CE, period, 8);
+    config.deriv = precision;
+    all_orders(&train, &one);
+    for (; *n; n++) {
+        repeat(&train, *n * period, period);
+        all_orders(&train, &other);
+        snprintf(what, sizeof what, "%zu times %zu samples", *n, period);
+        nearly_equal(what, precision == EOS_F64 ? 1e-13 : 1e-4);
+    }
+}
+
+/* Around one tile (48), two, and one BLOCK (480). */
+Test(cuts, mlp_tiles)
+{
+    static const size_t n[] = {2, 3, 4, 5, 6, 7, 8, 9, 0};
+
+    repeats_change_nothing(EOS_MLP, EOS_F64, 12, n);
+}
+
+Test(cuts, mlp_tiles_f32)
+{
+    static const size_t n[] = {2, 7, 0};
+
+    repeats_change_nothing(EOS_MLP, EOS_F32, 13, n);
+}
+
+Test(cuts, mlp_blocks)
+{
+    static const size_t n[] = {10, 11, 20, 21, 0};
+
+    repeats_change_nothing(EOS_MLP, EOS_F64, 47, n);
+}
+
+/* PARTS = 64 partial gradients: shares of one sample, of two, unequal. */
+Test(cuts, cnn_parts)
+{
+    static const size_t n[] = {2, 9, 10, 13, 19, 26, 0};
+
+    repeats_change_nothing(EOS_CNN, EOS_F64, 7, n);
+}
+
+/* More than CHUNK samples, which only a test set can be in this build; the
+ * last chunk ends within a tile. */
+Test(cuts, mlp_chunks)
+{
+    const enum eos_precision both[] = {EOS_F32, EOS_F64};
+    const size_t period = 41, n = 130 * period; /* 5330 of 5280 + 50     */
+    size_t i;
+
+    cr_assert(n > CHUNK && n <= TEST_SAMPLES, "CHUNK is %d", CHUNK);
+    set_up(EOS_MLP, EOS_CE, 20, 8);
+    for (i = 0; i < 2; i++) {
+        double accuracy, all;
+
+        config.deriv = both[i];
+        draw_test_set(period);
+        all_orders(&test, &one);
+        loss_on(&test, &accuracy);
+        repeat(&test, n, period);
+        all_orders(&test, &other);
+        nearly_equal("chunks", i ? 1e-13 : 1e-4);
+        loss_on(&test, &all);
+        cr_assert(fabs(accuracy - all) <= 1e-14, "accuracy %g, not %g", all,
+                  accuracy);
+    }
+}
+
+/* A sum of parts is the whole: images that all differ, n = a + b. */
+Test(cuts, gradient_of_all_is_the_mean_of_its_parts)
+{
+    const size_t n = 110, a = 53;
+    size_t model, i, at;
+
+    for (model = 0; model < 2; model++) {
+        set_up((enum eos_model)model, EOS_MSE, n, 9);
+        all_orders(&train, &one);
+        train.n = a;
+        all_orders(&train, &other);
+        for (i = 0; i < ORDERS; i++)
+            for (at = 0; at < net.params; at++)
+                one.out[i][at] =
+                    (double)n * one.out[i][at] - (double)a * other.out[i][at];
+        for (i = a; i < n; i++) { /* the rest to the front             */
+            memcpy(train.rows[i - a], train.rows[i], PIXELS);
+            train.label[i - a] = train.label[i];
+            for (at = 0; at < PIXELS; at++)
+                train.cols[(i - a) / TILE][at][(i - a) % TILE] =
+                    train.rows[i][at];
+        }
+        train.n = n - a;
+        all_orders(&train, &other);
+        for (i = 0; i < ORDERS; i++)
+            for (at = 0; at < net.params; at++)
+                other.out[i][at] *= (double)(n - a);
+        memcpy(one.loss, other.loss, sizeof one.loss);
+        nearly_equal("parts", 1e-13);
+    }
+}
+
+/* No NaN of an earlier use of the scratch memory comes through. */
+Test(equal, scratch_full_of_nan)
+{
+    size_t model, i;
+
+    for (model = 0; model < 2; model++) {
+        set_up((enum eos_model)model, EOS_CE, 50, 10);
+        for (i = 0; i < 2; i++) {
+            config.deriv = i ? EOS_F64 : EOS_F32;
+            all_orders(&train, &one);
+            memset(work, 0xff, sizeof *work);
+            memset(&packed, 0xff, sizeof packed);
+            memset(&mlp, 0xff, sizeof mlp);
+            memset(cnn_part, 0xff, sizeof cnn_part);
+            all_orders(&train, &other);
+            equal_bits("NaN in the scratch memory");
+        }
+    }
+}
