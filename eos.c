@@ -4018,61 +4018,59 @@ static struct {
     double gd_eigs[EIG_MAX];
 } seen;
 
+/* The columns of the track, in their order; hvps has no place of its own. */
+struct column {
+    const char *name;
+    const double *value;
+};
+/* clang-format off */
+static const struct column track_columns[] = {
+    {"gd_L",       &seen.gd.L},       {"gd_S",       &seen.gd.S},
+    {"gd_x",       &seen.gd.x},       {"gd_Staylor", &seen.gd.taylor},
+    {"gd_Savg",    &seen.gd.avg},     {"gd_dist",    &seen.gd.dist},
+    {"pr_L",       &seen.pr[0].L},    {"pr_S",       &seen.pr[0].S},
+    {"pr_x",       &seen.pr[0].x},    {"pr_Staylor", &seen.pr[0].taylor},
+    {"pr_Savg",    &seen.pr[0].avg},  {"pr_dist",    &seen.pr[0].dist},
+    {"gf_L",       &seen.gf.L},       {"gf_S",       &seen.gf.S},
+    {"gf_dist",    &seen.gf.dist},    {"pg_L",       &edge.L},
+    {"pg_S",       &edge.S},          {"pg_S2",      &edge.lambda2},
+    {"alpha",      &edge.alpha},      {"beta",       &edge.beta},
+    {"gamma",      &edge.gamma},      {"delta2",     &edge.delta2},
+    {"eps",        &edge.eps},        {"newton_x",   &edge.newton_x},
+    {"gradnorm",   &edge.gradnorm},   {"gradperp",   &edge.gradperp},
+    {"hvps",       NULL},             {"gd_resid",   &seen.gd.resid},
+    {"pr_resid",   &seen.pr[0].resid},{"gf_resid",   &seen.gf.resid},
+    {"pg_resid",   &edge.resid},      {"th_L",       &seen.th_L},
+    {"th_S",       &seen.th_S},       {"mean_L",     &seen.mean_L},
+};
+static const struct column generalized_columns[] = {
+    {"pgen_L",     &seen.pr[1].L},    {"pgen_S",     &seen.pr[1].S},
+    {"pgen_x",     &seen.pr[1].x},    {"pgen_Staylor", &seen.pr[1].taylor},
+    {"pgen_Savg",  &seen.pr[1].avg},  {"pgen_dist",  &seen.pr[1].dist},
+};
+/* clang-format on */
+
+static void track_put(const struct column *c, size_t n)
+{
+    for (; n--; c++)
+        if (c->value)
+            row_real(c->name, *c->value);
+        else
+            row_count(c->name, seen.hvps);
+}
+
 static int track_row(bool names_only)
 {
-    static const char *const prefix[] = {"pr", "pgen"};
+    const struct seen *prediction = &seen.pr[config.generalized];
     char name[24];
     size_t i;
 
     row_start();
     row_count("step", seen.t);
-    row_real("gd_L", seen.gd.L);
-    row_real("gd_S", seen.gd.S);
-    row_real("gd_x", seen.gd.x);
-    row_real("gd_Staylor", seen.gd.taylor);
-    row_real("gd_Savg", seen.gd.avg);
-    row_real("gd_dist", seen.gd.dist);
-    for (i = 0; i < 1 + (size_t)config.generalized; i++) {
-        const struct seen *s = &seen.pr[i];
-        const struct {
-            const char *name;
-            double value;
-        } column[] = {
-            {"L", s->L},      {"S", s->S},
-            {"x", s->x},      {"Staylor", s->taylor},
-            {"Savg", s->avg}, {"dist", s->dist},
-        };
-        size_t j;
-
-        for (j = 0; j < sizeof column / sizeof *column; j++) {
-            snprintf(name, sizeof name, "%s_%s", prefix[i], column[j].name);
-            row_real(name, column[j].value);
-        }
-        if (i)
-            break;
-        row_real("gf_L", seen.gf.L);
-        row_real("gf_S", seen.gf.S);
-        row_real("gf_dist", seen.gf.dist);
-        row_real("pg_L", edge.L);
-        row_real("pg_S", edge.S);
-        row_real("pg_S2", edge.lambda2);
-        row_real("alpha", edge.alpha);
-        row_real("beta", edge.beta);
-        row_real("gamma", edge.gamma);
-        row_real("delta2", edge.delta2);
-        row_real("eps", edge.eps);
-        row_real("newton_x", edge.newton_x);
-        row_real("gradnorm", edge.gradnorm);
-        row_real("gradperp", edge.gradperp);
-        row_count("hvps", seen.hvps);
-        row_real("gd_resid", seen.gd.resid);
-        row_real("pr_resid", seen.pr[0].resid);
-        row_real("gf_resid", seen.gf.resid);
-        row_real("pg_resid", edge.resid);
-        row_real("th_L", seen.th_L);
-        row_real("th_S", seen.th_S);
-        row_real("mean_L", seen.mean_L);
-    }
+    track_put(track_columns, sizeof track_columns / sizeof *track_columns);
+    if (config.generalized)
+        track_put(generalized_columns,
+                  sizeof generalized_columns / sizeof *generalized_columns);
     if (test.n) {
         row_real("gd_test_L", seen.test_L);
         row_real("gd_test_acc", seen.test_accuracy);
@@ -4083,11 +4081,11 @@ static int track_row(bool names_only)
     }
     row_show("step", 8, 7, (double)seen.t);
     row_show("gd_L", 12, 5, seen.gd.L);
-    row_show("pr_L", 12, 5, seen.pr[config.generalized].L);
+    row_show("pr_L", 12, 5, prediction->L);
     row_show("pg_L", 12, 5, edge.L);
     row_show("gf_L", 12, 5, seen.gf.L);
     row_show("gd_S", 9, 5, seen.gd.S);
-    row_show("pr_S", 9, 5, seen.pr[config.generalized].S);
+    row_show("pr_S", 9, 5, prediction->S);
     row_show("pg_S", 9, 5, edge.S);
     row_show("gf_S", 9, 5, seen.gf.S);
     row_show("hvps", 7, 5, (double)seen.hvps);
