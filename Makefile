@@ -42,16 +42,12 @@ bench/bench: bench/bench.c eos.c eos.h .build
 # -no-pie: Criterion starts itself anew for each test, at the same addresses.
 CHECK = $(BUILD) -Wno-unused-function -Wno-psabi -no-pie
 COMMON = eos.c eos.h tests/common.h .build
+TESTS = tests/numbers tests/kernels tests/data tests/network \
+	tests/derivatives tests/eig tests/golden tests/dynamics tests/run \
+	tests/toy tests/cli
 
-test: eos tests/numbers tests/kernels tests/data tests/network \
-	tests/derivatives tests/eig tests/golden
-	tests/numbers
-	tests/kernels
-	tests/data
-	tests/network
-	tests/derivatives
-	tests/eig
-	tests/golden
+test: eos $(TESTS)
+	failed=0; for t in $(TESTS); do $$t || failed=1; done; exit $$failed
 
 tests/numbers: tests/test_numbers.c $(COMMON)
 	$(CHECK) -o tests/numbers tests/test_numbers.c -lcriterion $(LIBS)
@@ -74,9 +70,20 @@ tests/eig: tests/test_eig.c $(COMMON)
 tests/golden: tests/test_golden.c tests/vectors.h $(COMMON)
 	$(CHECK) -o tests/golden tests/test_golden.c -lcriterion $(LIBS)
 
+tests/dynamics: tests/test_dynamics.c tests/vectors.h tests/table.h tests/logs.h tests/small.h $(COMMON)
+	$(CHECK) -o tests/dynamics tests/test_dynamics.c -lcriterion $(LIBS)
+
+tests/run: tests/test_run.c tests/logs.h tests/small.h $(COMMON)
+	$(CHECK) -o tests/run tests/test_run.c -lcriterion $(LIBS)
+
+tests/toy: tests/test_toy.c tests/logs.h $(COMMON)
+	$(CHECK) -o tests/toy tests/test_toy.c -lcriterion $(LIBS)
+
+tests/cli: tests/test_cli.c tests/logs.h $(COMMON)
+	$(CHECK) -o tests/cli tests/test_cli.c -lcriterion $(LIBS)
+
 clean:
-	rm -f eos .build bench/bench tests/numbers tests/kernels tests/data \
-		tests/network tests/derivatives tests/eig tests/golden
+	rm -f eos .build bench/bench $(TESTS)
 
 install: eos
 	mkdir -p $(DESTDIR)$(PREFIX)/bin

@@ -2303,7 +2303,13 @@ static void mlp_pass(void)
     }
 }
 
-/* --- CNN: one sample after another --- */
+/* --- CNN: one sample after another ---
+ *
+ * Convolution is direct, no im2col: with the channels innermost the three
+ * taps of a window's row are contiguous, so the micro-kernel walks over three
+ * segments of the image as it is; 32 channels are whole vectors in every
+ * instruction set, so nothing is padded; and a sample at a time keeps all its
+ * series in the cache.  The same walk, turned, is the weight gradient. */
 
 /* The padded input image. */
 static TARGET void cnn_input(const unsigned char *row, REAL *x)
@@ -3759,22 +3765,31 @@ static double seconds(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* Time left, on standard error: once after a few steps, then, on a terminal,
- * at every step. */
+/* Time left (or, where the number of steps is not known, the time of one) on
+ * standard error: once after a few steps, then, on a terminal, at every. */
 static void progress(const char *phase, size_t step, size_t steps, double since)
 {
-    double left = (seconds() - since) / (double)step * (double)(steps - step);
+    double each = (seconds() - since) / (double)step;
+    double left = each * (double)(steps - step);
     bool terminal = isatty(STDERR_FILENO);
     char line[128];
     int n;
 
     if (!terminal && step != 5)
         return;
-    n = snprintf(line, sizeof line, "%s%s: step %zu of %zu, %.0f:%02.0f left%s",
-                 terminal ? "\r" : "eos: ", phase, step, steps,
-                 floor(left / 60), floor(fmod(left, 60)),
-                 terminal ? step == steps ? "\n" : "   " : "\n");
+    if (steps)
+        n = snprintf(line, sizeof line,
+                     "%s%s: step %zu of %zu, %.0f:%02.0f left",
+                     terminal ? "\r" : "eos: ", phase, step, steps,
+                     floor(left / 60), floor(fmod(left, 60)));
+    else
+        n = snprintf(line, sizeof line, "%s%s: step %zu, %.2g s a step",
+                     terminal ? "\r" : "eos: ", phase, step, each);
     write_all(STDERR_FILENO, line, (size_t)n);
+    if (!terminal || step == steps)
+        write_all(STDERR_FILENO, "\n", 1);
+    else
+        write_all(STDERR_FILENO, "   ", 3);
 }
 
 static const char *model_name(void)
@@ -4002,7 +4017,7 @@ static int approach(void)
         if (n == config.max_steps)
             break;
         vec_axpy(net.params, -config.lr, edge.grad, path.gd);
-        progress("approach (at most)", n + 1, config.max_steps, began);
+        progress("approach", n + 1, 0, began);
     }
     return fail(EOS_UNREACHED,
                 "instability not reached in %zu steps: S = %.6g, "
