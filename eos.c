@@ -3144,15 +3144,16 @@ static void eig_restart(size_t leading)
     eig_ritz();
 }
 
-/* Steps for one pair change the others: the first of `wanted` that is not
- * good enough after all, or `wanted`. */
-static size_t eig_recheck(size_t wanted, double tol, const bool *stalled)
+/* Steps for one pair change the others, and a pair from outside may take the
+ * place of one that stalled: the first of `wanted` whose residual is above
+ * what was good enough there, or `wanted`. */
+static size_t eig_recheck(size_t wanted, const double *enough)
 {
     size_t target = wanted, i;
 
     for (i = wanted; i-- && wanted > 1;) {
         eig.resid[i] = eig_residual_of(i, eig_residual);
-        if (!(eig.resid[i] <= tol) && !stalled[i])
+        if (eig.resid[i] > enough[i])
             target = i;
     }
     return target;
@@ -3163,8 +3164,8 @@ static size_t eig_recheck(size_t wanted, double tol, const bool *stalled)
  * is left as it is, and its residual tells. */
 static void eig_iterate(size_t wanted, double tol)
 {
-    double best = INFINITY;
-    bool stalled[EIG_MAX];
+    double best = INFINITY, enough[EIG_MAX];
+    bool stalled;
     size_t target = 0, idle = 0, rounds;
 
     for (rounds = 0; rounds < 2000; rounds++) {
@@ -3176,16 +3177,17 @@ static void eig_iterate(size_t wanted, double tol)
         eig_ritz();
         for (;; best = INFINITY, idle = 0, target++) {
             if (target == wanted)
-                target = eig_recheck(wanted, tol, stalled);
+                target = eig_recheck(wanted, enough);
             if (target == wanted)
                 return;
             eig.resid[target] = eig_residual_of(target, eig_residual);
             idle = eig.resid[target] < 0.95 * best ? 0 : idle + 1;
             best = fmin(best, eig.resid[target]);
-            stalled[target] = idle >= (best < 3e-5 ? 8 : 60) ||
-                              !(eig.resid[target] < INFINITY);
-            if (!(eig.resid[target] <= tol) && !stalled[target])
+            stalled = idle >= (best < 3e-5 ? 8 : 60) ||
+                      !(eig.resid[target] < INFINITY);
+            if (!(eig.resid[target] <= tol) && !stalled)
                 break;
+            enough[target] = fmax(tol, 4 * best);
         }
         if (eig.m == eig.cap)
             eig_restart(size_min(wanted + 2, eig.cap - 2));
@@ -3198,13 +3200,26 @@ static void eig_iterate(size_t wanted, double tol)
     }
 }
 
+static void eig_swap(size_t i, size_t j)
+{
+    double value = eig.value[i], resid = eig.resid[i], row[BASIS];
+
+    eig.value[i] = eig.value[j];
+    eig.value[j] = value;
+    eig.resid[i] = eig.resid[j];
+    eig.resid[j] = resid;
+    memcpy(row, eig.y[i], sizeof row);
+    memcpy(eig.y[i], eig.y[j], sizeof row);
+    memcpy(eig.y[j], row, sizeof row);
+}
+
 /* Plain power iteration for the same pairs, one after the other, the ones
  * found projected out.  Where it lands on a negative eigenvalue, of larger
  * magnitude than the top one, it repeats on H - lambda I. */
 static void eig_power(size_t wanted, double tol)
 {
     double *x = eig_residual, *hx;
-    size_t i, round;
+    size_t i, j, round;
 
     for (i = 0; i < wanted; i++) {
         double shift = 0, value = 0, resid, best = INFINITY;
@@ -3241,6 +3256,9 @@ static void eig_power(size_t wanted, double tol)
         memset(eig.y[i], 0, sizeof eig.y[i]);
         eig.y[i][i] = 1;
     }
+    for (i = 1; i < wanted; i++) /* largest first */
+        for (j = i; j && eig.value[j] > eig.value[j - 1]; j--)
+            eig_swap(j, j - 1);
     eig.m = wanted;
 }
 

@@ -1,0 +1,544 @@
+/*
+ * One step of each trajectory, the projection and the quantities at theta+:
+ * each formula in plain loops, on states that a run really visits.
+ */
+#include "common.h"
+#include "logs.h"
+#include "small.h"
+
+static void start(const struct eos_config *c)
+{
+    int status = eos_start(c);
+
+    cr_assert(status == EOS_DONE, "%s", failure);
+    folder_remove(); /* the images are in memory */
+    out.fd = -1;     /* rows go nowhere */
+}
+
+/* The small problem at its initial parameters, with 2/eta = ratio * S. */
+static void start_near_edge(const struct eos_config *c, double ratio)
+{
+    static double ignored[P_MAX];
+    double s;
+
+    start(c);
+    if (c->loss == EOS_BMSE)
+        small_parameters(path.gd);
+    else
+        eos_init(0, path.gd);
+    eos_sharpness(path.gd, 1, &s, ignored);
+    config.lr = 2 / (ratio * s);
+    warm.pg.solves = 0;
+}
+
+/* --- The quantities of Section 4 at a point, in plain loops --- */
+
+static struct plain {
+    double L, S, lambda2, su, alpha, beta, delta2, gamma, newton_x;
+    double gradnorm, gradperp;
+    double grad[P_MAX], u[P_MAX], dS[P_MAX], T[P_MAX];
+} plain, other;
+
+/* Leaves the warm start of theta+ as it was. */
+static void plain_measure(const double *at, struct plain *m)
+{
+    static double rest[P_MAX];
+    static struct warm kept;
+    const size_t p = net.params;
+    double value[2];
+
+    kept = warm.pg;
+    eos_sharpness(at, 2, value, m->u);
+    warm.pg = kept;
+    m->S = value[0];
+    m->lambda2 = value[1];
+    m->L = eos_gradient(at, m->grad);
+    eos_third(at, m->u, m->dS);
+    m->su = plain_dot(p, m->dS, m->u);
+    memcpy(m->T, m->dS, p * sizeof *m->T);
+    add(m->T, -m->su, m->u);
+    m->beta = plain_dot(p, m->T, m->T);
+    m->alpha = -plain_dot(p, m->grad, m->T);
+    m->delta2 = 2 * m->alpha / m->beta;
+    m->gradnorm = plain_norm(p, m->grad);
+    m->gamma = m->alpha / (m->gradnorm * plain_norm(p, m->T));
+    m->newton_x = plain_dot(p, m->u, m->grad) / m->S;
+    memcpy(rest, m->grad, p * sizeof *rest);
+    add(rest, -plain_dot(p, m->u, m->grad), m->u);
+    add(rest, -plain_dot(p, m->T, rest) / m->beta, m->T);
+    m->gradperp = plain_norm(p, rest);
+}
+
+static void plain_project(double *at, size_t rounds)
+{
+    for (; rounds; rounds--) {
+        plain_measure(at, &other);
+        if (other.S > 2 / config.lr)
+            add(at, -(other.S - 2 / config.lr) / other.beta, other.T);
+        add(at, -other.newton_x, other.u);
+    }
+}
+
+/* A step against its formula, relative to the length of the step. */
+static void same_step(const char *what, size_t t, const double *found,
+                      const double *expected, const double *before)
+{
+    long double error = 0, length = 0;
+    double ratio;
+    size_t i;
+
+    for (i = 0; i < net.params; i++) {
+        error += powl((long double)found[i] - expected[i], 2);
+        length += powl((long double)expected[i] - before[i], 2);
+    }
+    ratio = (double)sqrtl(error / length);
+    cr_assert(ratio <= 1e-6, "step %zu of %s: off by %.2g of its length", t,
+              what, ratio);
+}
+
+/* After 40 small steps of gradient descent u.grad L is nearly zero, as it is
+ * when a run reaches the edge; 2/eta = ratio * S. */
+static void start_on_the_floor(const struct eos_config *c, double eta,
+                               double ratio)
+{
+    double s;
+    size_t i;
+
+    start_near_edge(c, 1);
+    for (i = 0; i < 40; i++) {
+        eos_gradient(path.gd, plain.grad);
+        add(path.gd, -eta, plain.grad);
+    }
+    eos_sharpness(path.gd, 1, &s, plain.u);
+    config.lr = 2 / (ratio * s);
+    warm.pg.solves = 0;
+}
+
+/* --- One step of each trajectory --- */
+
+static struct {
+    double gd[P_MAX], pg[P_MAX], gf[P_MAX], v[2][P_MAX];
+} before, after;
+
+static void expect_gd(void)
+{
+    static double g[P_MAX];
+
+    eos_gradient(before.gd, g);
+    memcpy(after.gd, before.gd, sizeof after.gd);
+    add(after.gd, -config.lr, g);
+}
+
+/* Returns the number of sub-steps. */
+static size_t expect_flow(size_t t)
+{
+    static double g[P_MAX];
+    static struct warm kept;
+    double s = 2 / config.lr;
+    size_t m = 1, i;
+
+    if (t) {
+        kept = warm.pg;
+        eos_sharpness(before.gf, 1, &s, g);
+        warm.pg = kept;
+    }
+    while ((double)m < config.lr * s)
+        m++;
+    memcpy(after.gf, before.gf, sizeof after.gf);
+    for (i = 0; i < m; i++) {
+        eos_gradient(after.gf, g);
+        add(after.gf, -config.lr / (double)m, g);
+    }
+    return m;
+}
+
+static void expect_constrained(void)
+{
+    memcpy(after.pg, before.pg, sizeof after.pg);
+    add(after.pg, -config.lr, plain.grad);
+    plain_project(after.pg, config.proj);
+}
+
+/* v <- v - eta [ (x^2 - delta^2)/2 grad S_perp + Hv + x y u ]; generalized:
+ * Hv_perp + u (u.grad L(theta+ + x u)) for Hv. */
+static void expect_prediction(bool generalized)
+{
+    static double of[P_MAX], product[P_MAX], g[P_MAX];
+    const double *v = before.v[generalized];
+    double *to = after.v[generalized];
+    const size_t p = net.params;
+    double x = plain_dot(p, plain.u, v), y = plain_dot(p, plain.T, v);
+
+    memcpy(of, v, sizeof of);
+    memcpy(to, v, sizeof of);
+    if (generalized)
+        add(of, -x, plain.u);
+    eos_hessian(before.pg, of, product);
+    add(to, -config.lr, product);
+    add(to, -config.lr * (x * x - plain.delta2) / 2, plain.T);
+    add(to, -config.lr * x * y, plain.u);
+    if (generalized) {
+        memcpy(of, before.pg, sizeof of);
+        add(of, x, plain.u);
+        eos_gradient(of, g);
+        add(to, -config.lr * plain_dot(p, plain.u, g), plain.u);
+    }
+}
+
+Test(step, each_trajectory_takes_the_step_of_its_formula)
+{
+    struct eos_config c = small_problem();
+    size_t t, counted = 0, most = 0;
+
+    c.generalized = true;
+    c.kick = 0.3; /* x is of the size of delta: every term counts */
+    start_on_the_floor(&c, 0.002, 0.95);
+    track_start();
+    for (t = 0; t < 4; t++) {
+        size_t substeps;
+
+        memcpy(before.gd, path.gd, sizeof before.gd);
+        memcpy(before.pg, path.pg, sizeof before.pg);
+        memcpy(before.gf, path.gf, sizeof before.gf);
+        memcpy(before.v, path.v, sizeof before.v);
+        plain_measure(before.pg, &plain);
+        expect_gd();
+        substeps = expect_flow(t);
+        expect_prediction(false);
+        expect_prediction(true);
+        expect_constrained();
+        cr_assert(t || substeps == 2, "row 0 has %zu sub-steps", substeps);
+        most = substeps > most ? substeps : most;
+        cr_assert(track_step(t, false, &counted) == EOS_DONE, "%s", failure);
+        same_step("gradient descent", t, path.gd, after.gd, before.gd);
+        same_step("gradient flow", t, path.gf, after.gf, before.gf);
+        same_step("the prediction", t, path.v[0], after.v[0], before.v[0]);
+        same_step("the generalized prediction", t, path.v[1], after.v[1],
+                  before.v[1]);
+        same_step("the constrained trajectory", t, path.pg, after.pg,
+                  before.pg);
+    }
+    cr_assert(most > 2, "sub-steps: %zu at most; the test wants a third", most);
+}
+
+Test(step, a_row_that_ends_the_track_moves_nothing)
+{
+    struct eos_config c = small_problem();
+    size_t counted = 0;
+
+    start_near_edge(&c, 0.99);
+    track_start();
+    memcpy(before.gd, path.gd, sizeof before.gd);
+    memcpy(before.pg, path.pg, sizeof before.pg);
+    memcpy(before.gf, path.gf, sizeof before.gf);
+    memcpy(before.v, path.v, sizeof before.v);
+    track_step(0, true, &counted);
+    cr_assert(!memcmp(before.gd, path.gd, sizeof path.gd), "gd moved");
+    cr_assert(!memcmp(before.pg, path.pg, sizeof path.pg), "theta+ moved");
+    cr_assert(!memcmp(before.gf, path.gf, sizeof path.gf), "flow moved");
+    cr_assert(!memcmp(before.v[0], path.v[0], sizeof *path.v), "v moved");
+}
+
+/* --- Projection --- */
+
+/* From the valley's floor and near the edge the default rounds lead onto M,
+ * judged from a cold start. */
+static void lands_on_the_stable_set(const struct eos_config *c, double eta,
+                                    double ratio)
+{
+    double along;
+
+    start_on_the_floor(c, eta, ratio);
+    project(path.gd, false);
+    plain_measure(path.gd, &plain);
+    along = fabs(plain_dot(net.params, plain.u, plain.grad));
+    cr_assert(plain.S <= 2 / config.lr * (1 + 1e-6), "S = %.10g, 2/eta = %.10g",
+              plain.S, 2 / config.lr);
+    cr_assert(along <= 1e-6 * plain.gradnorm, "|u.grad L| = %g |grad L|",
+              along / plain.gradnorm);
+    near("S of the last measurement", edge.S, plain.S, 1e-8);
+}
+
+Test(projection, lands_on_the_stable_set)
+{
+    struct eos_config c = small_problem();
+
+    c.tol = 1e-9;
+    lands_on_the_stable_set(&c, 0.002, 0.99);
+}
+
+Test(projection, lands_on_the_stable_set_with_ten_classes)
+{
+    struct eos_config c = small_problem();
+
+    c.loss = EOS_MSE;
+    c.tol = 1e-9;
+    c.samples = 10;
+    lands_on_the_stable_set(&c, 0.02, 0.999);
+}
+
+Test(projection, below_the_edge_steps_along_u_alone)
+{
+    struct eos_config c = small_problem();
+
+    c.proj = 1;
+    start_near_edge(&c, 1.1);
+    memcpy(before.gd, path.gd, sizeof before.gd);
+    plain_measure(path.gd, &plain);
+    memcpy(after.gd, path.gd, sizeof after.gd);
+    add(after.gd, -plain.newton_x, plain.u);
+    project(path.gd, false);
+    same_step("the projection", 0, path.gd, after.gd, before.gd);
+}
+
+Test(projection, above_the_edge_takes_both_steps)
+{
+    struct eos_config c = small_problem();
+
+    c.proj = 1;
+    start_near_edge(&c, 0.9);
+    memcpy(before.gd, path.gd, sizeof before.gd);
+    memcpy(after.gd, path.gd, sizeof after.gd);
+    plain_project(after.gd, 1);
+    project(path.gd, false);
+    same_step("the projection", 0, path.gd, after.gd, before.gd);
+}
+
+Test(projection, of_no_rounds_measures_and_moves_nothing)
+{
+    struct eos_config c = small_problem();
+
+    c.proj = 0;
+    start_near_edge(&c, 0.9);
+    memcpy(before.gd, path.gd, sizeof before.gd);
+    project(path.gd, true);
+    plain_measure(path.gd, &plain);
+    cr_assert(!memcmp(before.gd, path.gd, sizeof path.gd), "theta moved");
+    near("S", edge.S, plain.S, 1e-8);
+    near("lambda2", edge.lambda2, plain.lambda2, 1e-8);
+}
+
+Test(projection, of_the_library_is_that_of_the_run)
+{
+    struct eos_config c = small_problem();
+
+    start_near_edge(&c, 0.97);
+    memcpy(before.gd, path.gd, sizeof before.gd);
+    memcpy(before.pg, path.gd, sizeof before.pg);
+    memcpy(after.gd, path.gd, sizeof after.gd);
+    plain_project(after.gd, 3);
+    eos_project(before.pg);
+    same_step("eos_project", 0, before.pg, after.gd, before.gd);
+}
+
+/* --- Quantities at theta+ --- */
+
+static void quantities_agree(const double *at)
+{
+    edge_measure(at, 2);
+    plain_measure(at, &plain);
+    near("L", edge.L, plain.L, 1e-13);
+    near("S", edge.S, plain.S, 1e-9);
+    near("lambda2", edge.lambda2, plain.lambda2, 1e-8);
+    near("|su|", fabs(edge.su), fabs(plain.su), 1e-7);
+    near("alpha", edge.alpha, plain.alpha, 1e-7);
+    near("beta", edge.beta, plain.beta, 1e-7);
+    near("delta2", edge.delta2, plain.delta2, 1e-7);
+    near("gamma", edge.gamma, plain.gamma, 1e-7);
+    near("|u.grad L|/|grad L| + 1",
+         fabs(edge.newton_x) * edge.S / edge.gradnorm + 1,
+         fabs(plain.newton_x) * plain.S / plain.gradnorm + 1, 1e-8);
+    near("gradnorm", edge.gradnorm, plain.gradnorm, 1e-12);
+    near("gradperp", edge.gradperp, plain.gradperp, 1e-7);
+    if (plain.alpha >= 0)
+        near("eps", edge.eps, config.lr * sqrt(plain.alpha), 1e-7);
+    else
+        cr_assert(isnan(edge.eps), "alpha < 0: eps is %g, not nan", edge.eps);
+}
+
+Test(quantities, are_those_of_their_definitions)
+{
+    struct eos_config c = small_problem();
+
+    start_on_the_floor(&c, 0.002, 0.97);
+    quantities_agree(path.gd);
+    cr_assert(plain.alpha > 0, "alpha = %g; the test wants it positive",
+              plain.alpha);
+}
+
+/* Under the logistic loss alpha is negative at the initialisation. */
+static void start_with_negative_alpha(const struct eos_config *c)
+{
+    start(c);
+    eos_init(0, path.gd);
+    config.lr = 0.3;
+}
+
+Test(quantities, eps_is_nan_where_alpha_is_negative)
+{
+    struct eos_config c = small_problem();
+
+    c.loss = EOS_LOGISTIC;
+    start_with_negative_alpha(&c);
+    quantities_agree(path.gd);
+    cr_assert(plain.alpha < 0, "alpha = %g; the test wants it negative",
+              plain.alpha);
+}
+
+Test(quantities, the_sign_of_u_matters_to_what_is_odd_in_u_alone)
+{
+    struct eos_config c = small_problem();
+    struct seen one, two;
+    double su, newton_x, alpha, beta, gradperp;
+    float *u;
+    size_t i;
+
+    start_near_edge(&c, 0.97);
+    random_vector(1, net.params, direction);
+    edge_measure(path.gd, 1);
+    seen_offset(&one, direction);
+    su = edge.su;
+    newton_x = edge.newton_x;
+    alpha = edge.alpha;
+    beta = edge.beta;
+    gradperp = edge.gradperp;
+    u = warm.pg.u[(warm.pg.solves - 1) % HISTORY]; /* the next looks back */
+    for (i = 0; i < net.params; i++)
+        u[i] = -u[i];
+    edge_measure(path.gd, 1);
+    seen_offset(&two, direction);
+    near("x", two.x, -one.x, 1e-7);
+    near("newton_x", edge.newton_x, -newton_x, 1e-7);
+    near("su", edge.su, -su, 1e-7);
+    near("alpha", edge.alpha, alpha, 1e-7);
+    near("beta", edge.beta, beta, 1e-7);
+    near("gradperp", edge.gradperp, gradperp, 1e-7);
+    near("S_taylor", two.taylor, one.taylor, 1e-7);
+    near("S_avg", two.avg, one.avg, 1e-7);
+    near("dist", two.dist, one.dist, 0);
+}
+
+Test(quantities, what_a_trajectory_shows_is_its_offset)
+{
+    struct eos_config c = small_problem();
+    struct seen s;
+
+    start_near_edge(&c, 0.97);
+    edge_measure(path.gd, 1);
+    random_vector(2, net.params, direction);
+    seen_offset(&s, direction);
+    near("x", s.x, plain_dot(net.params, edge.u, direction), 1e-10);
+    near("S_taylor", s.taylor,
+         edge.S + plain_dot(net.params, edge.dS, direction), 1e-12);
+    near("S_avg", s.avg, edge.S + plain_dot(net.params, edge.T, direction),
+         1e-12);
+    near("dist", s.dist, plain_norm(net.params, direction), 1e-12);
+}
+
+/* --- The start of a track, with and without a kick --- */
+
+static void v_is_the_offset_and_flow_starts_with_gd(void)
+{
+    cr_assert(!memcmp(path.gf, path.gd, sizeof path.gd),
+              "gradient flow starts elsewhere");
+    memcpy(after.v[0], path.gd, sizeof after.v[0]);
+    add(after.v[0], -1, path.pg);
+    cr_assert(!memcmp(path.v[0], after.v[0], sizeof after.v[0]),
+              "v is not theta_gd - theta+");
+}
+
+Test(kick, of_nothing_leaves_the_iterate)
+{
+    struct eos_config c = small_problem();
+
+    start_near_edge(&c, 0.99);
+    memcpy(before.gd, path.gd, sizeof before.gd);
+    track_start();
+    cr_assert(!memcmp(before.gd, path.gd, sizeof path.gd), "theta_gd moved");
+    v_is_the_offset_and_flow_starts_with_gd();
+}
+
+Test(kick, starts_the_track_at_that_many_delta)
+{
+    static const double kicks[] = {0.01, 0.1};
+    struct eos_config c = small_problem();
+    size_t i;
+
+    start_on_the_floor(&c, 0.002, 0.99);
+    memcpy(before.gd, path.gd, sizeof before.gd);
+    for (i = 0; i < 2; i++) {
+        double x, wanted;
+        bool ok;
+
+        memcpy(path.gd, before.gd, sizeof path.gd);
+        config.kick = kicks[i];
+        track_start();
+        x = plain_dot(net.params, edge.u, path.v[0]);
+        wanted = kicks[i] * sqrt(edge.delta2);
+        ok = fabs(x - wanted) <= 0.05 * wanted;
+        cr_assert(ok, "kick %g: x = %g, kick * delta = %g", kicks[i], x,
+                  wanted);
+        v_is_the_offset_and_flow_starts_with_gd();
+    }
+}
+
+Test(kick, moves_the_iterate_along_u_at_the_first_constrained_point)
+{
+    struct eos_config c = small_problem();
+
+    c.kick = 0.5;
+    start_on_the_floor(&c, 0.002, 0.99);
+    memcpy(before.gd, path.gd, sizeof before.gd);
+    memcpy(after.gd, path.gd, sizeof after.gd);
+    memcpy(after.pg, path.gd, sizeof after.pg);
+    plain_project(after.pg, 3);
+    plain_measure(after.pg, &plain);
+    add(after.gd, 0.5 * sqrt(plain.delta2), plain.u);
+    track_start();
+    if (plain_dot(net.params, plain.u, edge.u) < 0) /* a sign is a choice */
+        for (size_t i = 0; i < net.params; i++)
+            after.gd[i] = 2 * before.gd[i] - after.gd[i];
+    same_step("the kick", 0, path.gd, after.gd, before.gd);
+}
+
+Test(kick, without_a_delta_says_so_and_moves_nothing)
+{
+    struct eos_config c = small_problem();
+    char text[512];
+    size_t n;
+
+    c.loss = EOS_LOGISTIC;
+    c.kick = 0.1;
+    c.tol = 1e-6;
+    start_with_negative_alpha(&c);
+    folder_make();
+    out.fd = open(in_folder("out"), O_CREAT | O_WRONLY, 0666);
+    memcpy(before.gd, path.gd, sizeof before.gd);
+    track_start();
+    text_flush(&out);
+    n = read_file(in_folder("out"), text, sizeof text);
+    text[n] = 0;
+    cr_assert(edge.alpha < 0, "alpha = %g", edge.alpha);
+    cr_assert(!memcmp(before.gd, path.gd, sizeof path.gd), "theta_gd moved");
+    cr_assert(strstr(text, "kick") && strstr(text, "alpha"),
+              "it says '%s', nothing of kick and alpha", text);
+    folder_remove();
+}
+
+/* --- Power iteration as the reference --- */
+
+Test(eigensolvers, agree_on_the_sharpness)
+{
+    static double u[2][P_MAX];
+    struct eos_config c = small_problem();
+    double s[2], resid;
+
+    c.tol = 1e-6;
+    start_near_edge(&c, 1);
+    eos_sharpness(path.gd, 1, &s[0], u[0]);
+    config.eig = EOS_POWER;
+    resid = eos_sharpness(path.gd, 1, &s[1], u[1]);
+    cr_assert(resid <= 1e-6, "power iteration leaves %g", resid);
+    near("S by power iteration", s[1], s[0], 1e-6);
+    near("u.u", fabs(plain_dot(net.params, u[0], u[1])), 1, 1e-6);
+}
