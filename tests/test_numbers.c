@@ -29,7 +29,7 @@ static void run_each_task_once(size_t tasks, int times)
         cr_assert(task_runs[i] == (i < tasks ? times : 0),
                   "%zu workers, %zu tasks, %d times: task %zu ran %d times",
                   pool.workers, tasks, times, i, (int)task_runs[i]);
-    cr_assert(!strange_worker, "a worker's number is result of range");
+    cr_assert(!strange_worker, "a worker's number is out of range");
 }
 
 static void run_tasks_on(size_t threads)
@@ -362,7 +362,7 @@ Test(vectors, dots_have_the_same_bits_for_any_number_of_workers)
     }
 }
 
-/* sum_products fixes the order of its additions: the same written result. */
+/* sum_products fixes the order of its additions: the same written out. */
 Test(vectors, products_are_summed_in_the_documented_order)
 {
     double s[8] = {0}, sum;
