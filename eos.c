@@ -190,6 +190,7 @@ enum {
     EIG_MAX = 8,             /* eigenpairs wanted at most */
     BASIS = SMALL ? 18 : 24, /* vectors of an eigensolver's basis */
     STEPS_MAX = 1000000,     /* tracked steps */
+    FLOW_STEPS = 10000,      /* Euler sub-steps of gradient flow in a step */
     PATH = 4096              /* bytes of a file name */
 };
 
@@ -4232,6 +4233,10 @@ static void track_flow(bool stay, bool thorough)
     if (stay || !isfinite(seen.gf.L))
         return;
     substeps = fmax(1, ceil(config.lr * seen.gf.S));
+    if (!(substeps <= FLOW_STEPS)) { /* it has run away: lost from here on */
+        path.gf[0] = (double)NAN;
+        return;
+    }
     for (i = 0; i < (size_t)substeps; i++) {
         gradient(config.deriv, scratch2);
         vec_axpy(p, -config.lr / substeps, scratch2, path.gf);
