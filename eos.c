@@ -3710,16 +3710,19 @@ static void row_count(const char *name, size_t n)
     row_print(row.log, &row.log_n, sizeof row.log, " %10zu", n);
 }
 
-/* A number for people: a column's width and significant digits. */
+/* A number for people: a column's width and significant digits, fewer where
+ * they would touch the column before. */
 static void row_show(const char *head, int width, int digits, double x)
 {
+    char number[64] = "nan";
+
     row_print(row.heads, &row.heads_n, sizeof row.heads, "%*s", width, head);
-    if (isnan(x))
-        row_print(row.people, &row.people_n, sizeof row.people, "%*s", width,
-                  "nan");
-    else
-        row_print(row.people, &row.people_n, sizeof row.people, "%*.*g", width,
-                  digits, x);
+    if (!isnan(x))
+        while (snprintf(number, sizeof number, "%.*g", digits, x) >= width &&
+               digits > 1)
+            digits--;
+    row_print(row.people, &row.people_n, sizeof row.people, "%*s", width,
+              number);
 }
 
 static void row_start(void)
@@ -4176,6 +4179,7 @@ static int summary_write(const char *stop)
 {
     struct window *w[] = {&stats.mean_L, &stats.pr_L};
     size_t i;
+    int status;
 
     text_put(&out, "\n");
     summary("steps", (double)stats.rows);
@@ -4196,8 +4200,8 @@ static int summary_write(const char *stop)
     summary("gf_dist", stats.rows ? stats.gf_dist : (double)NAN);
     summary("hvps_per_step", stats.hvps / (double)stats.rows);
     summary("resid_max", stats.resid);
-    text_check(&logfile);
-    return text_check(&out);
+    status = text_check(&logfile);
+    return status ? status : text_check(&out);
 }
 
 /* theta = theta+ + v for a prediction: its loss and sharpness there. */
@@ -4359,7 +4363,7 @@ static double default_lr(void)
 {
     static const double lr[2][4] = {
         /* mse, ce, bmse, logistic */
-        {0.005, 0.1, 0.02, 0.1},
+        {0.005, 0.05, 0.02, 0.1},
         {0.02, 0.1, 0.02, 0.1},
     };
 
@@ -4421,7 +4425,8 @@ const char *eos_error(void)
 /* Starting parameters, the log's header and a first line for people. */
 static int begin(const struct eos_config *c, const char *command, int fd)
 {
-    char line[PATH + 256];
+    const char *images = "the built-in synthetic set";
+    char line[256];
     int n, status = eos_start(c);
 
     if (!status && config.init)
@@ -4433,11 +4438,15 @@ static int begin(const struct eos_config *c, const char *command, int fd)
     if (status)
         return status;
     log_header(command);
+    if (config.ndata) {
+        images = strrchr(config.data[0], '/');
+        images = images ? images + 1 : config.data[0];
+    }
     n = snprintf(line, sizeof line,
-                 "%s: %s, %s, %zu images of %s, eta = %g, seed %" PRIu64 "\n",
-                 command, model_name(), loss_name(), train.n,
-                 config.ndata ? config.data[0] : "the built-in synthetic set",
-                 config.lr, config.seed);
+                 "%s: %s, %s, %zu images of %.30s, eta = %g, seed %" PRIu64
+                 "\n",
+                 command, model_name(), loss_name(), train.n, images, config.lr,
+                 config.seed);
     write_all(fd, line, size_min((size_t)n, sizeof line - 1));
     return EOS_DONE;
 }
@@ -4535,6 +4544,27 @@ static int deriv_save(const char *which, const double *x)
     return npy_write(name, net.params, x);
 }
 
+static int deriv_folder(void)
+{
+    struct stat info;
+
+    if (mkdir(config.out, 0777) && errno != EEXIST)
+        return fail(EOS_USAGE, "%s: cannot create the folder: %s", config.out,
+                    strerror(errno));
+    if (stat(config.out, &info) || !S_ISDIR(info.st_mode))
+        return fail(EOS_USAGE, "%s: is no folder", config.out);
+    if (access(config.out, W_OK))
+        return fail(EOS_USAGE, "%s: cannot write there: %s", config.out,
+                    strerror(errno));
+    return EOS_DONE;
+}
+
+/* printf may write -nan. */
+static void deriv_print(const char *name, double x)
+{
+    text_put(&out, isnan(x) ? "%s nan\n" : "%s %.17g\n", name, x);
+}
+
 /* All derivatives at given parameters, for other programs to compare. */
 int eos_deriv(const struct eos_config *c)
 {
@@ -4557,9 +4587,7 @@ int eos_deriv(const struct eos_config *c)
         status = npy_read(config.direction, net.params, path.v[0]);
         v = path.v[0];
     }
-    if (!status && mkdir(config.out, 0777) && errno != EEXIST)
-        status = fail(EOS_USAGE, "%s: cannot create the folder: %s", config.out,
-                      strerror(errno));
+    status = status ? status : deriv_folder();
     if (status)
         return status;
     edge_measure(path.gd, 2);
@@ -4572,14 +4600,20 @@ int eos_deriv(const struct eos_config *c)
     status = status ? status : deriv_save("u", edge.u);
     if (status)
         return status;
-    text_put(&out, "L %.17g\ngrad %.17g\n", edge.L, edge.gradnorm);
+    deriv_print("L", edge.L);
+    deriv_print("grad", edge.gradnorm);
     for (i = 0; i < 3; i++)
-        text_put(&out, "%s %.17g\n", names[i], norms[i]);
-    text_put(&out,
-             "S %.17g\nlambda2 %.17g\nresid %.17g\nalpha %.17g\n"
-             "beta %.17g\n",
-             edge.S, edge.lambda2, edge.resid, edge.alpha, edge.beta);
-    return text_check(&out);
+        deriv_print(names[i], norms[i]);
+    deriv_print("S", edge.S);
+    deriv_print("lambda2", edge.lambda2);
+    deriv_print("resid", edge.resid);
+    deriv_print("alpha", edge.alpha);
+    deriv_print("beta", edge.beta);
+    status = text_check(&out);
+    if (!status && !isfinite(edge.L))
+        status = fail(EOS_DIVERGED, "deriv: the loss is not finite at these "
+                                    "parameters");
+    return status;
 }
 
 /* ------------------------------------------------------------------------
@@ -4675,7 +4709,7 @@ static int toy_row(size_t step, const struct toy_state *s)
 
 int eos_toy(const struct eos_config *c)
 {
-    struct toy_state s;
+    struct toy_state s = {.gd = {0}, .rec = {0}, .ode = {0}};
     size_t step;
     int status;
 
@@ -4957,36 +4991,38 @@ static int help(const struct command *c)
 static int parse(const struct command *c, int argc, char **argv,
                  struct eos_config *to, int *left, bool *helped)
 {
+    enum { HELP = 256, FIRST }; /* beyond what getopt returns by itself */
     static struct option table[OPTIONS + 2];
-    int index, found, status = EOS_DONE;
-    size_t i, n = 0, spec[OPTIONS + 1];
+    int found, status = EOS_DONE;
+    size_t i, n = 0;
 
     for (i = 0; i < OPTIONS; i++)
         if (options[i].commands & c->bit) {
-            spec[n] = i;
             table[n++] = (struct option){
                 options[i].name,
                 options[i].kind == FLAG ? no_argument : required_argument, NULL,
-                1};
+                FIRST + (int)i};
         }
-    table[n] = (struct option){"help", no_argument, NULL, 2};
+    table[n] = (struct option){"help", no_argument, NULL, HELP};
     table[n + 1] = (struct option){0};
     opterr = 0;
-    while (!status &&
-           (found = getopt_long(argc, argv, "+:", table, &index)) != -1) {
-        const char *last = argv[optind - 1];
+    while (!status) {
+        const char *word = optind < argc ? argv[optind] : "";
 
-        if (found == 2)
+        found = getopt_long(argc, argv, "+:", table, NULL);
+        if (found == -1)
+            break;
+        if (found == HELP)
             *helped = true;
-        else if (found == 1)
-            status = parse_value(&options[spec[index]], optarg, to);
+        else if (found >= FIRST)
+            status = parse_value(&options[found - FIRST], optarg, to);
         else if (found == ':')
-            status = fail(EOS_USAGE, "%s: needs a value", last);
+            status = fail(EOS_USAGE, "%s: needs a value", word);
         else
             status = fail(EOS_USAGE,
                           "%s: no such option of eos %s; eos %s --help lists "
                           "them",
-                          last, c->name, c->name);
+                          word, c->name, c->name);
     }
     *left = optind;
     return status;
@@ -5041,7 +5077,13 @@ int main(int argc, char **argv)
 {
     int status;
 
+    int fd;
+
     signal(SIGPIPE, SIG_IGN); /* a closed pipe is a write error */
+    do /* so that no file takes the number of a closed standard one; not */
+        fd = open("/dev/null", O_RDONLY); /* writable: writing stays an error */
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    close(fd);
     status = choose(argc, argv);
     if (status) {
         char line[sizeof failure + 16];
