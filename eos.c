@@ -3650,7 +3650,7 @@ static double stats_ratio(void)
     size_t i;
 
     for (i = (stats.rows + 1) / 2; i < stats.rows; i++)
-        if (stats.ratio[i] >= 0) {
+        if (!(stats.ratio[i] < 0)) {
             sum += stats.ratio[i];
             n++;
         }
