@@ -641,7 +641,7 @@ INLINE TARGET V v_select(IV mask, V yes, V no)
 /* exp: x = n ln 2 + r with |r| <= ln 2 / 2, Taylor's polynomial for e^r (the
  * term left out is below 5e-9 in float32, 5e-18 in float64), times 2^n in two
  * factors so that subnormal results come out.  NaN stays NaN.  Measured by
- * the tests: at most 1 ulp. */
+ * the tests: at most 0.91 ulp (1.15 without fused multiply-add). */
 INLINE TARGET V v_exp(V x)
 {
 #if BITS == 32
@@ -984,8 +984,11 @@ static int whole_close(struct whole *f)
     if (fsync(f->fd))
         return whole_fail(f, "write");
     if (close(f->fd)) {
+        int error = errno;
+
         f->fd = -1;
         unlink(f->beside);
+        errno = error;
         return whole_fail(f, "write");
     }
     f->fd = -1;
