@@ -1321,6 +1321,40 @@ Test(deriv, along_u_agrees_with_itself)
     folder_remove();
 }
 
+/* hvp is the first, d3 the second derivative of the gradient along V. */
+Test(deriv, writes_the_derivatives_of_the_gradient)
+{
+    static double ahead[P_MAX], behind[P_MAX];
+    const double h = 1e-3;
+    struct eos_config c = eos_defaults();
+    size_t i;
+
+    prepare();
+    exits_with(EOS_DONE, DERIV " --out .");
+    read_derivatives();
+    c.model = EOS_CNN;
+    c.loss = EOS_LOGISTIC;
+    c.samples = 8;
+    c.threads = 1;
+    cr_assert(eos_start(&c) == EOS_DONE, "%s", failure);
+    eos_init(0, theta);
+    for (i = 0; i < net.params; i++)
+        theta[i] += h * u[i];
+    eos_gradient(theta, ahead);
+    for (i = 0; i < net.params; i++)
+        theta[i] -= 2 * h * u[i];
+    eos_gradient(theta, behind);
+    for (i = 0; i < net.params; i++) {
+        double slope = (ahead[i] - behind[i]) / (2 * h);
+
+        behind[i] = (ahead[i] - 2 * grad[i] + behind[i]) / (h * h);
+        ahead[i] = slope;
+    }
+    near("hvp", relative_error(net.params, hvp, ahead) + 1, 1, 1e-4);
+    near("d3", relative_error(net.params, d3, behind) + 1, 1, 1e-4);
+    folder_remove();
+}
+
 /* V is used as it is: twice V gives 2, 4 and 8 times as much. */
 Test(deriv, along_a_direction_does_not_normalise_it)
 {

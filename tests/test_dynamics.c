@@ -239,6 +239,46 @@ Test(step, a_row_that_ends_the_track_moves_nothing)
     cr_assert(!memcmp(before.v[0], path.v[0], sizeof *path.v), "v moved");
 }
 
+/* A kernel that counts its passes of order 1. */
+static const struct kernel *counted_kernel;
+static size_t products;
+
+static void count_f32(void)
+{
+    products += pass.order == 1;
+    counted_kernel->pass[EOS_F32]();
+}
+
+static void count_f64(void)
+{
+    products += pass.order == 1;
+    counted_kernel->pass[EOS_F64]();
+}
+
+/* The first row has those of the start, the last none of an update. */
+Test(step, rows_count_every_hessian_product)
+{
+    static const struct kernel counting = {
+        "counting", always, {count_f32, count_f64}};
+    struct eos_config c = small_problem();
+    size_t t, counted, sum = 0;
+
+    c.generalized = true;
+    c.tol = 1e-4;
+    start_near_edge(&c, 0.99);
+    counted_kernel = kernel;
+    kernel = &counting;
+    counted = point.hvps;
+    track_start();
+    for (t = 0; t < 3; t++) {
+        track_step(t, t == 2, &counted);
+        sum += seen.hvps;
+        cr_assert(seen.hvps >= 5, "row %zu: %zu products", t, seen.hvps);
+    }
+    cr_assert(sum == products, "the rows have %zu products, %zu were made", sum,
+              products);
+}
+
 /* --- Projection --- */
 
 /* From the valley's floor and near the edge the default rounds lead onto M,
@@ -499,6 +539,9 @@ Test(kick, moves_the_iterate_along_u_at_the_first_constrained_point)
         for (size_t i = 0; i < net.params; i++)
             after.gd[i] = 2 * before.gd[i] - after.gd[i];
     same_step("the kick", 0, path.gd, after.gd, before.gd);
+    memcpy(after.pg, path.gd, sizeof after.pg);
+    plain_project(after.pg, 3);
+    same_step("the first theta+", 0, path.pg, after.pg, path.gd);
 }
 
 Test(kick, without_a_delta_says_so_and_moves_nothing)

@@ -61,9 +61,11 @@ Test(descent, steps_along_the_gradient_of_the_loss)
     for (i = 0; i < 1000; i++) {
         double alpha = uniform(&rng, 0.1, 3), beta = uniform(&rng, 0.1, 9);
         double lr = uniform(&rng, 0.01, 0.5), x = uniform(&rng, -2, 2);
-        struct toy_state s = at(alpha, beta, lr, x, uniform(&rng, -2, 2));
-        double from[3] = {s.gd[0], s.gd[1], s.gd[2] = uniform(&rng, -9, 9)};
+        double y = uniform(&rng, -2, 2), z = uniform(&rng, -9, 9);
+        struct toy_state s = at(alpha, beta, lr, x, y);
+        double from[3] = {x, y, z};
 
+        s.gd[2] = z;
         toy_step(&s);
         for (j = 0; j < 3; j++)
             near("gradient descent", i, s.gd[j],
@@ -169,14 +171,14 @@ Test(equation, is_that_of_the_paper)
 
     for (i = 0; i < 100; i++) {
         double alpha = uniform(&rng, 0.1, 3), beta = uniform(&rng, 0.1, 9);
-        struct toy_state s =
-            at(alpha, beta, 1e-6, uniform(&rng, 0.1, 2), uniform(&rng, -2, 2));
-        double x = s.ode[0], y = s.ode[1];
+        double x = uniform(&rng, 0.1, 2), y = uniform(&rng, -2, 2);
+        struct toy_state s = at(alpha, beta, 1e-6, x, y / sqrt(beta));
 
         toy_ode(s.ode, config.lr);
-        near("1 + X'", i, 1 + (s.ode[0] - x) / config.lr, 1 + x * y, 1e-3);
-        near("1 + Y'", i, 1 + (s.ode[1] - y) / config.lr,
-             1 + alpha - beta * x * x / 2, 1e-3);
+        near("X' + 100", i, 100 + (s.ode[0] - x) / config.lr, 100 + x * y,
+             1e-6);
+        near("Y' + 100", i, 100 + (s.ode[1] - y) / config.lr,
+             100 + alpha - beta * x * x / 2, 1e-6);
     }
 }
 
@@ -187,9 +189,10 @@ Test(equation, has_an_invariant_that_is_its_formula_and_never_negative)
 
     for (i = 0; i < 10000; i++) {
         double alpha = uniform(&rng, 0.1, 3), beta = uniform(&rng, 0.1, 9);
-        double x = exp(uniform(&rng, -20, 3)), found;
-        struct toy_state s = at(alpha, beta, 0.1, x, uniform(&rng, -2, 2));
+        double x = exp(uniform(&rng, -20, 3)), y = uniform(&rng, -2, 2);
+        struct toy_state s = at(alpha, beta, 0.1, x, y);
         long double w = (long double)beta * x * x / (2 * alpha);
+        double found;
 
         found = toy_invariant(&s);
         near("invariant", i, found,
