@@ -225,6 +225,7 @@ typedef void task_fn(size_t worker, size_t task);
 
 static struct {
     pthread_t thread[WORKERS];
+    size_t born[WORKERS]; /* the round in which a thread was created */
     pthread_mutex_t lock;
     pthread_cond_t wake, idle;
     size_t workers; /* threads at work, the caller included */
@@ -253,7 +254,7 @@ static void pool_work(size_t worker)
 static void *pool_thread(void *arg)
 {
     size_t worker = (size_t)((unsigned char *)arg - pool_stack[0]) / STACK;
-    size_t seen = 0;
+    size_t seen = pool.born[worker];
 
     for (;;) {
         pthread_mutex_lock(&pool.lock);
@@ -301,6 +302,7 @@ static void pool_start(size_t n)
 
     n = size_min(n, WORKERS);
     for (i = pool.started + 1; i < n; i++) {
+        pool.born[i] = pool.round;
         if (pthread_attr_init(&attr) ||
             pthread_attr_setstack(&attr, pool_stack[i], STACK) ||
             pthread_create(&pool.thread[i], &attr, pool_thread, pool_stack[i]))
