@@ -32,11 +32,11 @@ run: eos
 data: always
 	data/fetch
 
-bench: bench/bench
+bench: eos bench/bench
 	bench/bench
 
-bench/bench: bench/bench.c eos.c eos.h .build
-	$(BUILD) -Wno-unused-function -o bench/bench bench/bench.c $(LIBS)
+bench/bench: bench/bench.c bench/rates.h eos.c eos.h .build
+	$(BUILD) -Wno-unused-function -o bench/bench bench/bench.c $(LIBS) -ldl
 
 # A program for each area, all of eos.c in each; they run one after another.
 # -no-pie: Criterion starts itself anew for each test, at the same addresses.

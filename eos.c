@@ -150,7 +150,7 @@
 #if defined __clang__
 #define UNROLL _Pragma("clang loop unroll(full)")
 #else
-#define UNROLL _Pragma("GCC unroll 16")
+#define UNROLL _Pragma("GCC unroll 32")
 #endif
 #define LIKE_PRINTF(f, a) __attribute__((format(printf, f, a)))
 #define INLINE static inline __attribute__((always_inline, unused))
@@ -177,13 +177,14 @@ enum {
     SIDE2 = SIDE / 4, /* after the second */
     FLAT = SIDE2 * SIDE2 * FILTERS,
     LAYERS = 3,
-    ORDERS = 4,         /* Taylor coefficients 0 .. 3 */
-    TILE = 48,          /* samples that are computed together (MLP) */
-    BLOCK = 10 * TILE,  /* samples summed in one go in float32 */
-    CHUNK = 11 * BLOCK, /* samples whose activations are in memory */
-    DEPTH = 256,        /* inputs a matrix product takes at once */
-    SLAB = 96,          /* inputs of a weight gradient's task */
-    PARTS = 64,         /* partial gradients of the CNN */
+    ORDERS = 4,        /* Taylor coefficients 0 .. 3 */
+    TILE = 48,         /* samples that are computed together (MLP) */
+    BLOCK = 10 * TILE, /* samples summed in one go in float32 */
+    CHUNK = 6 * BLOCK, /* samples whose activations are in memory */
+    DEPTH = 128,       /* inputs a matrix product takes at once */
+    STRETCH = 160,     /* samples, likewise */
+    SLAB = 96,         /* inputs of a weight gradient's task */
+    PARTS = 64,        /* partial gradients of the CNN */
     P_MAX = PIXELS * HIDDEN + HIDDEN + HIDDEN * HIDDEN + HIDDEN +
             HIDDEN * CLASSES + CLASSES,
     CHUNK_SUM = 4096,        /* elements of a vector summed in one go */
@@ -196,6 +197,7 @@ enum {
 
 _Static_assert(SAMPLES >= 1 && SAMPLES <= 1000000, "SAMPLES is out of range");
 _Static_assert(CHUNK % TILE == 0 && BLOCK % TILE == 0, "tiles fill a block");
+_Static_assert(PIXELS % DEPTH == 0, "the first weight is cut evenly");
 _Static_assert(PIXELS % SLAB == 0 && SLAB % TILE == 0, "slabs fill an image");
 _Static_assert(TILE % CHANNELS == 0, "a tile of inputs begins with red");
 
@@ -494,14 +496,14 @@ static struct {
 
 static void vec_combine_task(size_t worker, size_t task)
 {
-    enum { RUN = 512 };
+    enum { PIECE = 512 };
     size_t at, end = vec_end(task), len, i, j;
 
     (void)worker;
     for (at = task * CHUNK_SUM; at < end; at += len) {
-        double sum[RUN];
+        double sum[PIECE];
 
-        len = size_min(RUN, end - at);
+        len = size_min(PIECE, end - at);
         for (i = 0; i < len; i++)
             sum[i] = vec.y ? vec.y[at + i] : 0;
         for (j = 0; j < mix.m; j++)
@@ -546,6 +548,7 @@ struct walk {
     size_t a_row, a_step, a_seg; /* A: next row, next k, next segment */
     size_t a_panel;              /* A: next MR rows */
     size_t b_step, b_seg;        /* B: next k, next segment */
+    size_t b_col;                /* B: next column, at a group's start */
     size_t c_row;                /* C: next row */
 };
 
@@ -562,14 +565,19 @@ struct walk {
 #define v_store        N(v_store)
 #define v_set          N(v_set)
 #define v_fma          N(v_fma)
+#define v_bytes        N(v_bytes)
 #define v_select       N(v_select)
+#define v_min          N(v_min)
+#define v_max          N(v_max)
 #define v_exp          N(v_exp)
 #define v_exp1         N(v_exp1)
 #define gemm_tile_nv   N(gemm_tile_nv)
 #define gemm_tile      N(gemm_tile)
 #define gemm_group     N(gemm_group)
 #define gemm           N(gemm)
-#define gemm_add       N(gemm_add)
+#define gemm_sum       N(gemm_sum)
+#define gemm_rows      N(gemm_rows)
+#define v_clear        N(v_clear)
 #define gemm_pack      N(gemm_pack)
 #define gemm_dense     N(gemm_dense)
 /* clang-format on */
@@ -640,6 +648,68 @@ INLINE TARGET V v_select(IV mask, V yes, V no)
     return (V)((mask & (IV)yes) | (~mask & (IV)no));
 }
 
+/* The smaller, the larger; x where it is NaN. */
+INLINE TARGET V v_min(REAL bound, V x)
+{
+#if MULTIPLY_ADD == ISA_AVX512 && BITS == 32
+    return (V)_mm512_min_ps((__m512)v_set(bound), (__m512)x);
+#elif MULTIPLY_ADD == ISA_AVX512
+    return (V)_mm512_min_pd((__m512d)v_set(bound), (__m512d)x);
+#elif MULTIPLY_ADD == ISA_AVX2 && BITS == 32
+    return (V)_mm256_min_ps((__m256)v_set(bound), (__m256)x);
+#elif MULTIPLY_ADD == ISA_AVX2
+    return (V)_mm256_min_pd((__m256d)v_set(bound), (__m256d)x);
+#else
+    return v_select(x > bound, v_set(bound), x);
+#endif
+}
+
+INLINE TARGET V v_max(REAL bound, V x)
+{
+#if MULTIPLY_ADD == ISA_AVX512 && BITS == 32
+    return (V)_mm512_max_ps((__m512)v_set(bound), (__m512)x);
+#elif MULTIPLY_ADD == ISA_AVX512
+    return (V)_mm512_max_pd((__m512d)v_set(bound), (__m512d)x);
+#elif MULTIPLY_ADD == ISA_AVX2 && BITS == 32
+    return (V)_mm256_max_ps((__m256)v_set(bound), (__m256)x);
+#elif MULTIPLY_ADD == ISA_AVX2
+    return (V)_mm256_max_pd((__m256d)v_set(bound), (__m256d)x);
+#else
+    return v_select(x < bound, v_set(bound), x);
+#endif
+}
+
+typedef unsigned char N(octets) __attribute__((vector_size(LANES)));
+
+/* LANES bytes as numbers; compilers take generic vectors apart here. */
+INLINE TARGET V v_bytes(const unsigned char *p)
+{
+    N(octets) b;
+
+    memcpy(&b, p, sizeof b);
+#if MULTIPLY_ADD == ISA_AVX512 && BITS == 32
+    return (V)_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32((__m128i)b));
+#elif MULTIPLY_ADD == ISA_AVX512
+    return (V)_mm512_cvtepi32_pd(
+        _mm256_cvtepu8_epi32(_mm_set_epi64x(0, (int64_t)b)));
+#elif MULTIPLY_ADD == ISA_AVX2 && BITS == 32
+    return (V)_mm256_cvtepi32_ps(
+        _mm256_cvtepu8_epi32(_mm_set_epi64x(0, (int64_t)b)));
+#elif MULTIPLY_ADD == ISA_AVX2
+    return (V)_mm256_cvtepi32_pd(
+        _mm_cvtepu8_epi32(_mm_cvtsi32_si128((int32_t)b)));
+#elif MULTIPLY_ADD == ISA_NEON && BITS == 32
+    uint32_t four;
+    uint8x8_t eight;
+
+    memcpy(&four, &b, sizeof four);
+    eight = vreinterpret_u8_u32(vdup_n_u32(four));
+    return (V)vcvtq_f32_u32(vmovl_u16(vget_low_u16(vmovl_u8(eight))));
+#else
+    return __builtin_convertvector(b, V);
+#endif
+}
+
 /* exp: x = n ln 2 + r with |r| <= ln 2 / 2, Taylor's polynomial for e^r (the
  * term left out is below 5e-9 in float32, 5e-18 in float64), times 2^n in two
  * factors so that subnormal results come out.  NaN stays NaN.  Measured by
@@ -670,8 +740,7 @@ INLINE TARGET V v_exp(V x)
     IV n, half;
     int i;
 
-    x = v_select(x > top, v_set(top), x);
-    x = v_select(x < bottom, v_set(bottom), x);
+    x = v_max(bottom, v_min(top, x));
     t = v_fma(x, v_set(log2e), v_set(magic));
     n = (IV)t - (IV)v_set(magic);
     t = t - magic;
@@ -766,7 +835,7 @@ static TARGET void gemm(const struct walk *w, size_t m, size_t n, const REAL *a,
     for (j = 0; j < vectors; j += nv) {
         nv = gemm_group(vectors - j);
         for (i = 0; i + MR <= m; i += MR)
-            gemm_tile(nv, w, a + i / MR * w->a_panel, b + j * LANES,
+            gemm_tile(nv, w, a + i / MR * w->a_panel, b + j * LANES * w->b_col,
                       c + i * w->c_row + j * LANES, w->c_row);
         if (i < m) {
             REAL edge[MR][NV * LANES] = {{0}};
@@ -774,37 +843,57 @@ static TARGET void gemm(const struct walk *w, size_t m, size_t n, const REAL *a,
 
             for (row = i; row < m; row++)
                 memcpy(edge[row - i], c + row * w->c_row + j * LANES, bytes);
-            gemm_tile(nv, w, a + i / MR * w->a_panel, b + j * LANES, edge[0],
-                      NV * LANES);
+            gemm_tile(nv, w, a + i / MR * w->a_panel, b + j * LANES * w->b_col,
+                      edge[0], NV * LANES);
             for (row = i; row < m; row++)
                 memcpy(c + row * w->c_row + j * LANES, edge[row - i], bytes);
         }
     }
 }
 
-/* sum[m][n] += A B for a float64 sum: the product is formed in REAL over
- * this one block of k, then added.  Only the n columns are touched. */
-static TARGET void gemm_add(const struct walk *w, size_t m, size_t n,
-                            const REAL *a, const REAL *b, double *sum,
-                            size_t sum_row)
+/* A vector of doubles, and as many REALs. */
+typedef double N(doubles) __attribute__((vector_size(VBYTES)));
+typedef double N(loose_doubles)
+    __attribute__((vector_size(VBYTES), may_alias, aligned(8)));
+typedef REAL N(few) __attribute__((vector_size(VBYTES / 8 * sizeof(REAL)),
+                                   may_alias, aligned(BITS / 8)));
+
+/* sum[m][n] += C for a float64 sum; n is made of whole vectors. */
+static TARGET void gemm_sum(size_t m, size_t n, const REAL *c, size_t c_row,
+                            double *sum, size_t sum_row)
 {
-    size_t vectors = pieces(n, LANES), i, j, row, col, nv;
+    const size_t step = VBYTES / sizeof(double);
+    size_t i, j;
 
-    for (j = 0; j < vectors; j += nv) {
-        nv = gemm_group(vectors - j);
-        for (i = 0; i < m; i += MR) {
-            REAL block[MR][NV * LANES] = {{0}};
-            size_t rows = size_min(MR, m - i);
-            size_t cols = size_min(nv * LANES, n - j * LANES);
+    for (i = 0; i < m; i++, c += c_row, sum += sum_row)
+        for (j = 0; j < n; j += step)
+            *(N(loose_doubles) *)(sum + j) +=
+                __builtin_convertvector(*(const N(few) *)(c + j), N(doubles));
+}
 
-            gemm_tile(nv, w, a + i / MR * w->a_panel, b + j * LANES, block[0],
-                      NV * LANES);
-            for (row = 0; row < rows; row++)
-                for (col = 0; col < cols; col++)
-                    sum[(i + row) * sum_row + j * LANES + col] +=
-                        (double)block[row][col];
-        }
+/* sum[n] += each of m rows of x, one after another. */
+static TARGET void gemm_rows(size_t m, size_t n, const REAL *x, size_t row,
+                             double *sum)
+{
+    const size_t step = VBYTES / sizeof(double);
+    size_t i, j;
+
+    for (j = 0; j < n; j += step) {
+        N(doubles) total = *(const N(loose_doubles) *)(sum + j);
+
+        for (i = 0; i < m; i++)
+            total += __builtin_convertvector(*(const N(few) *)(x + i * row + j),
+                                             N(doubles));
+        *(N(loose_doubles) *)(sum + j) = total;
     }
+}
+
+INLINE TARGET void v_clear(REAL *x, size_t n)
+{
+    size_t i;
+
+    for (i = 0; i < n; i += LANES)
+        v_store(x + i, (V){0});
 }
 
 /* Packs A[m][k] = x[row m][column k] into panels of MR rows: [m/MR][k][MR],
@@ -816,22 +905,29 @@ static TARGET void gemm_pack(const double *x, size_t row, size_t col, size_t m,
     const double *from = x + panel * MR * row;
     REAL *to = packed + panel * MR * depth;
 
+    if (row == 1 && rows == MR) { /* they lie together */
+        for (k = 0; k < depth; k++)
+            for (i = 0; i < MR; i += VBYTES / 8)
+                *(N(few) *)(to + k * MR + i) = __builtin_convertvector(
+                    *(const N(loose_doubles) *)(from + k * col + i), N(few));
+        return;
+    }
     for (k = 0; k < depth; k++, to += MR)
         for (i = 0; i < MR; i++)
             to[i] = i < rows ? (REAL)from[i * row + k * col] : 0;
 }
 
 /* The walk through packed panels of the given depth and a dense B. */
-INLINE struct walk gemm_dense(size_t depth, size_t len, size_t b_step,
-                              size_t c_row)
+INLINE struct walk gemm_dense(size_t depth, size_t b_step, size_t c_row)
 {
     return (struct walk){
         .segs = 1,
-        .len = len,
+        .len = depth,
         .a_row = 1,
         .a_step = MR,
         .a_panel = MR * depth,
         .b_step = b_step,
+        .b_col = 1,
         .c_row = c_row,
     };
 }
@@ -1702,10 +1798,11 @@ enum {
     CNN_DP2 = CNN_F + ORDERS * OUT,
     CNN_DZ2 = CNN_DP2 + ORDERS * FLAT,
     CNN_DP1 = CNN_DZ2 + ORDERS * EDGED1,
-    CNN_END = CNN_DP1 + ORDERS * MAP1,
+    CNN_C = CNN_DP1 + ORDERS * MAP1,
+    CNN_END = CNN_C + 3 * FILTERS * FILTERS,
     WORK = (int)(CNN_END) > (int)(MLP_END) ? CNN_END : MLP_END
 };
-_Static_assert(BLOCK *SLAB <= WORK, "a slab of inputs fits");
+_Static_assert((STRETCH + HIDDEN) * SLAB <= WORK, "a slab of inputs fits");
 static _Alignas(64) union {
     float f32[WORK];
     double f64[WORK];
@@ -1733,26 +1830,27 @@ static _Alignas(64) union {
 } packed;
 _Static_assert((int)(CNN_PACKED) <= (int)(MLP_PACKED), "packed holds both");
 
-/* MLP: what the weight gradients of a chunk are made from, sample by sample:
- * activations and the gradients of the pre-activations. */
+/* MLP: what the weight gradients of a chunk are made from, in panels of
+ * features, [block][panel][sample of the block][feature]: activations (a
+ * panel has NV vectors), gradients of the pre-activations (MR features). */
 static _Alignas(64) struct {
     union {
-        float f32[2][ORDERS][CHUNK][WIDE];
-        double f64[2][ORDERS][CHUNK][WIDE];
+        float f32[2][ORDERS][CHUNK / BLOCK][WIDE * BLOCK];
+        double f64[2][ORDERS][CHUNK / BLOCK][WIDE * BLOCK];
     } a; /* of the two hidden layers */
     union {
-        float f32[2][ORDERS][CHUNK][WIDE];
-        double f64[2][ORDERS][CHUNK][WIDE];
+        float f32[2][ORDERS][CHUNK / BLOCK][HIDDEN * BLOCK];
+        double f64[2][ORDERS][CHUNK / BLOCK][HIDDEN * BLOCK];
     } dz; /* the first layer: order K only, at [0][0] */
     union {
-        float f32[ORDERS][CHUNK][OUT];
-        double f64[ORDERS][CHUNK][OUT];
+        float f32[ORDERS][CHUNK / BLOCK][OUT * BLOCK];
+        double f64[ORDERS][CHUNK / BLOCK][OUT * BLOCK];
     } df;
     struct { /* z_0 of the first layer at one theta */
         float f32[TRAIN_TILES][PLANE];
         double f64[TRAIN_TILES][PLANE];
     } z1;
-    double g1[HIDDEN][PIXELS], g2[HIDDEN][HIDDEN], g3[CLASSES][HIDDEN];
+    double g1[HIDDEN][PIXELS], g2[HIDDEN][WIDE], g3[CLASSES][WIDE];
     double gb[LAYERS][HIDDEN];
 } mlp;
 
@@ -1765,7 +1863,7 @@ enum {
 static _Alignas(64) double cnn_part[PARTS][CNN_PARAMS];
 
 /* Tasks of the MLP's weight gradients. */
-enum { SLABS1 = PIXELS / SLAB, SLABS2 = (HIDDEN + SLAB - 1) / SLAB };
+enum { SLABS1 = PIXELS / SLAB };
 
 #define SECTION 6
 #include "eos.c"
@@ -1790,13 +1888,16 @@ enum { SLABS1 = PIXELS / SLAB, SLABS2 = (HIDDEN + SLAB - 1) / SLAB };
 #define mlp_linear     N(mlp_linear)
 #define mlp_swish_k    N(mlp_swish_k)
 #define mlp_swish      N(mlp_swish)
+#define mlp_product_k  N(mlp_product_k)
 #define mlp_product    N(mlp_product)
-#define mlp_export     N(mlp_export)
+#define mlp_panels     N(mlp_panels)
 #define mlp_backward   N(mlp_backward)
 #define mlp_tile       N(mlp_tile)
 #define mlp_slab       N(mlp_slab)
-#define mlp_outer      N(mlp_outer)
+#define mlp_group      N(mlp_group)
+#define mlp_hidden     N(mlp_hidden)
 #define mlp_biases     N(mlp_biases)
+#define mlp_shares     N(mlp_shares)
 #define mlp_weights    N(mlp_weights)
 #define mlp_pack       N(mlp_pack)
 #define mlp_pass       N(mlp_pass)
@@ -1806,9 +1907,11 @@ enum { SLABS1 = PIXELS / SLAB, SLABS2 = (HIDDEN + SLAB - 1) / SLAB };
 #define cnn_bias       N(cnn_bias)
 #define cnn_swish_k    N(cnn_swish_k)
 #define cnn_swish      N(cnn_swish)
+#define cnn_product_k  N(cnn_product_k)
 #define cnn_product    N(cnn_product)
 #define cnn_dot        N(cnn_dot)
 #define cnn_axpy       N(cnn_axpy)
+#define cnn_add        N(cnn_add)
 #define cnn_forward    N(cnn_forward)
 #define cnn_gradient   N(cnn_gradient)
 #define cnn_backward   N(cnn_backward)
@@ -1826,22 +1929,27 @@ INLINE TARGET void act_swish(const int order, const V *z, V *a, V *d)
     V s[ORDERS], q[ORDERS], sum;
     int k, j;
 
+    UNROLL
     for (k = 0; k <= order; k++) {
         if (k == 0) {
             s[0] = one / (one + v_exp((V){0} - z[0]));
         } else {
             sum = (V){0};
+            UNROLL
             for (j = 1; j <= k; j++)
                 sum = v_fma(v_set((REAL)j) * z[j], q[k - j], sum);
             s[k] = sum * v_set((REAL)(1.0 / k));
         }
         q[k] = s[k];
+        UNROLL
         for (j = 0; j <= k; j++)
             q[k] = v_fma((V){0} - s[j], s[k - j], q[k]);
         a[k] = z[0] * s[k];
+        UNROLL
         for (j = 1; j <= k; j++)
             a[k] = v_fma(z[j], s[k - j], a[k]);
         d[k] = s[k] + a[k];
+        UNROLL
         for (j = 0; j <= k; j++)
             d[k] = v_fma((V){0} - a[j], s[k - j], d[k]);
     }
@@ -1853,6 +1961,7 @@ INLINE TARGET V act_product(const int k, const V *x, const V *d)
     V sum = x[0] * d[k];
     int j;
 
+    UNROLL
     for (j = 1; j <= k; j++)
         sum = v_fma(x[j], d[k - j], sum);
     return sum;
@@ -1978,15 +2087,10 @@ static TARGET void loss_series(size_t sample, REAL *f, size_t k_step,
     }
 }
 
-typedef unsigned char N(octets) __attribute__((vector_size(LANES)));
-
 /* LANES normalised inputs. */
 INLINE TARGET V v_normal(const unsigned char *bytes, V mean, V inverse_std)
 {
-    N(octets) b;
-
-    memcpy(&b, bytes, sizeof b);
-    return (__builtin_convertvector(b, V) - mean) * inverse_std;
+    return (v_bytes(bytes) - mean) * inverse_std;
 }
 
 /* --- MLP: tiles of TILE samples, planes [feature][sample] --- */
@@ -2012,8 +2116,8 @@ static TARGET void mlp_bias(size_t features, const double *bias, REAL *z)
     size_t i, j;
 
     for (i = 0; i < features; i++)
-        for (j = 0; j < TILE; j++)
-            z[i * TILE + j] = bias ? (REAL)bias[i] : 0;
+        for (j = 0; j < TILE; j += LANES)
+            v_store(z + i * TILE + j, v_set(bias ? (REAL)bias[i] : 0));
 }
 
 /* Biases of theta for k = 0, of v for k = 1, none above. */
@@ -2029,7 +2133,7 @@ static TARGET void mlp_first(REAL *w, size_t tile, size_t samples)
 {
     const struct pass *p = &pass;
     REAL *z = w + MLP_Z;
-    size_t k, len;
+    size_t k;
 
     if (p->kept)
         memcpy(z, mlp.z1.PREC[tile], PLANE * sizeof *z);
@@ -2037,17 +2141,15 @@ static TARGET void mlp_first(REAL *w, size_t tile, size_t samples)
         mlp_bias(HIDDEN, net_bias(0, 0), z);
     if (p->order)
         mlp_bias(HIDDEN, net_bias(1, 0), z + PLANE);
-    for (k = 0; k < PIXELS && (p->order || !p->kept); k += len) {
-        struct walk walk;
+    for (k = 0; k < PIXELS && (p->order || !p->kept); k += DEPTH) {
+        const struct walk walk = gemm_dense(DEPTH, TILE, TILE);
 
-        len = size_min(DEPTH, PIXELS - k);
-        walk = gemm_dense(PIXELS, len, TILE, TILE);
-        mlp_inputs(p->set->cols[tile], k, len, w + MLP_B);
+        mlp_inputs(p->set->cols[tile], k, DEPTH, w + MLP_B);
         if (!p->kept)
-            gemm(&walk, HIDDEN, samples, packed.PREC[0] + MLP_W1 + k * MR,
+            gemm(&walk, HIDDEN, samples, packed.PREC[0] + MLP_W1 + k * HIDDEN,
                  w + MLP_B, z);
         if (p->order)
-            gemm(&walk, HIDDEN, samples, packed.PREC[1] + MLP_W1 + k * MR,
+            gemm(&walk, HIDDEN, samples, packed.PREC[1] + MLP_W1 + k * HIDDEN,
                  w + MLP_B, z + PLANE);
     }
     if (p->keep && !p->kept)
@@ -2059,7 +2161,7 @@ static TARGET void mlp_linear(size_t m, size_t depth, size_t samples,
                               size_t weight, const REAL *in, size_t in_step,
                               REAL *out, size_t out_step)
 {
-    const struct walk walk = gemm_dense(depth, depth, TILE, TILE);
+    const struct walk walk = gemm_dense(depth, TILE, TILE);
     size_t k, order = (size_t)pass.order;
 
     for (k = 0; k <= order; k++) {
@@ -2081,9 +2183,11 @@ INLINE TARGET void mlp_swish_k(const int order, const int top, const REAL *z,
     for (i = 0; i < PLANE; i += LANES) {
         V zk[ORDERS], ak[ORDERS], dk[ORDERS];
 
+        UNROLL
         for (k = 0; k <= order; k++)
             zk[k] = k <= top ? v_load(z + (size_t)k * PLANE + i) : (V){0};
         act_swish(order, zk, ak, dk);
+        UNROLL
         for (k = 0; k <= order; k++) {
             v_store(a + (size_t)k * PLANE + i, ak[k]);
             v_store(d + (size_t)k * PLANE + i, dk[k]);
@@ -2110,8 +2214,8 @@ static TARGET void mlp_swish(int top, const REAL *z, REAL *a, REAL *d)
 }
 
 /* dz_k = sum_j da_j d_(k-j) for k = first .. order. */
-static TARGET void mlp_product(int first, const REAL *da, const REAL *d,
-                               REAL *dz)
+INLINE TARGET void mlp_product_k(const int order, int first, const REAL *da,
+                                 const REAL *d, REAL *dz)
 {
     size_t i;
     int k;
@@ -2119,29 +2223,59 @@ static TARGET void mlp_product(int first, const REAL *da, const REAL *d,
     for (i = 0; i < PLANE; i += LANES) {
         V x[ORDERS], y[ORDERS];
 
-        for (k = 0; k <= pass.order; k++) {
+        UNROLL
+        for (k = 0; k <= order; k++) {
             x[k] = v_load(da + (size_t)k * PLANE + i);
             y[k] = v_load(d + (size_t)k * PLANE + i);
         }
-        for (k = first; k <= pass.order; k++)
-            v_store(dz + (size_t)k * PLANE + i, act_product(k, x, y));
+        UNROLL
+        for (k = 0; k <= order; k++)
+            if (k >= first)
+                v_store(dz + (size_t)k * PLANE + i, act_product(k, x, y));
     }
 }
 
-/* A plane of the tile to rows of samples: to[s][i] = plane[i][s]. */
-static TARGET void mlp_export(size_t features, size_t samples,
-                              const REAL *plane, REAL *to, size_t to_row)
+static TARGET void mlp_product(int first, const REAL *da, const REAL *d,
+                               REAL *dz)
 {
-    size_t i, s;
+    switch (pass.order) {
+    case 0:
+        mlp_product_k(0, first, da, d, dz);
+        break;
+    case 1:
+        mlp_product_k(1, first, da, d, dz);
+        break;
+    case 2:
+        mlp_product_k(2, first, da, d, dz);
+        break;
+    default:
+        mlp_product_k(3, first, da, d, dz);
+        break;
+    }
+}
 
-    for (s = 0; s < samples; s++)
-        for (i = 0; i < features; i++)
-            to[s * to_row + i] = plane[i * TILE + s];
+/* A plane of the tile into its block's panels of `width` features:
+ * [feature / width][sample of the block][feature % width], from sample `first`
+ * of the block on.  The last panel is as wide as what is left, in whole
+ * vectors. */
+static TARGET void mlp_panels(size_t features, size_t width, size_t first,
+                              size_t samples, const REAL *plane, REAL *to)
+{
+    size_t i, j, s, columns, row;
+
+    for (i = 0; i < features; i += width, to += BLOCK * width) {
+        columns = size_min(width, features - i);
+        row = size_min(width, pieces(columns, LANES) * LANES);
+        for (s = 0; s < samples; s++)
+            for (j = 0; j < columns; j++)
+                to[(first + s) * row + j] = plane[(i + j) * TILE + s];
+    }
 }
 
 static TARGET void mlp_backward(REAL *w, size_t at, size_t samples)
 {
     REAL *z = w + MLP_Z, *da = w + MLP_DA, *f = w + MLP_F;
+    size_t block = at / BLOCK, s = at % BLOCK;
     int k, order = pass.order;
 
     for (k = 0; k <= order; k++)
@@ -2149,17 +2283,19 @@ static TARGET void mlp_backward(REAL *w, size_t at, size_t samples)
     mlp_linear(HIDDEN, net.classes, samples, MLP_T3, f, OUTPUT, da, PLANE);
     mlp_product(0, da, w + MLP_D2, z);
     for (k = 0; k <= order; k++) {
-        mlp_export(OUT, samples, f + k * OUTPUT, mlp.df.PREC[k][at], OUT);
-        mlp_export(HIDDEN, samples, w + MLP_A1 + k * PLANE,
-                   mlp.a.PREC[0][k][at], WIDE);
-        mlp_export(HIDDEN, samples, w + MLP_A2 + k * PLANE,
-                   mlp.a.PREC[1][k][at], WIDE);
-        mlp_export(HIDDEN, samples, z + k * PLANE, mlp.dz.PREC[1][k][at], WIDE);
+        mlp_panels(OUT, OUT, s, samples, f + k * OUTPUT, mlp.df.PREC[k][block]);
+        mlp_panels(HIDDEN, NV * LANES, s, samples, w + MLP_A1 + k * PLANE,
+                   mlp.a.PREC[0][k][block]);
+        mlp_panels(HIDDEN, NV * LANES, s, samples, w + MLP_A2 + k * PLANE,
+                   mlp.a.PREC[1][k][block]);
+        mlp_panels(HIDDEN, MR, s, samples, z + k * PLANE,
+                   mlp.dz.PREC[1][k][block]);
         mlp_bias(HIDDEN, NULL, da + k * PLANE);
     }
     mlp_linear(HIDDEN, HIDDEN, samples, MLP_T2, z, PLANE, da, PLANE);
     mlp_product(order, da, w + MLP_D1, z);
-    mlp_export(HIDDEN, samples, z + order * PLANE, mlp.dz.PREC[0][0][at], WIDE);
+    mlp_panels(HIDDEN, MR, s, samples, z + order * PLANE,
+               mlp.dz.PREC[0][0][block]);
 }
 
 /* Forward and backward through all layers for one tile of samples. */
@@ -2186,94 +2322,150 @@ static TARGET void mlp_tile(size_t worker, size_t task)
         mlp_backward(w, at, samples);
 }
 
-/* Weight gradients, summed over the samples of the chunk. */
-static TARGET void mlp_slab(REAL *w, size_t slab)
+/* --- MLP: weight gradients, summed over the samples of the chunk --- */
+
+/* Rows of normalised inputs: a group of columns from `column` on.  Rows are
+ * far apart, so the next ones are asked for ahead. */
+static TARGET void mlp_group(size_t first, size_t len, size_t column, REAL *to)
 {
-    const struct walk walk = {
-        .segs = 1,
-        .a_row = 1,
-        .a_step = WIDE,
-        .a_panel = MR,
-        .b_step = SLAB,
-    };
-    size_t at, len, s, j, first = slab * SLAB;
+    enum { AHEAD = 32 };
+    const unsigned char(*row)[PIXELS] =
+        (const unsigned char(*)[PIXELS])pass.set->rows + first;
+    V mean[NV], inverse_std[NV];
+    size_t s, j;
 
-    for (at = 0; at < pass.end - pass.begin; at += BLOCK) {
-        struct walk part = walk;
+    UNROLL
+    for (j = 0; j < NV; j++) {
+        const size_t like = (column + j * LANES) % TILE;
 
-        part.len = len = size_min(BLOCK, pass.end - pass.begin - at);
-        for (s = 0; s < len; s++) {
-            const unsigned char *row =
-                pass.set->rows[pass.begin + at + s] + first;
+        mean[j] = v_load(norm.mean.PREC + like);
+        inverse_std[j] = v_load(norm.inverse_std.PREC + like);
+    }
+    for (s = 0; s < len; s++, to += NV * LANES) {
+        const unsigned char *bytes = row[s] + column;
+        const unsigned char *next = row[size_min(s + AHEAD, len - 1)] + column;
 
-            for (j = 0; j < SLAB; j += LANES)
-                v_store(w + s * SLAB + j,
-                        v_normal(row + j, v_load(norm.mean.PREC + j % TILE),
-                                 v_load(norm.inverse_std.PREC + j % TILE)));
-        }
-        gemm_add(&part, HIDDEN, SLAB, mlp.dz.PREC[0][0][at], w,
-                 mlp.g1[0] + first, PIXELS);
+        __builtin_prefetch(next);
+        __builtin_prefetch(next + NV * LANES - 1);
+        UNROLL
+        for (j = 0; j < NV; j++)
+            v_store(to + j * LANES,
+                    v_normal(bytes + j * LANES, mean[j], inverse_std[j]));
     }
 }
 
-/* sum[m][n] += sum_j delta_(K-j)' a_j over the chunk, columns of one slab. */
-static TARGET void mlp_outer(size_t m, size_t slab, const REAL *delta,
-                             size_t row, const REAL *a, double *sum)
+/* The first layer: one slab of inputs.  A stretch of samples at a time, so
+ * that its inputs and gradients stay in the cache. */
+static TARGET void mlp_slab(REAL *w, size_t slab)
 {
-    size_t first = slab * SLAB, n = size_min(SLAB, HIDDEN - first), at;
-    size_t k, order = (size_t)pass.order;
+    const size_t group = NV * LANES, n = pass.end - pass.begin;
+    struct walk walk = {
+        .segs = 1,
+        .a_row = 1,
+        .a_step = MR,
+        .a_panel = BLOCK * MR,
+        .b_step = group,
+        .c_row = SLAB,
+    };
+    size_t first = slab * SLAB, at, i, s;
+    REAL *c = w + STRETCH * SLAB;
 
-    for (at = 0; at < pass.end - pass.begin; at += BLOCK)
+    for (i = 0; i < HIDDEN && pass.begin == 0; i++)
+        memset(mlp.g1[i] + first, 0, SLAB * sizeof **mlp.g1);
+    for (at = 0; at < n; at += BLOCK) {
+        v_clear(c, HIDDEN * SLAB);
+        for (s = at; s < size_min(at + BLOCK, n); s += STRETCH) {
+            walk.len = walk.b_col = size_min(STRETCH, n - s);
+            for (i = 0; i < SLAB; i += group)
+                mlp_group(pass.begin + s, walk.len, first + i,
+                          w + i * walk.len);
+            gemm(&walk, HIDDEN, SLAB,
+                 mlp.dz.PREC[0][0][at / BLOCK] + (s - at) * MR, w, c);
+        }
+        gemm_sum(HIDDEN, SLAB, c, SLAB, mlp.g1[0] + first, PIXELS);
+    }
+}
+
+/* The others: a panel of a's columns, for sum_j delta_(K-j)' a_j. */
+static TARGET void mlp_hidden(REAL *w, size_t layer, size_t panel)
+{
+    const size_t first = panel * NV * LANES, n = pass.end - pass.begin;
+    const size_t left = pieces(HIDDEN - first, LANES) * LANES;
+    const size_t columns = size_min(NV * LANES, left);
+    const size_t m = net.out[layer], order = (size_t)pass.order;
+    struct walk walk = {
+        .segs = 1,
+        .a_row = 1,
+        .a_step = layer == 1 ? MR : OUT,
+        .a_panel = layer == 1 ? BLOCK * MR : MR,
+        .b_step = columns,
+        .b_col = 1,
+        .c_row = columns,
+    };
+    double *sum = (layer == 1 ? mlp.g2[0] : mlp.g3[0]) + first;
+    size_t block, k, s, len;
+
+    for (block = 0; block < pieces(n, BLOCK); block++)
         for (k = 0; k <= order; k++) {
-            const struct walk walk = {
-                .segs = 1,
-                .len = size_min(BLOCK, pass.end - pass.begin - at),
-                .a_row = 1,
-                .a_step = row,
-                .a_panel = MR,
-                .b_step = WIDE,
-            };
+            const REAL *a = mlp.a.PREC[layer - 1][k][block] + first * BLOCK;
+            const REAL *delta = layer == 1 ? mlp.dz.PREC[1][order - k][block]
+                                           : mlp.df.PREC[order - k][block];
 
-            gemm_add(&walk, m, n, delta + ((order - k) * CHUNK + at) * row,
-                     a + (k * CHUNK + at) * WIDE + first, sum + first, HIDDEN);
+            len = size_min(BLOCK, n - block * BLOCK);
+            v_clear(w, m * columns);
+            for (s = 0; s < len; s += STRETCH) {
+                walk.len = size_min(STRETCH, len - s);
+                gemm(&walk, m, columns, delta + s * walk.a_step,
+                     a + s * columns, w);
+            }
+            gemm_sum(m, columns, w, columns, sum, WIDE);
         }
 }
 
 static TARGET void mlp_biases(void)
 {
-    size_t n = pass.end - pass.begin, s, i;
+    size_t n = pass.end - pass.begin, at, i, len;
     int k = pass.order;
 
-    for (s = 0; s < n; s++) {
-        for (i = 0; i < HIDDEN; i++)
-            mlp.gb[0][i] += (double)mlp.dz.PREC[0][0][s][i];
-        for (i = 0; i < HIDDEN; i++)
-            mlp.gb[1][i] += (double)mlp.dz.PREC[1][k][s][i];
-        for (i = 0; i < net.classes; i++)
-            mlp.gb[2][i] += (double)mlp.df.PREC[k][s][i];
+    for (at = 0; at < n; at += len) {
+        len = size_min(BLOCK, n - at);
+        for (i = 0; i < HIDDEN; i += MR) {
+            gemm_rows(len, MR, mlp.dz.PREC[0][0][at / BLOCK] + i * BLOCK, MR,
+                      mlp.gb[0] + i);
+            gemm_rows(len, MR, mlp.dz.PREC[1][k][at / BLOCK] + i * BLOCK, MR,
+                      mlp.gb[1] + i);
+        }
+        gemm_rows(len, OUT, mlp.df.PREC[k][at / BLOCK], OUT, mlp.gb[2]);
     }
+}
+
+/* Panels of a hidden layer's activations. */
+INLINE size_t mlp_shares(void)
+{
+    return pieces(HIDDEN, NV * LANES);
 }
 
 static TARGET void mlp_weights(size_t worker, size_t task)
 {
-    if (task < SLABS1)
-        mlp_slab(work[worker].PREC, task);
-    else if ((task -= SLABS1) < SLABS2)
-        mlp_outer(HIDDEN, task, mlp.dz.PREC[1][0][0], WIDE, mlp.a.PREC[0][0][0],
-                  mlp.g2[0]);
-    else if ((task -= SLABS2) < SLABS2)
-        mlp_outer(net.classes, task, mlp.df.PREC[0][0], OUT,
-                  mlp.a.PREC[1][0][0], mlp.g3[0]);
-    else
+    REAL *w = work[worker].PREC;
+
+    if (task == 0)
         mlp_biases();
+    else if (task <= SLABS1)
+        mlp_slab(w, task - 1);
+    else if ((task -= SLABS1 + 1) < mlp_shares())
+        mlp_hidden(w, 1, task);
+    else
+        mlp_hidden(w, 2, task - mlp_shares());
 }
 
-/* Task: a panel of MR rows of one matrix of theta (even) or v (odd). */
+/* Task: a panel of MR rows of one matrix of theta (even) or v (odd).  The
+ * first weight is cut along its inputs, in the order of its use. */
 static TARGET void mlp_pack(size_t worker, size_t task)
 {
     static const size_t at[] = {MLP_W1, MLP_W2, MLP_W3, MLP_T2, MLP_T3};
     const double *x = task % 2 ? pass.v : pass.theta;
-    size_t side = task % 2, panel = task / 2, i, l, m, depth;
+    size_t side = task % 2, panel = task / 2, i, k, l, m, depth, cut;
 
     (void)worker;
     if (side && !pass.order)
@@ -2288,8 +2480,11 @@ static TARGET void mlp_pack(size_t worker, size_t task)
     }
     if (i == 5 || (i == 0 && side == 0 && pass.kept))
         return;
-    gemm_pack(x + net.w[l], i < 3 ? 1 : net.out[l], i < 3 ? net.out[l] : 1, m,
-              depth, panel, packed.PREC[side] + at[i]);
+    cut = i ? depth : DEPTH;
+    for (k = 0; k < depth; k += cut)
+        gemm_pack(x + net.w[l] + k * net.out[l], i < 3 ? 1 : net.out[l],
+                  i < 3 ? net.out[l] : 1, m, cut, panel,
+                  packed.PREC[side] + at[i] + k * m);
 }
 
 static void mlp_pass(void)
@@ -2297,7 +2492,6 @@ static void mlp_pass(void)
     size_t panels = 4 * pieces(HIDDEN, MR) + pieces(CLASSES, MR);
 
     parallel(2 * panels, mlp_pack);
-    memset(mlp.g1, 0, sizeof mlp.g1);
     memset(mlp.g2, 0, sizeof mlp.g2);
     memset(mlp.g3, 0, sizeof mlp.g3);
     memset(mlp.gb, 0, sizeof mlp.gb);
@@ -2305,7 +2499,7 @@ static void mlp_pass(void)
         pass.end = size_min(pass.begin + CHUNK, pass.set->n);
         parallel(pieces(pass.end - pass.begin, TILE), mlp_tile);
         if (pass.backward)
-            parallel(SLABS1 + 2 * SLABS2 + 1, mlp_weights);
+            parallel(1 + SLABS1 + 2 * mlp_shares(), mlp_weights);
     }
 }
 
@@ -2346,6 +2540,7 @@ static TARGET void cnn_conv(size_t side, size_t depth, const REAL *in,
         .a_panel = MR * depth,
         .b_step = FILTERS,
         .b_seg = 3 * depth * FILTERS,
+        .b_col = 1,
         .c_row = FILTERS,
     };
     size_t y;
@@ -2354,9 +2549,11 @@ static TARGET void cnn_conv(size_t side, size_t depth, const REAL *in,
         gemm(&walk, side, FILTERS, in + y * row, weight, out + y * out_row);
 }
 
-/* Its weight gradient, sum[3][3 depth][FILTERS] += windows' * delta. */
+/* Its weight gradient, sum[3][3 depth][FILTERS] += windows' * delta; c has
+ * room for a third of it. */
 static TARGET void cnn_outer(size_t side, size_t depth, const REAL *in,
-                             const REAL *delta, size_t delta_row, double *sum)
+                             const REAL *delta, size_t delta_row, REAL *c,
+                             double *sum)
 {
     const size_t row = (side + 2) * depth;
     const struct walk walk = {
@@ -2368,21 +2565,28 @@ static TARGET void cnn_outer(size_t side, size_t depth, const REAL *in,
         .a_panel = MR,
         .b_step = FILTERS,
         .b_seg = delta_row,
+        .b_col = 1,
+        .c_row = FILTERS,
     };
     size_t ky;
 
-    for (ky = 0; ky < 3; ky++)
-        gemm_add(&walk, 3 * depth, FILTERS, in + ky * row, delta,
-                 sum + ky * 3 * depth * FILTERS, FILTERS);
+    for (ky = 0; ky < 3; ky++, sum += 3 * depth * FILTERS) {
+        v_clear(c, 3 * depth * FILTERS);
+        gemm(&walk, 3 * depth, FILTERS, in + ky * row, delta, c);
+        gemm_sum(3 * depth, FILTERS, c, FILTERS, sum, FILTERS);
+    }
 }
 
 static TARGET void cnn_bias(size_t side, const double *bias, REAL *z)
 {
+    REAL value[FILTERS];
     size_t i, c;
 
+    for (c = 0; c < FILTERS; c++)
+        value[c] = bias ? (REAL)bias[c] : 0;
     for (i = 0; i < side * side; i++)
-        for (c = 0; c < FILTERS; c++)
-            z[i * FILTERS + c] = bias ? (REAL)bias[c] : 0;
+        for (c = 0; c < FILTERS; c += LANES)
+            v_store(z + i * FILTERS + c, v_load(value + c));
 }
 
 /* swish and 2 x 2 mean: the series p of the pooled image (rows p_row apart)
@@ -2405,15 +2609,18 @@ INLINE TARGET void cnn_swish_k(const int order, const int top, size_t side,
                         (2 * y + i / 2) * row + (2 * x + i % 2) * FILTERS + c;
                     V zk[ORDERS], ak[ORDERS], dk[ORDERS];
 
+                    UNROLL
                     for (k = 0; k <= order; k++)
                         zk[k] = k <= top ? v_load(z + (size_t)k * map + at)
                                          : (V){0};
                     act_swish(order, zk, ak, dk);
+                    UNROLL
                     for (k = 0; k <= order; k++) {
                         v_store(d + (size_t)k * map + at, dk[k]);
                         sum[k] = i ? sum[k] + ak[k] : ak[k];
                     }
                 }
+                UNROLL
                 for (k = 0; k <= order; k++)
                     v_store(p + (size_t)k * p_map + y * p_row + x * FILTERS + c,
                             sum[k] * v_set((REAL)0.25));
@@ -2441,9 +2648,10 @@ static TARGET void cnn_swish(int top, size_t side, const REAL *z, size_t map,
 
 /* Back through mean and swish: dz_k = sum_j dp_j / 4 d_(k-j) at each pixel,
  * k = first .. order. */
-static TARGET void cnn_product(int first, size_t side, const REAL *dp,
-                               size_t dp_map, const REAL *d, size_t map,
-                               REAL *dz, size_t dz_row, size_t dz_map)
+INLINE TARGET void cnn_product_k(const int order, int first, size_t side,
+                                 const REAL *dp, size_t dp_map, const REAL *d,
+                                 size_t map, REAL *dz, size_t dz_row,
+                                 size_t dz_map)
 {
     const V quarter = v_set((REAL)0.25);
     size_t y, x, c;
@@ -2452,19 +2660,43 @@ static TARGET void cnn_product(int first, size_t side, const REAL *dp,
     for (y = 0; y < side; y++)
         for (x = 0; x < side; x++)
             for (c = 0; c < FILTERS; c += LANES) {
-                const size_t from = (y / 2 * (side / 2) + x / 2) * FILTERS + c;
+                const REAL *from =
+                    dp + (y / 2 * (side / 2) + x / 2) * FILTERS + c;
+                const REAL *slope = d + (y * side + x) * FILTERS + c;
+                REAL *to = dz + y * dz_row + x * FILTERS + c;
                 V xk[ORDERS], dk[ORDERS];
 
-                for (k = 0; k <= pass.order; k++) {
-                    xk[k] = quarter * v_load(dp + (size_t)k * dp_map + from);
-                    dk[k] = v_load(d + (size_t)k * map +
-                                   (y * side + x) * FILTERS + c);
+                UNROLL
+                for (k = 0; k <= order; k++) {
+                    xk[k] = quarter * v_load(from + (size_t)k * dp_map);
+                    dk[k] = v_load(slope + (size_t)k * map);
                 }
-                for (k = first; k <= pass.order; k++)
-                    v_store(dz + (size_t)k * dz_map + y * dz_row + x * FILTERS +
-                                c,
-                            act_product(k, xk, dk));
+                UNROLL
+                for (k = 0; k <= order; k++)
+                    if (k >= first)
+                        v_store(to + (size_t)k * dz_map,
+                                act_product(k, xk, dk));
             }
+}
+
+static TARGET void cnn_product(int first, size_t side, const REAL *dp,
+                               size_t dp_map, const REAL *d, size_t map,
+                               REAL *dz, size_t dz_row, size_t dz_map)
+{
+    switch (pass.order) {
+    case 0:
+        cnn_product_k(0, first, side, dp, dp_map, d, map, dz, dz_row, dz_map);
+        break;
+    case 1:
+        cnn_product_k(1, first, side, dp, dp_map, d, map, dz, dz_row, dz_map);
+        break;
+    case 2:
+        cnn_product_k(2, first, side, dp, dp_map, d, map, dz, dz_row, dz_map);
+        break;
+    default:
+        cnn_product_k(3, first, side, dp, dp_map, d, map, dz, dz_row, dz_map);
+        break;
+    }
 }
 
 /* A dot product of FLAT elements: OUT interleaved chains, then a tree. */
@@ -2495,6 +2727,16 @@ static TARGET void cnn_axpy(REAL a, const REAL *x, REAL *y)
 
     for (i = 0; i < FLAT; i += LANES)
         v_store(y + i, v_fma(v_set(a), v_load(x + i), v_load(y + i)));
+}
+
+/* sum[FLAT] += a x[FLAT] for a float64 sum. */
+static TARGET void cnn_add(REAL a, const REAL *x, double *sum)
+{
+    size_t i;
+
+    for (i = 0; i < FLAT; i += VBYTES / 8)
+        *(N(loose_doubles) *)(sum + i) +=
+            __builtin_convertvector(a * *(const N(few) *)(x + i), N(doubles));
 }
 
 static TARGET void cnn_forward(REAL *w, size_t sample)
@@ -2537,31 +2779,23 @@ static TARGET void cnn_gradient(REAL *w, double *part)
 {
     const REAL *f = w + CNN_F, *p2 = w + CNN_P2, *dz1 = w + CNN_Z1;
     const REAL *dz2 = w + CNN_DZ2 + ROW1 + FILTERS;
-    size_t order = (size_t)pass.order, k, c, i, y;
+    size_t order = (size_t)pass.order, k, c, y;
 
-    cnn_outer(SIDE, CHANNELS, w + CNN_X, dz1, SIDE * FILTERS, part + net.w[0]);
+    cnn_outer(SIDE, CHANNELS, w + CNN_X, dz1, SIDE * FILTERS, w + CNN_C,
+              part + net.w[0]);
     for (k = 0; k <= order; k++)
         cnn_outer(SIDE1, FILTERS, w + CNN_P1 + k * EDGED1,
-                  dz2 + (order - k) * EDGED1, ROW1, part + net.w[1]);
+                  dz2 + (order - k) * EDGED1, ROW1, w + CNN_C, part + net.w[1]);
     for (c = 0; c < net.classes; c++) {
-        double *sum = part + net.w[2] + c * FLAT;
-
-        for (k = 0; k <= order; k++) {
-            const REAL fc = f[(order - k) * OUT + c];
-
-            for (i = 0; i < FLAT; i++)
-                sum[i] += (double)(fc * p2[k * FLAT + i]);
-        }
+        for (k = 0; k <= order; k++)
+            cnn_add(f[(order - k) * OUT + c], p2 + k * FLAT,
+                    part + net.w[2] + c * FLAT);
         part[net.b[2] + c] += (double)f[order * OUT + c];
     }
-    for (i = 0; i < SIDE * SIDE; i++)
-        for (c = 0; c < FILTERS; c++)
-            part[net.b[0] + c] += (double)dz1[i * FILTERS + c];
+    gemm_rows(SIDE * SIDE, FILTERS, dz1, FILTERS, part + net.b[0]);
     for (y = 0; y < SIDE1; y++)
-        for (i = 0; i < SIDE1; i++)
-            for (c = 0; c < FILTERS; c++)
-                part[net.b[1] + c] +=
-                    (double)dz2[order * EDGED1 + y * ROW1 + i * FILTERS + c];
+        gemm_rows(SIDE1, FILTERS, dz2 + order * EDGED1 + y * ROW1, FILTERS,
+                  part + net.b[1]);
 }
 
 static TARGET void cnn_backward(REAL *w, double *part)
@@ -2651,19 +2885,24 @@ static void net_pass(void)
 
 #endif /* SECTION == 6 */
 
+#if defined REAL && defined PART /* what a benchmark adds to each instance */
+#include PART
+#endif
+
 #ifndef SECTION
 /* --- The sums of a pass, in the flat layout --- */
 
 /* Task: SLAB inputs of the MLP's first weight, then all the rest. */
 static void mlp_gather(size_t worker, size_t task)
 {
-    size_t begin = task * SLAB, i, o;
+    size_t begin = task * SLAB, i, j, o;
 
     (void)worker;
     if (begin < PIXELS) {
-        for (o = 0; o < HIDDEN; o++)
+        for (o = 0; o < HIDDEN; o += 8) /* whole cache lines of both */
             for (i = begin; i < begin + SLAB; i++)
-                pass.out[net.w[0] + i * HIDDEN + o] = mlp.g1[o][i];
+                for (j = 0; j < 8; j++)
+                    pass.out[net.w[0] + i * HIDDEN + o + j] = mlp.g1[o + j][i];
         return;
     }
     for (i = 0; i < HIDDEN; i++) {
@@ -3091,16 +3330,16 @@ static double eig_turn[BASIS][BASIS];
 /* basis and image, in place: new vector i is sum_j turn[i][j] old vector j */
 static void eig_turn_task(size_t worker, size_t task)
 {
-    enum { RUN = 64 };
+    enum { PIECE = 64 };
     double(*both[2])[P_MAX] = {eig_basis, eig_image};
     size_t end = size_min((task + 1) * CHUNK_SUM, eig.p), at, len, b, i, j, e;
 
     (void)worker;
     for (b = 0; b < 2; b++)
         for (at = task * CHUNK_SUM; at < end; at += len) {
-            double old[BASIS][RUN];
+            double old[BASIS][PIECE];
 
-            len = size_min(RUN, end - at);
+            len = size_min(PIECE, end - at);
             for (j = 0; j < eig.m; j++)
                 memcpy(old[j], both[b][j] + at, len * sizeof **old);
             for (i = 0; i < eig_keep; i++)

@@ -1,14 +1,297 @@
 /*
- * make bench: the rate of each kind of pass, both networks, both precisions.
- * A row is the best of several runs on all threads; the flops are those of
- * the mathematics (padding and packing do not count).
+ * make bench: how near eos comes to the machine's limit, in one run.
+ *
+ *   1  the peak of fused multiply-add, in registers, of one and all threads
+ *   2  every matrix product of a run, alone, beside OpenBLAS if it is there
+ *   3  whole passes, beside PyTorch if it is there; two threads against one
+ *   4  a tracked step; peak memory of whole runs
+ *
+ * A figure is the best of several runs.  Flops are those of the mathematics:
+ * padding, packing and conversion do not count.  `bench/bench 1` leaves out
+ * the comparisons.
  */
+#define _DEFAULT_SOURCE /* wait4 */
 #define EOS_TEST
 #include "../eos.c"
 
+#include <dlfcn.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+enum { PEAK_ROUNDS = 2000000, RUNS = 5, CONV_IMAGES = 100 };
+
+/* One instance's peak loop and products. */
+struct rates {
+    task_fn *peak, *first, *second, *third, *third_back, *second_back;
+    size_t shares; /* tasks of outer2, outer3 */
+    task_fn *slab, *outer2, *outer3, *conv1, *conv2, *outer_conv1, *outer_conv2;
+};
+
+static union {
+    float f32[16];
+    double f64[8];
+} peak_sink[WORKERS];
+
+#define SECTION 90
+#define PART "bench/rates.h"
+#include "../eos.c"
+#undef PART
+#undef SECTION
+
+/* Instances as kernels[] has them, by precision. */
+static const struct rates *const rates[][2] = {
+#if defined __x86_64__
+    {&rates_avx512_f32, &rates_avx512_f64},
+    {&rates_avx2_f32, &rates_avx2_f64},
+    {&rates_cfma_f32, &rates_cfma_f64},
+#elif defined __aarch64__
+    {&rates_neon_f32, &rates_neon_f64},
+#endif
+    {&rates_c_f32, &rates_c_f64},
+};
+static const size_t lanes_of_bytes[2] = {4, 8};
+static const char *const precision_name[] = {"f32", "f64"};
+static double peak_one[2], peak_all[2]; /* flops a second */
+
+static const struct rates *rate(int precision)
+{
+    return rates[kernel - kernels][precision];
+}
+
+/* The best time of `tasks` tasks over several runs. */
+static double time_tasks(size_t tasks, task_fn *fn)
+{
+    double best = INFINITY;
+    int i;
+
+    for (i = 0; i < RUNS; i++) {
+        double began = seconds();
+
+        parallel(tasks, fn);
+        best = fmin(best, seconds() - began);
+    }
+    return best;
+}
+
+/* Leaves the other threads idle, for the while. */
+static double time_tasks_alone(size_t tasks, task_fn *fn)
+{
+    size_t started = pool.started;
+    double time;
+
+    pool.started = 0;
+    time = time_tasks(tasks, fn);
+    pool.started = started;
+    return time;
+}
+
+static void start(enum eos_model model, size_t samples)
+{
+    struct eos_config c = eos_defaults();
+
+    c.model = model;
+    c.samples = size_min(SAMPLES, samples);
+    if (eos_start(&c)) {
+        fprintf(stderr, "bench: %s\n", eos_error());
+        exit(1);
+    }
+    eos_init(0, path.gd);
+    eos_init(1, path.v[0]);
+    point_at(path.gd);
+}
+
+/* --- 1 --- */
+
+/* Bytes of a vector and rows of a micro-tile, for the flops of the loop. */
+static double peak_flops(int precision)
+{
+    const char *name = kernel->name;
+    double bytes = !strcmp(name, "avx512") ? 64
+                   : !strcmp(name, "avx2") ? 32
+                                           : 16;
+    double rows = !strcmp(name, "avx512") || !strcmp(name, "neon") ? 8 : 4;
+
+    return 2 * rows * 3 * bytes / (double)lanes_of_bytes[precision] *
+           PEAK_ROUNDS;
+}
+
+static void peaks(void)
+{
+    int p;
+
+    printf("%-22s%16s%16s\n", "peak, GFLOP/s", "one thread", "all threads");
+    for (p = 0; p < 2; p++) {
+        double flops = peak_flops(p);
+
+        peak_one[p] = flops / time_tasks_alone(1, rate(p)->peak);
+        peak_all[p] = flops * (double)(4 * pool.workers) /
+                      time_tasks(4 * pool.workers, rate(p)->peak);
+        printf("%-22s%16.0f%16.0f\n", precision_name[p], peak_one[p] / 1e9,
+               peak_all[p] / 1e9);
+    }
+}
+
+/* --- 2 --- */
+
+typedef void sgemm_fn(int, int, int, int, int, int, float, const float *, int,
+                      const float *, int, float, float *, int);
+typedef void dgemm_fn(int, int, int, int, int, int, double, const double *, int,
+                      const double *, int, double, double *, int);
+static sgemm_fn *sgemm;
+static dgemm_fn *dgemm;
+static union {
+    float f32[16000000];
+    double f64[16000000];
+} blas_a, blas_b, blas_c;
+
+/* The library may be absent: its address is looked up by name. */
+static bool blas_open(void)
+{
+    void *lib = dlopen("libopenblas.so.0", RTLD_NOW), *s, *d;
+
+    s = lib ? dlsym(lib, "cblas_sgemm") : NULL;
+    d = lib ? dlsym(lib, "cblas_dgemm") : NULL;
+    memcpy(&sgemm, &s, sizeof s);
+    memcpy(&dgemm, &d, sizeof d);
+    return s && d;
+}
+
+/* C[m][n] = A B, row by row; A, and B, may be stored transposed. */
+static double blas_time(int precision, bool ta, bool tb, int m, int n, int k)
+{
+    enum { ROWS = 101, AS_IS = 111, TRANSPOSED = 112 };
+    const int la = ta ? m : k, lb = tb ? k : n;
+    const int a = ta ? TRANSPOSED : AS_IS, b = tb ? TRANSPOSED : AS_IS;
+    double best = INFINITY;
+    int i;
+
+    for (i = 0; i < RUNS + 1; i++) {
+        double began = seconds();
+
+        if (precision == EOS_F32)
+            sgemm(ROWS, a, b, m, n, k, 1, blas_a.f32, la, blas_b.f32, lb, 0,
+                  blas_c.f32, n);
+        else
+            dgemm(ROWS, a, b, m, n, k, 1, blas_a.f64, la, blas_b.f64, lb, 0,
+                  blas_c.f64, n);
+        best = fmin(best, seconds() - began);
+    }
+    return best;
+}
+
+static void product_row(int p, const char *name, double flops, double time,
+                        double blas)
+{
+    double speed = flops / time;
+
+    printf("%-5s%-40s%9.0f%9.1f", precision_name[p], name, speed / 1e9,
+           100 * speed / peak_all[p]);
+    if (blas > 0)
+        printf("%10.0f%8.2f", flops / blas / 1e9, blas / time);
+    printf("\n");
+    fflush(stdout);
+}
+
+static void products_head(const char *title, bool blas)
+{
+    printf("\n%-45s%9s%9s", title, "GFLOP/s", "% peak");
+    if (blas)
+        printf("%10s%8s", "OpenBLAS", "ratio");
+    printf("\n");
+}
+
+static void products_mlp(bool blas)
+{
+    const int n = (int)size_min(SAMPLES, 5000);
+    const size_t tiles = pieces((size_t)n, TILE);
+    int p;
+
+    start(EOS_MLP, 5000);
+    products_head("MLP, 5,000 images", blas);
+    for (p = 0; p < 2; p++) {
+        const struct rates *r = rate(p);
+        const struct {
+            const char *name;
+            bool ta, tb;
+            int m, n, k;
+            size_t tasks;
+            task_fn *fn;
+        } row[] = {
+            {"X W1       n x 200 over 3072", 0, 0, n, 200, 3072, tiles,
+             r->first},
+            {"A1 W2      n x 200 over 200", 0, 0, n, 200, 200, tiles,
+             r->second},
+            {"A2 W3      n x 10 over 200", 0, 0, n, 10, 200, tiles, r->third},
+            {"dF W3'     n x 200 over 10", 0, 1, n, 200, 10, tiles,
+             r->third_back},
+            {"dZ2 W2'    n x 200 over 200", 0, 1, n, 200, 200, tiles,
+             r->second_back},
+            {"X' dZ1     3072 x 200 over n", 1, 0, 3072, 200, n, SLABS1,
+             r->slab},
+            {"A1' dZ2    200 x 200 over n", 1, 0, 200, 200, n, r->shares,
+             r->outer2},
+            {"A2' dF     200 x 10 over n", 1, 0, 200, 10, n, r->shares,
+             r->outer3},
+        };
+        size_t i;
+
+        taylor((enum eos_precision)p, 1, &train, path.v[0], scratch);
+        pass.order = 0;
+        pass.begin = 0;
+        pass.end = train.n;
+        pass.keep = pass.kept = false;
+        for (i = 0; i < sizeof row / sizeof *row; i++)
+            product_row(p, row[i].name,
+                        2. * row[i].m * row[i].n * (double)row[i].k,
+                        time_tasks(row[i].tasks, row[i].fn),
+                        blas ? blas_time(p, row[i].ta, row[i].tb, row[i].m,
+                                         row[i].n, row[i].k)
+                             : 0);
+    }
+}
+
+static void products_cnn(bool blas)
+{
+    const int images = CONV_IMAGES, n0 = images * SIDE * SIDE,
+              n1 = images * SIDE1 * SIDE1;
+    int p;
+
+    start(EOS_CNN, 500);
+    products_head("CNN, an image at a time", blas);
+    for (p = 0; p < 2; p++) {
+        const struct rates *r = rate(p);
+        const struct {
+            const char *name;
+            bool ta;
+            int m, n, k;
+            task_fn *fn;
+        } row[] = {
+            {"conv 1, forward           n x 32 over 27", 0, n0, 32, 27,
+             r->conv1},
+            {"conv 2, forward, backward n x 32 over 288", 0, n1, 32, 288,
+             r->conv2},
+            {"conv 1, weights           27 x 32 over n", 1, 27, 32, n0,
+             r->outer_conv1},
+            {"conv 2, weights           288 x 32 over n", 1, 288, 32, n1,
+             r->outer_conv2},
+        };
+        size_t i;
+
+        taylor((enum eos_precision)p, 1, &train, path.v[0], scratch);
+        for (i = 0; i < sizeof row / sizeof *row; i++)
+            product_row(
+                p, row[i].name, 2. * row[i].m * row[i].n * (double)row[i].k,
+                time_tasks((size_t)images, row[i].fn),
+                blas ? blas_time(p, row[i].ta, 0, row[i].m, row[i].n, row[i].k)
+                     : 0);
+    }
+}
+
+/* --- 3 --- */
+
 /* Flops of a pass of order K over one sample: each product of a layer's
  * weights counts where the series asks for it. */
-static double flops(int order)
+static double pass_flops(int order)
 {
     const double k = order, c = (double)net.classes;
     const bool is_mlp = config.model == EOS_MLP;
@@ -23,48 +306,159 @@ static double flops(int order)
     return 2 * (forward + backward + weights);
 }
 
-static double best_time(enum eos_precision precision, int order)
+/* A pass at a new point: nothing is kept from the one before. */
+static double pass_time(int precision, int order)
 {
-    double best = INFINITY, began;
+    double best = INFINITY;
     int i;
 
-    for (i = 0; i < 4; i++) {
+    for (i = 0; i < RUNS; i++) {
+        double began;
+
         point_at(path.gd);
         began = seconds();
-        taylor(precision, order, &train, path.v[0], scratch);
+        taylor((enum eos_precision)precision, order, &train, path.v[0],
+               scratch);
         best = fmin(best, seconds() - began);
     }
     return best;
 }
 
-int main(void)
+/* Milliseconds of [model][precision][order] as bench/pytorch.py prints them,
+ * zero where it does not run. */
+static double torch_ms[2][2][2];
+
+static void torch_run(void)
 {
-    static const char *const pass_name[] = {
-        "gradient", "Hessian product", "third derivative", "fourth derivative"};
-    int model, precision, order;
+    char model[8], precision[8];
+    int order;
+    double ms;
+    FILE *in = popen("python3 bench/pytorch.py 2>/dev/null || "
+                     "/usr/bin/python3 bench/pytorch.py 2>/dev/null",
+                     "r");
 
-    printf("%-6s%-5s%-19s%8s%12s%12s\n", "model", "", "pass", "samples", "ms",
-           "GFLOP/s");
-    for (model = 0; model < 2; model++)
-        for (precision = 0; precision < 2; precision++)
-            for (order = 0; order < ORDERS; order++) {
-                struct eos_config c = eos_defaults();
-                double time;
+    while (in &&
+           fscanf(in, "%7s %7s %d %lf", model, precision, &order, &ms) == 4)
+        torch_ms[!strcmp(model, "cnn")][!strcmp(precision, "f64")][order & 1] =
+            ms;
+    if (in)
+        pclose(in);
+}
 
-                c.model = (enum eos_model)model;
-                c.samples = size_min(SAMPLES, model ? 500 : 5000);
-                if (eos_start(&c)) {
-                    fprintf(stderr, "bench: %s\n", eos_error());
-                    return 1;
-                }
-                eos_init(0, path.gd);
-                eos_init(1, path.v[0]);
-                time = best_time((enum eos_precision)precision, order);
-                printf("%-6s%-5s%-19s%8zu%12.1f%12.0f\n", model_name(),
-                       precision ? "f64" : "f32", pass_name[order], train.n,
-                       time * 1e3, flops(order) * (double)train.n / time / 1e9);
+static void passes(bool compare)
+{
+    static const char *const name[] = {"gradient", "Hessian product",
+                                       "third derivative"};
+    int m, p, order;
+
+    if (compare)
+        torch_run();
+    printf("\n%-45s%9s%9s%9s%10s%8s\n", "whole passes", "ms", "GFLOP/s",
+           "% peak", "PyTorch", "ratio");
+    for (m = 0; m < 2; m++) {
+        start((enum eos_model)m, m ? 500 : 5000);
+        for (p = 0; p < 2; p++)
+            for (order = 0; order < 3; order++) {
+                double time = pass_time(p, order);
+                double speed = pass_flops(order) * (double)train.n / time;
+
+                printf("%-5s%-20s%-6s%6zu images %8.1f%9.0f%9.1f",
+                       precision_name[p], name[order], model_name(), train.n,
+                       time * 1e3, speed / 1e9, 100 * speed / peak_all[p]);
+                if (order < 2 && torch_ms[m][p][order] > 0)
+                    printf("%8.1fms%8.2f", torch_ms[m][p][order],
+                           torch_ms[m][p][order] / time / 1e3);
+                printf("\n");
                 fflush(stdout);
             }
-    printf("kernel %s, %zu threads\n", kernel->name, pool.workers);
+    }
+}
+
+static void scaling(void)
+{
+    size_t started = pool.started;
+    double all, one;
+
+    start(EOS_MLP, 5000);
+    all = pass_time(EOS_F32, 1);
+    pool.started = 0;
+    one = pass_time(EOS_F32, 1);
+    pool.started = started;
+    printf("\nMLP Hessian product (f32), %zu threads against one: %.2f times "
+           "as fast (the peaks: %.2f)\n",
+           pool.workers, one / all, peak_all[0] / peak_one[0]);
+}
+
+/* --- 4 --- */
+
+/* Tracked steps from a start where S = 2/eta by the choice of eta. */
+static void tracked_step(enum eos_model model, size_t samples)
+{
+    enum { STEPS = 6 };
+    double began, product, s;
+    size_t t, counted, products = 0;
+
+    start(model, samples);
+    eos_sharpness(path.gd, 1, &s, scratch);
+    config.lr = 2 / s;
+    config.stop_lambda2 = INFINITY;
+    warm.pg.solves = 0;
+    counted = point.hvps;
+    track_start();
+    track_step(0, false, &counted);
+    began = seconds();
+    for (t = 1; t <= STEPS; t++) {
+        track_step(t, false, &counted);
+        products += seen.hvps;
+    }
+    s = (seconds() - began) / STEPS;
+    product = pass_time(EOS_F32, 1);
+    printf("%s: a tracked step %.2f s, %.1f Hessian products of %.0f ms\n",
+           model_name(), s, (double)products / STEPS, product * 1e3);
+    fflush(stdout);
+}
+
+/* Peak resident memory of a whole run of ./eos. */
+static void memory(const char *model, const char *samples)
+{
+    struct rusage use;
+    int status;
+    pid_t child = fork();
+
+    if (child == 0) {
+        int nowhere = open("/dev/null", O_WRONLY);
+
+        dup2(nowhere, 1);
+        dup2(nowhere, 2);
+        execl("./eos", "eos", "run", "--model", model, "--samples", samples,
+              "--lr", "0.3", "--steps", "2", "--stop-lambda2", "inf",
+              (char *)NULL);
+        _exit(127);
+    }
+    if (child > 0 && wait4(child, &status, 0, &use) == child &&
+        WIFEXITED(status) && WEXITSTATUS(status) != 127)
+        printf("%s, %s images: peak resident memory %.0f MB\n", model, samples,
+               (double)use.ru_maxrss / 1e3);
+}
+
+int main(int argc, char **argv)
+{
+    const bool compare = argc < 2, blas = compare && blas_open();
+
+    (void)argv;
+    start(EOS_MLP, 5000);
+    printf("kernel %s, %zu threads\n\n", kernel->name, pool.workers);
+    peaks();
+    products_mlp(blas);
+    products_cnn(blas);
+    passes(compare);
+    scaling();
+    printf("\n");
+    if (compare)
+        tracked_step(EOS_MLP, 5000);
+    if (compare)
+        tracked_step(EOS_CNN, 500);
+    memory("mlp", "5000");
+    memory("cnn", "500");
     return 0;
 }

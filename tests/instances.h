@@ -18,7 +18,7 @@ struct instance {
                        const void *b, double *sum, size_t sum_row);
     void (*pack)(const double *x, size_t row, size_t col, size_t m,
                  size_t depth, size_t panel, void *packed);
-    struct walk (*dense)(size_t depth, size_t len, size_t b_step, size_t c_row);
+    struct walk (*dense)(size_t depth, size_t b_step, size_t c_row);
     void (*exp)(size_t n, const void *x, void *y); /* n: whole vectors      */
     void (*exp1)(const void *x, void *y);
     void (*swish)(int order, const void *z, void *a, void *d); /* [k][lane] */
@@ -165,11 +165,18 @@ static void N(face_matmul)(const struct walk *w, size_t m, size_t n,
     gemm(w, m, n, a, b, c);
 }
 
+/* As the weight gradients are made: from zero, then added to the sum. */
 static void N(face_matmul_add)(const struct walk *w, size_t m, size_t n,
                                const void *a, const void *b, double *sum,
                                size_t sum_row)
 {
-    gemm_add(w, m, n, a, b, sum, sum_row);
+    static REAL c[1 << 17];
+    struct walk own = *w;
+
+    own.c_row = (n + LANES - 1) / LANES * LANES;
+    memset(c, 0, m * own.c_row * sizeof *c);
+    gemm(&own, m, n, a, b, c);
+    gemm_sum(m, own.c_row, c, own.c_row, sum, sum_row);
 }
 
 static void N(face_pack)(const double *x, size_t row, size_t col, size_t m,
@@ -178,10 +185,9 @@ static void N(face_pack)(const double *x, size_t row, size_t col, size_t m,
     gemm_pack(x, row, col, m, depth, panel, to);
 }
 
-static struct walk N(face_dense)(size_t depth, size_t len, size_t b_step,
-                                 size_t c_row)
+static struct walk N(face_dense)(size_t depth, size_t b_step, size_t c_row)
 {
-    return gemm_dense(depth, len, b_step, c_row);
+    return gemm_dense(depth, b_step, c_row);
 }
 
 static TARGET void N(face_exp)(size_t n, const void *x, void *y)

@@ -1,0 +1,124 @@
+/*
+ * What bench.c adds to each instance of eos.c: the peak of fused multiply-add
+ * and the matrix products of a run, one by one, as the passes call them.
+ * A product's task runs on a worker's scratch, whatever that holds.
+ */
+/* Multiply-adds in registers alone, as many chains as a micro-tile has. */
+static TARGET void N(rate_peak)(size_t worker, size_t task)
+{
+    V acc[MR * NV], x = v_set((REAL)0.999), y = v_set((REAL)0.001);
+    size_t i, k;
+
+    (void)task;
+    UNROLL
+    for (i = 0; i < MR * NV; i++)
+        acc[i] = v_set((REAL)i);
+    for (k = 0; k < PEAK_ROUNDS; k++) {
+        UNROLL
+        for (i = 0; i < MR * NV; i++)
+            acc[i] = v_fma(acc[i], x, y);
+    }
+    UNROLL
+    for (i = 1; i < MR * NV; i++)
+        acc[0] += acc[i];
+    v_store(peak_sink[worker].PREC, acc[0]);
+}
+
+static TARGET void N(rate_first)(size_t worker, size_t tile)
+{
+    mlp_first(work[worker].PREC, tile,
+              size_min(TILE, pass.set->n - tile * TILE));
+}
+
+static TARGET void N(rate_linear)(size_t worker, size_t tile, size_t m,
+                                  size_t depth, size_t weight)
+{
+    REAL *w = work[worker].PREC;
+
+    mlp_linear(m, depth, size_min(TILE, pass.set->n - tile * TILE), weight,
+               w + MLP_A1, PLANE, w + MLP_Z, PLANE);
+}
+
+static TARGET void N(rate_second)(size_t worker, size_t tile)
+{
+    N(rate_linear)(worker, tile, HIDDEN, HIDDEN, MLP_W2);
+}
+
+static TARGET void N(rate_third)(size_t worker, size_t tile)
+{
+    N(rate_linear)(worker, tile, CLASSES, HIDDEN, MLP_W3);
+}
+
+static TARGET void N(rate_third_back)(size_t worker, size_t tile)
+{
+    N(rate_linear)(worker, tile, HIDDEN, CLASSES, MLP_T3);
+}
+
+static TARGET void N(rate_second_back)(size_t worker, size_t tile)
+{
+    N(rate_linear)(worker, tile, HIDDEN, HIDDEN, MLP_T2);
+}
+
+static TARGET void N(rate_slab)(size_t worker, size_t task)
+{
+    mlp_slab(work[worker].PREC, task);
+}
+
+static TARGET void N(rate_outer2)(size_t worker, size_t task)
+{
+    mlp_hidden(work[worker].PREC, 1, task);
+}
+
+static TARGET void N(rate_outer3)(size_t worker, size_t task)
+{
+    mlp_hidden(work[worker].PREC, 2, task);
+}
+
+static TARGET void N(rate_conv1)(size_t worker, size_t task)
+{
+    REAL *w = work[worker].PREC;
+
+    (void)task;
+    cnn_conv(SIDE, CHANNELS, w + CNN_X, packed.PREC[0] + CNN_W1, w + CNN_Z1,
+             SIDE * FILTERS);
+}
+
+static TARGET void N(rate_conv2)(size_t worker, size_t task)
+{
+    REAL *w = work[worker].PREC;
+
+    (void)task;
+    cnn_conv(SIDE1, FILTERS, w + CNN_P1, packed.PREC[0] + CNN_W2, w + CNN_Z2,
+             SIDE1 * FILTERS);
+}
+
+static TARGET void N(rate_conv1_outer)(size_t worker, size_t task)
+{
+    REAL *w = work[worker].PREC;
+
+    cnn_outer(SIDE, CHANNELS, w + CNN_X, w + CNN_Z1, SIDE * FILTERS, w + CNN_C,
+              cnn_part[task % PARTS] + net.w[0]);
+}
+
+static TARGET void N(rate_conv2_outer)(size_t worker, size_t task)
+{
+    REAL *w = work[worker].PREC;
+
+    cnn_outer(SIDE1, FILTERS, w + CNN_P1, w + CNN_DZ2 + ROW1 + FILTERS, ROW1,
+              w + CNN_C, cnn_part[task % PARTS] + net.w[1]);
+}
+
+static const struct rates N(rates) = {N(rate_peak),
+                                      N(rate_first),
+                                      N(rate_second),
+                                      N(rate_third),
+                                      N(rate_third_back),
+                                      N(rate_second_back),
+                                      (HIDDEN + NV * LANES - 1) / (NV * LANES),
+                                      N(rate_slab),
+                                      N(rate_outer2),
+                                      N(rate_outer3),
+                                      N(rate_conv1),
+                                      N(rate_conv2),
+                                      N(rate_conv1_outer),
+                                      N(rate_conv2_outer)};
