@@ -198,6 +198,7 @@ enum {
 _Static_assert(SAMPLES >= 1 && SAMPLES <= 1000000, "SAMPLES is out of range");
 _Static_assert(CHUNK % TILE == 0 && BLOCK % TILE == 0, "tiles fill a block");
 _Static_assert(PIXELS % DEPTH == 0, "the first weight is cut evenly");
+_Static_assert(HIDDEN % 40 == 0, "a fifth is made of whole panels");
 _Static_assert(PIXELS % SLAB == 0 && SLAB % TILE == 0, "slabs fill an image");
 _Static_assert(TILE % CHANNELS == 0, "a tile of inputs begins with red");
 
@@ -1898,6 +1899,8 @@ enum { SLABS1 = PIXELS / SLAB };
 #define mlp_hidden     N(mlp_hidden)
 #define mlp_biases     N(mlp_biases)
 #define mlp_shares     N(mlp_shares)
+#define mlp_second     N(mlp_second)
+#define mlp_third      N(mlp_third)
 #define mlp_weights    N(mlp_weights)
 #define mlp_pack       N(mlp_pack)
 #define mlp_pass       N(mlp_pass)
@@ -2386,13 +2389,15 @@ static TARGET void mlp_slab(REAL *w, size_t slab)
     }
 }
 
-/* The others: a panel of a's columns, for sum_j delta_(K-j)' a_j. */
-static TARGET void mlp_hidden(REAL *w, size_t layer, size_t panel)
+/* The others: a panel of a's columns and a share of delta's, for
+ * sum_j delta_(K-j)' a_j. */
+static TARGET void mlp_hidden(REAL *w, size_t layer, size_t panel, size_t row,
+                              size_t m)
 {
     const size_t first = panel * NV * LANES, n = pass.end - pass.begin;
     const size_t left = pieces(HIDDEN - first, LANES) * LANES;
     const size_t columns = size_min(NV * LANES, left);
-    const size_t m = net.out[layer], order = (size_t)pass.order;
+    const size_t order = (size_t)pass.order;
     struct walk walk = {
         .segs = 1,
         .a_row = 1,
@@ -2402,14 +2407,15 @@ static TARGET void mlp_hidden(REAL *w, size_t layer, size_t panel)
         .b_col = 1,
         .c_row = columns,
     };
-    double *sum = (layer == 1 ? mlp.g2[0] : mlp.g3[0]) + first;
+    double *sum = (layer == 1 ? mlp.g2[row] : mlp.g3[row]) + first;
     size_t block, k, s, len;
 
     for (block = 0; block < pieces(n, BLOCK); block++)
         for (k = 0; k <= order; k++) {
             const REAL *a = mlp.a.PREC[layer - 1][k][block] + first * BLOCK;
-            const REAL *delta = layer == 1 ? mlp.dz.PREC[1][order - k][block]
-                                           : mlp.df.PREC[order - k][block];
+            const REAL *delta =
+                layer == 1 ? mlp.dz.PREC[1][order - k][block] + row * BLOCK
+                           : mlp.df.PREC[order - k][block] + row;
 
             len = size_min(BLOCK, n - block * BLOCK);
             v_clear(w, m * columns);
@@ -2445,18 +2451,27 @@ INLINE size_t mlp_shares(void)
     return pieces(HIDDEN, NV * LANES);
 }
 
+static TARGET void mlp_second(size_t worker, size_t task)
+{
+    mlp_hidden(work[worker].PREC, 1, task / 5, task % 5 * (HIDDEN / 5),
+               HIDDEN / 5);
+}
+
+static TARGET void mlp_third(size_t worker, size_t task)
+{
+    mlp_hidden(work[worker].PREC, 2, task, 0, net.classes);
+}
+
 static TARGET void mlp_weights(size_t worker, size_t task)
 {
-    REAL *w = work[worker].PREC;
-
     if (task == 0)
         mlp_biases();
     else if (task <= SLABS1)
-        mlp_slab(w, task - 1);
-    else if ((task -= SLABS1 + 1) < mlp_shares())
-        mlp_hidden(w, 1, task);
+        mlp_slab(work[worker].PREC, task - 1);
+    else if ((task -= SLABS1 + 1) < 5 * mlp_shares())
+        mlp_second(worker, task);
     else
-        mlp_hidden(w, 2, task - mlp_shares());
+        mlp_third(worker, task - 5 * mlp_shares());
 }
 
 /* Task: a panel of MR rows of one matrix of theta (even) or v (odd).  The
@@ -2499,7 +2514,7 @@ static void mlp_pass(void)
         pass.end = size_min(pass.begin + CHUNK, pass.set->n);
         parallel(pieces(pass.end - pass.begin, TILE), mlp_tile);
         if (pass.backward)
-            parallel(1 + SLABS1 + 2 * mlp_shares(), mlp_weights);
+            parallel(1 + SLABS1 + 6 * mlp_shares(), mlp_weights);
     }
 }
 
@@ -3049,7 +3064,8 @@ static double taylor(enum eos_precision precision, int order,
     pass.theta = point.theta;
     pass.v = v;
     pass.out = out;
-    pass.keep = s == &train && config.model == EOS_MLP;
+    pass.keep =
+        s == &train && config.model == EOS_MLP && precision == config.deriv;
     pass.kept = pass.keep && point.kept[precision];
     kernel->pass[precision]();
     if (pass.keep)
@@ -3513,10 +3529,10 @@ static void eig_power(size_t wanted, double tol)
 enum { HISTORY = 4 };
 struct warm {
     bool alternates;
-    size_t solves;           /* u of the last HISTORY are there */
+    size_t solves;           /* so far */
     double value[EIG_MAX];   /* the top eigenvalues; S is the first */
     double resid;            /* of the first */
-    float u[HISTORY][P_MAX]; /* u of solve i at i % HISTORY */
+    float u[HISTORY][P_MAX]; /* u of the last solves, as a ring */
 };
 
 /* Approximations of the leading eigenvectors, shared by all trajectories
@@ -3526,9 +3542,15 @@ static bool top_known[EIG_MAX];
 static double top_second;
 static _Alignas(64) double guess[P_MAX];
 
+/* Where u of a solve is kept: of as many as guesses are made from. */
+static size_t warm_place(const struct warm *w, size_t solve)
+{
+    return solve % (w->alternates ? HISTORY : HISTORY / 2);
+}
+
 static const float *warm_back(const struct warm *w, size_t back)
 {
-    return w->solves < back ? NULL : w->u[(w->solves - back) % HISTORY];
+    return w->solves < back ? NULL : w->u[warm_place(w, w->solves - back)];
 }
 
 /* The guess: the vector of `near` solves ago, extrapolated by that of `far`
@@ -3583,7 +3605,7 @@ static void warm_sign(struct warm *w, double *u)
 
 static void warm_store(struct warm *w, const double *u)
 {
-    float *to = w->u[w->solves++ % HISTORY];
+    float *to = w->u[warm_place(w, w->solves++)];
     size_t i;
 
     for (i = 0; i < net.params; i++)

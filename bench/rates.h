@@ -6,7 +6,7 @@
 /* Multiply-adds in registers alone, as many chains as a micro-tile has. */
 static TARGET void N(rate_peak)(size_t worker, size_t task)
 {
-    V acc[MR * NV], x = v_set((REAL)0.999), y = v_set((REAL)0.001);
+    V acc[MR * NV], x = v_set((REAL)peak_factor), y = v_set((REAL)0.001);
     size_t i, k;
 
     (void)task;
@@ -64,16 +64,6 @@ static TARGET void N(rate_slab)(size_t worker, size_t task)
     mlp_slab(work[worker].PREC, task);
 }
 
-static TARGET void N(rate_outer2)(size_t worker, size_t task)
-{
-    mlp_hidden(work[worker].PREC, 1, task);
-}
-
-static TARGET void N(rate_outer3)(size_t worker, size_t task)
-{
-    mlp_hidden(work[worker].PREC, 2, task);
-}
-
 static TARGET void N(rate_conv1)(size_t worker, size_t task)
 {
     REAL *w = work[worker].PREC;
@@ -116,8 +106,8 @@ static const struct rates N(rates) = {N(rate_peak),
                                       N(rate_second_back),
                                       (HIDDEN + NV * LANES - 1) / (NV * LANES),
                                       N(rate_slab),
-                                      N(rate_outer2),
-                                      N(rate_outer3),
+                                      mlp_second,
+                                      mlp_third,
                                       N(rate_conv1),
                                       N(rate_conv2),
                                       N(rate_conv1_outer),

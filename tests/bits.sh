@@ -1,0 +1,72 @@
+#!/bin/sh
+# The same options give the same rows and the same saved vectors, bit for bit:
+# whichever compiler, optimisation, C library, kernel, number of threads or
+# 64-bit machine.  Builds them all, runs a short case of both models, compares
+# with the first.  What is not installed is skipped, and said.
+set -eu
+here=$(cd "$(dirname "$0")/.." && pwd)
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+flags='-std=c11 -ffp-contract=off -DSAMPLES=40'
+cases=0
+options=
+
+build() { # name, compiler and options
+    name=$1
+    shift
+    if ! command -v "$1" >/dev/null; then
+        echo "skipped: $name: no $1 here"
+        return 1
+    fi
+    "$@" $flags -o "$dir/$name" "$here/eos.c" -lm -lpthread
+}
+
+# Both models, far over the edge at once, so that few steps do everything.
+short() { # how it is called, then the command
+    said=$1
+    shift
+    for model in mlp cnn; do
+        (cd "$dir" && "$@" run --model $model --loss ce --samples 8 --lr 2 \
+            --steps 2 --stop-lambda2 inf --kick 0.01 --generalized --tol 1e-2 \
+            --log log --save out $options >out.txt 2>&1) || {
+            echo "$said, $model: failed" && cat "$dir/out.txt" && exit 1
+        }
+        { grep -v '^#' "$dir/log"; cat "$dir"/out-*.npy; } >"$dir/now"
+        [ -f "$dir/first-$model" ] || cp "$dir/now" "$dir/first-$model"
+        cmp "$dir/now" "$dir/first-$model" || {
+            echo "$said, $model: other bits than the first" && exit 1
+        }
+    done
+    cases=$((cases + 1))
+    echo "the same bits: $said"
+}
+
+build gcc gcc -O2
+short "gcc -O2" "$dir/gcc"
+options='--threads 1'
+short "one thread" "$dir/gcc"
+options='--threads 5'
+short "five threads" "$dir/gcc"
+options=
+for kernel in avx2 c; do
+    if EOS_KERNEL=$kernel "$dir/gcc" train --steps 0 --samples 2 >/dev/null 2>&1
+    then
+        short "kernel $kernel" env EOS_KERNEL=$kernel "$dir/gcc"
+    else
+        echo "skipped: kernel $kernel: not on this machine"
+    fi
+done
+for level in -O1 -O3; do
+    build gcc$level gcc $level && short "gcc $level" "$dir/gcc$level"
+done
+for level in -O1 -O2 -O3; do
+    build clang$level clang $level && short "clang $level" "$dir/clang$level"
+done
+build musl musl-gcc -O2 -static && short "musl" "$dir/musl"
+if command -v qemu-aarch64 >/dev/null; then
+    build arm64 aarch64-linux-gnu-gcc -O2 -static &&
+        short "64-bit Arm, NEON, emulated" qemu-aarch64 "$dir/arm64"
+else
+    echo "skipped: 64-bit Arm: no qemu-aarch64 here"
+fi
+[ $cases -gt 1 ]
