@@ -279,6 +279,62 @@ Test(step, rows_count_every_hessian_product)
               products);
 }
 
+/* --- The sharpness of the log, by the default precision and tolerance --- */
+
+enum { SAMPLED = 4, FOLLOWED = 4 };
+static struct {
+    double at[FOLLOWED][P_MAX], S[FOLLOWED];
+} sampled[SAMPLED];
+
+static void sample(size_t i)
+{
+    const size_t p = net.params;
+
+    memcpy(sampled[i].at[0], path.gd, p * sizeof *path.gd);
+    memcpy(sampled[i].at[1], path.pg, p * sizeof *path.pg);
+    memcpy(sampled[i].at[2], path.pg, p * sizeof *path.pg);
+    add(sampled[i].at[2], 1, path.v[0]);
+    memcpy(sampled[i].at[3], path.gf, p * sizeof *path.gf);
+    sampled[i].S[1] = edge.S;
+}
+
+/* An eigenvalue's error is the square of its vector's: at a residual of 1e-4
+ * every S stands within 1e-5 of a solve to 1e-10, in float64, from nothing. */
+Test(step, logged_sharpness_is_that_of_a_tight_solve)
+{
+    static double ignored[P_MAX];
+    struct eos_config c = small_problem();
+    size_t t, i, j, counted = 0;
+    double s;
+
+    c.deriv = EOS_F32;
+    c.tol = 1e-4;
+    c.kick = 0.1;
+    start_near_edge(&c, 0.99);
+    track_start();
+    for (t = 0; t < 6 * SAMPLED; t++) {
+        const bool now = t % 6 == 5;
+
+        i = t / 6;
+        if (now)
+            sample(i);
+        track_step(t, false, &counted);
+        if (now) {
+            sampled[i].S[0] = seen.gd.S;
+            sampled[i].S[2] = seen.pr[0].S;
+            sampled[i].S[3] = seen.gf.S;
+        }
+    }
+    config.deriv = EOS_F64;
+    config.tol = 1e-10;
+    for (i = 0; i < SAMPLED; i++)
+        for (j = 0; j < FOLLOWED; j++) {
+            memset(top_known, 0, sizeof top_known);
+            eos_sharpness(sampled[i].at[j], 1, &s, ignored);
+            near("S", sampled[i].S[j], s, 1e-5);
+        }
+}
+
 /* --- Projection --- */
 
 /* From the valley's floor and near the edge the default rounds lead onto M,
