@@ -4629,8 +4629,8 @@ static double default_lr(void)
 {
     static const double lr[2][4] = {
         /* mse, ce, bmse, logistic */
-        {0.005, 0.05, 0.02, 0.1},
-        {0.02, 0.1, 0.02, 0.1},
+        {0.005, 0.02, 0.005, 0.03},
+        {0.005, 0.02, 0.01, 0.04},
     };
 
     return lr[config.model][config.loss];

@@ -387,36 +387,44 @@ static void scaling(void)
     one = pass_time(EOS_F32, 1);
     pool.started = started;
     printf("\nMLP Hessian product (f32), %zu threads against one: %.2f times "
-           "as fast (the peaks: %.2f)\n",
+           "as fast (the peaks: %.2f)\n\n",
            pool.workers, one / all, peak_all[0] / peak_one[0]);
 }
 
 /* --- 4 --- */
 
-/* Tracked steps from a start where S = 2/eta by the choice of eta. */
+/* Tracked steps, after a descent and a few more, with eta such that the edge
+ * is where that led. */
 static void tracked_step(enum eos_model model, size_t samples)
 {
-    enum { STEPS = 6 };
-    double began, product, s;
+    enum { DESCENT = 100, BEFORE = 5, STEPS = 10 };
+    double began = 0, time, product, s;
     size_t t, counted, products = 0;
 
     start(model, samples);
+    out.fd = -1; /* the rows are not shown */
+    for (t = 0; t < DESCENT; t++) {
+        eos_gradient(path.gd, scratch);
+        vec_axpy(net.params, -config.lr, scratch, path.gd);
+    }
     eos_sharpness(path.gd, 1, &s, scratch);
     config.lr = 2 / s;
     config.stop_lambda2 = INFINITY;
     warm.pg.solves = 0;
     counted = point.hvps;
     track_start();
-    track_step(0, false, &counted);
-    began = seconds();
-    for (t = 1; t <= STEPS; t++) {
+    for (t = 0; t < BEFORE + STEPS; t++) {
+        if (t == BEFORE)
+            began = seconds();
         track_step(t, false, &counted);
-        products += seen.hvps;
+        products += t < BEFORE ? 0 : seen.hvps;
     }
-    s = (seconds() - began) / STEPS;
+    time = (seconds() - began) / STEPS;
     product = pass_time(EOS_F32, 1);
-    printf("%s: a tracked step %.2f s, %.1f Hessian products of %.0f ms\n",
-           model_name(), s, (double)products / STEPS, product * 1e3);
+    printf("%s, %zu images: a tracked step %.2f s; %.1f Hessian products, "
+           "%.0f %% of it\n",
+           model_name(), train.n, time, (double)products / STEPS,
+           100 * product * (double)products / STEPS / time);
     fflush(stdout);
 }
 
@@ -448,6 +456,8 @@ int main(int argc, char **argv)
     const bool compare = argc < 2, blas = compare && blas_open();
 
     (void)argv;
+    memory("mlp", "5000"); /* before this process takes any */
+    memory("cnn", "5000");
     start(EOS_MLP, 5000);
     printf("kernel %s, %zu threads\n\n", kernel->name, pool.workers);
     peaks();
@@ -455,12 +465,9 @@ int main(int argc, char **argv)
     products_cnn(blas);
     passes(compare);
     scaling();
-    printf("\n");
-    if (compare)
+    if (compare) {
         tracked_step(EOS_MLP, 5000);
-    if (compare)
         tracked_step(EOS_CNN, 500);
-    memory("mlp", "5000");
-    memory("cnn", "500");
+    }
     return 0;
 }
