@@ -996,8 +996,10 @@ static ssize_t read_all(int fd, void *bytes, size_t n)
 /* A buffered text file.  The first error sticks. */
 struct text {
     const char *name;
-    int fd;    /* -1: nowhere */
-    int error; /* errno of the first failed write */
+    int fd;        /* -1: nowhere */
+    int error;     /* errno of the first failed write */
+    uint64_t size; /* bytes written so far, and their hash */
+    uint64_t hash;
     size_t used;
     char buffer[1 << 14];
 };
@@ -1006,6 +1008,8 @@ static void text_flush(struct text *t)
 {
     if (t->fd >= 0 && !t->error && write_all(t->fd, t->buffer, t->used))
         t->error = errno;
+    t->hash = hash_bytes(t->size ? t->hash : HASH_START, t->buffer, t->used);
+    t->size += t->used;
     t->used = 0;
 }
 
@@ -1109,6 +1113,19 @@ static int whole_close(struct whole *f)
         fsync(fd); /* some file systems refuse: not an error */
         close(fd);
     }
+    return EOS_DONE;
+}
+
+/* Whether the file can be written: better known before a run than after. */
+static int whole_try(const char *name)
+{
+    struct whole file;
+    int status = whole_open(&file, name);
+
+    if (status)
+        return EOS_USAGE;
+    close(file.fd);
+    unlink(file.beside);
     return EOS_DONE;
 }
 
@@ -3695,15 +3712,15 @@ static struct {
 } path;
 
 /* What is known at theta+. */
-static struct {
+static struct edge {
     double L, S, resid, su; /* su = (grad S).u */
     double lambda2;         /* the last one measured */
     double alpha, beta, delta2, gamma, eps, newton_x, gradnorm, gradperp;
+    double pull;        /* u.grad L(theta+ + x u): generalized */
     double grad[P_MAX]; /* of L */
     double u[P_MAX];
     double dS[P_MAX], T[P_MAX]; /* grad S, grad S_perp */
     double Hv[2][P_MAX];        /* Hessian times the predictions' v */
-    double pull;                /* u.grad L(theta+ + x u): generalized */
 } edge;
 
 static struct {
@@ -3937,7 +3954,8 @@ static struct text logfile = {.name = "log", .fd = -1};
 static struct {
     char names[2048], log[8192], people[128], heads[128];
     size_t names_n, log_n, people_n, heads_n;
-    bool named; /* the phase's names have been written */
+    bool named, headed; /* the phase's names stand in the log, its heads on
+                         * the terminal */
     size_t phases;
 } row;
 
@@ -4000,7 +4018,7 @@ static void row_start(void)
 /* A new block of rows. */
 static void row_phase(void)
 {
-    row.named = false;
+    row.named = row.headed = false;
     if (row.phases++)
         text_put(&logfile, "\n\n");
 }
@@ -4011,11 +4029,11 @@ static int row_end(bool names_only)
 {
     int status;
 
-    if (!row.named) {
+    if (!row.named)
         text_put(&logfile, "# columns:%s\n", row.names);
+    if (!row.headed)
         text_put(&out, "%s\n", row.heads);
-    }
-    row.named = true;
+    row.named = row.headed = true;
     if (!names_only) {
         text_put(&logfile, "%s\n", row.log);
         text_put(&out, "%s\n", row.people);
@@ -4054,16 +4072,18 @@ static double seconds(void)
 }
 
 /* Time left (or, where the number of steps is not known, the time of one) on
- * standard error: once after a few steps, then, on a terminal, at every. */
-static void progress(const char *phase, size_t step, size_t steps, double since)
+ * standard error: once after a few steps from the first one made, then, on a
+ * terminal, at every. */
+static void progress(const char *phase, size_t step, size_t first, size_t steps,
+                     double since)
 {
-    double each = (seconds() - since) / (double)step;
+    double each = (seconds() - since) / (double)(step - first);
     double left = each * (double)(steps - step);
     bool terminal = isatty(STDERR_FILENO);
     char line[128];
     int n;
 
-    if (!terminal && step != 5)
+    if (!terminal && step != first + 5)
         return;
     if (steps)
         n = snprintf(line, sizeof line,
@@ -4105,6 +4125,42 @@ static int log_open(void)
     return EOS_DONE;
 }
 
+/* Opens a log that had `size` bytes of that hash, to go on after them.  What
+ * another run wrote there is left alone; `found` tells of a log at all. */
+static int log_reopen(uint64_t size, uint64_t hash, bool *found)
+{
+    unsigned char bytes[4096];
+    uint64_t have = HASH_START, left = size;
+    ssize_t got = 1;
+
+    logfile.name = config.log;
+    logfile.fd = open(config.log, O_RDWR | O_CLOEXEC);
+    *found = logfile.fd >= 0;
+    if (!*found)
+        return errno == ENOENT ? EOS_DONE
+                               : fail(EOS_USAGE, "%s: cannot open: %s",
+                                      config.log, strerror(errno));
+    while (left && got > 0) {
+        got = read_all(logfile.fd, bytes,
+                       left < sizeof bytes ? (size_t)left : sizeof bytes);
+        if (got > 0)
+            have = hash_bytes(have, bytes, (size_t)got);
+        left -= got > 0 ? (uint64_t)got : 0;
+    }
+    if (!size || left || have != hash)
+        return fail(EOS_USAGE,
+                    "%s: is not the log that the checkpoint goes on with; "
+                    "name another, or remove it",
+                    config.log);
+    if (ftruncate(logfile.fd, (off_t)size) ||
+        lseek(logfile.fd, (off_t)size, SEEK_SET) < 0)
+        return fail(EOS_FAILED, "%s: cannot cut it to the checkpoint: %s",
+                    config.log, strerror(errno));
+    logfile.size = size;
+    logfile.hash = hash;
+    return EOS_DONE;
+}
+
 /* The opening comments: what makes the numbers, and on what. */
 static void log_header(const char *command)
 {
@@ -4117,21 +4173,21 @@ static void log_header(const char *command)
     if (!config.ndata)
         text_put(&logfile, "# data: built-in synthetic set\n");
     text_put(&logfile, "# test: %s\n", config.test ? config.test : "none");
-    text_put(&logfile,
-             "# samples: %zu\n# lr: %.17g\n# seed: %" PRIu64 "\n"
-             "# steps: %zu\n# max-steps: %zu\n# init: %s\n"
-             "# from-instability: %d\n# generalized: %d\n"
-             "# stop-lambda2: %.17g\n# kick: %.17g\n# proj: %zu\n"
-             "# tol: %.17g\n# eig: %s\n# deriv: %s\n# stats: %s\n"
-             "# neigs: %zu\n# sharp: %zu\n",
-             config.samples, config.lr, config.seed, config.steps,
-             config.max_steps, config.init ? config.init : "none",
-             config.from_instability, config.generalized, config.stop_lambda2,
-             config.kick, config.proj, config.tol,
-             config.eig == EOS_POWER ? "power" : "lobpcg",
-             config.deriv == EOS_F64 ? "f64" : "f32",
-             config.stats == EOS_FULL ? "full" : "basic", config.neigs,
-             config.sharp);
+    text_put(
+        &logfile,
+        "# samples: %zu\n# lr: %.17g\n# seed: %" PRIu64 "\n"
+        "# steps: %zu\n# max-steps: %zu\n# init: %s\n"
+        "# from-instability: %d\n# generalized: %d\n"
+        "# stop-lambda2: %.17g\n# kick: %.17g\n# proj: %zu\n"
+        "# tol: %.17g\n# eig: %s\n# deriv: %s\n# stats: %s\n"
+        "# neigs: %zu\n# sharp: %zu\n# checkpoint: %s\n# every: %zu\n",
+        config.samples, config.lr, config.seed, config.steps, config.max_steps,
+        config.init ? config.init : "none", config.from_instability,
+        config.generalized, config.stop_lambda2, config.kick, config.proj,
+        config.tol, config.eig == EOS_POWER ? "power" : "lobpcg",
+        config.deriv == EOS_F64 ? "f64" : "f32",
+        config.stats == EOS_FULL ? "full" : "basic", config.neigs, config.sharp,
+        config.checkpoint ? config.checkpoint : "none", config.every);
     text_put(&logfile,
              "# parameters: %zu\n# data checksum: %016" PRIx64 "\n"
              "# kernel: %s\n# threads: %zu\n",
@@ -4155,22 +4211,335 @@ static int save(const char *which, const double *x)
     return npy_write(name, net.params, x);
 }
 
-/* Whether save() will be able to: better known before the run than after. */
+/* Whether save() will be able to. */
 static int save_check(void)
 {
     static char name[PATH];
-    struct whole file;
-    int status;
 
     if (!config.save)
         return EOS_DONE;
     snprintf(name, sizeof name, "%s-gd.npy", config.save);
-    status = whole_open(&file, name);
+    return whole_try(name);
+}
+
+/* One row of the track. */
+static struct {
+    size_t t, hvps;
+    struct seen gd, pr[2], gf;
+    double th_L, th_S, mean_L, test_L, test_accuracy;
+    double gd_eigs[EIG_MAX];
+} seen;
+
+/* Where the run stands, between two steps. */
+static struct {
+    enum { APPROACH, TRACK, TRAIN_ALONE } phase;
+    size_t step;   /* the next one */
+    size_t checks; /* sharpness measurements so far: approach, training */
+    size_t last;   /* the step of the last one */
+    double dt;     /* units of time from one to the next */
+    bool measured; /* this point has been, before going back */
+    size_t counted, hvps; /* Hessian products: in rows, in all */
+    struct {
+        uint64_t size, hash;
+        size_t phases;
+        bool named;
+    } log; /* what stands in it */
+} stand;
+static bool resumed; /* `stand` comes from a checkpoint */
+
+static volatile sig_atomic_t caught; /* a signal that asks to stop */
+
+static void signal_caught(int number)
+{
+    if (caught)
+        _exit(128 + number);
+    caught = number;
+}
+
+/* SIGINT and SIGTERM end the run at the next boundary, a second one at once. */
+static void signals_catch(void)
+{
+    struct sigaction action = {.sa_handler = signal_caught};
+
+    sigemptyset(&action.sa_mask);
+    action.sa_flags = SA_RESTART;
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+/* --- Checkpoints ---
+ *
+ * A checkpoint holds all that the next step reads, so that a run that goes on
+ * from it gives the bits of one that never stopped.  The file: CKPT_MAGIC, the
+ * bytes of the text and of the parts, the text (the options that shape the
+ * numbers), the parts, a hash of all before it. */
+
+#define CKPT_MAGIC "eos checkpoint 1\n"
+enum { CKPT_HEAD = sizeof CKPT_MAGIC - 1 + 16, CKPT_TEXT = 2048 };
+
+static struct {
+    struct whole file;
+    int fd, status;
+    uint64_t hash, bytes;
+} ckpt;
+
+typedef void part_fn(void *bytes, size_t n);
+
+static void ckpt_count(void *bytes, size_t n)
+{
+    (void)bytes;
+    ckpt.bytes += n;
+}
+
+static void ckpt_put(void *bytes, size_t n)
+{
+    ckpt.hash = hash_bytes(ckpt.hash, bytes, n);
+    if (!ckpt.status)
+        ckpt.status = whole_write(&ckpt.file, bytes, n);
+}
+
+static void ckpt_get(void *bytes, size_t n)
+{
+    if (!ckpt.status && read_all(ckpt.fd, bytes, n) != (ssize_t)n)
+        ckpt.status = fail(EOS_USAGE, "%s: cannot read: %s", config.checkpoint,
+                           strerror(errno));
+}
+
+static void ckpt_warm(struct warm *w, part_fn *part)
+{
+    size_t i;
+
+    part(&w->solves, sizeof w->solves);
+    part(w->value, sizeof w->value);
+    part(&w->resid, sizeof w->resid);
+    for (i = 0; i < size_min(w->solves, HISTORY); i++)
+        part(w->u[i], net.params * sizeof *w->u[i]);
+}
+
+/* Every part of the state, in one order for writing and reading; what comes
+ * first decides what else there is. */
+static void ckpt_parts(part_fn *part)
+{
+    double *const early[] = {path.gd, path.back};
+    double *const late[] = {path.gd, path.pg, path.gf,   path.v[0], edge.u,
+                            edge.T,  edge.dS, edge.grad, edge.Hv[0]};
+    double *const further[] = {path.v[1], edge.Hv[1]}; /* generalized */
+    struct warm *const all[] = {&warm.gd, &warm.pg, &warm.gf, &warm.pr[0],
+                                &warm.pr[1]};
+    const size_t vector = net.params * sizeof(double);
+    size_t i;
+
+    part(&stand, sizeof stand);
+    part(&eig.rng, sizeof eig.rng);
+    part(&seen, sizeof seen);
+    part(&edge, offsetof(struct edge, grad));
+    part(&stats, offsetof(struct stats, ratio));
+    part(stats.ratio, stats.rows * sizeof *stats.ratio);
+    for (i = 0; i < 2 && stand.phase != TRACK; i++)
+        part(early[i], vector);
+    for (i = 0; i < sizeof late / sizeof *late && stand.phase == TRACK; i++)
+        part(late[i], vector);
+    for (i = 0; i < 2 && stand.phase == TRACK && config.generalized; i++)
+        part(further[i], vector);
+    for (i = 0; i < 5; i++)
+        ckpt_warm(all[i], part);
+    part(&top_second, sizeof top_second);
+    part(top_known, sizeof top_known);
+    for (i = 0; i < EIG_MAX; i++)
+        if (top_known[i])
+            part(top[i], net.params * sizeof *top[i]);
+}
+
+/* The options that shape the numbers, and the kind of machine whose memory
+ * the parts are; a line each. */
+static char ckpt_now[CKPT_TEXT];
+static void ckpt_text(const char *command)
+{
+    const uint16_t order = 1;
+    unsigned char first;
+    uint64_t theta =
+        hash_bytes(HASH_START, path.gd, net.params * sizeof *path.gd);
+    uint64_t tests = hash_bytes(HASH_START, test.rows, test.n * PIXELS);
+
+    memcpy(&first, &order, 1);
+    snprintf(ckpt_now, sizeof ckpt_now,
+             "eos: %s\ncommand: %s\nmodel: %s\nloss: %s\nsamples: %zu\n"
+             "lr: %.17g\nseed: %" PRIu64 "\ninit: %s\n"
+             "from-instability: %d\ngeneralized: %d\nstop-lambda2: %.17g\n"
+             "kick: %.17g\nproj: %zu\ntol: %.17g\neig: %s\nderiv: %s\n"
+             "stats: %s\nneigs: %zu\nsharp: %zu\n"
+             "data checksum: %016" PRIx64 "\ntest images: %zu\n"
+             "test checksum: %016" PRIx64 "\nstart checksum: %016" PRIx64
+             "\nmachine: %zu bits, %s-endian\n",
+             VERSION, command, model_name(), loss_name(), config.samples,
+             config.lr, config.seed, config.init ? "a file" : "the seed",
+             config.from_instability, config.generalized, config.stop_lambda2,
+             config.kick, config.proj, config.tol,
+             config.eig == EOS_POWER ? "power" : "lobpcg",
+             config.deriv == EOS_F64 ? "f64" : "f32",
+             config.stats == EOS_FULL ? "full" : "basic", config.neigs,
+             config.sharp, data_hash, test.n,
+             hash_bytes(tests, test.label, test.n), theta, 8 * sizeof(size_t),
+             first ? "little" : "big");
+}
+
+/* The log's rows so far are on the disk before the checkpoint that counts on
+ * them. */
+static int ckpt_write(void)
+{
+    unsigned char head[CKPT_HEAD] = CKPT_MAGIC, tail[8];
+    size_t text = strlen(ckpt_now);
+    int status = text_check(&logfile);
+
     if (status)
-        return EOS_USAGE;
-    close(file.fd);
-    unlink(file.beside);
+        return status;
+    if (logfile.fd >= 0)
+        fsync(logfile.fd); /* pipes refuse: not an error */
+    stand.hvps = point.hvps;
+    stand.log.size = logfile.fd < 0 ? 0 : logfile.size;
+    stand.log.hash = logfile.hash;
+    stand.log.phases = row.phases;
+    stand.log.named = row.named;
+    ckpt.bytes = 0;
+    ckpt_parts(ckpt_count);
+    put_le(head + CKPT_HEAD - 16, text, 8);
+    put_le(head + CKPT_HEAD - 8, ckpt.bytes, 8);
+    ckpt.hash = HASH_START;
+    ckpt.status = whole_open(&ckpt.file, config.checkpoint);
+    if (ckpt.status)
+        return EOS_FAILED;
+    ckpt_put(head, sizeof head);
+    ckpt_put(ckpt_now, text);
+    ckpt_parts(ckpt_put);
+    put_le(tail, ckpt.hash, 8);
+    ckpt_put(tail, sizeof tail);
+    return ckpt.status ? ckpt.status : whole_close(&ckpt.file);
+}
+
+/* Reads the file through once: is it whole, is it ours?  Leaves the sizes of
+ * its text and its parts. */
+static int ckpt_verify(uint64_t *text, uint64_t *parts)
+{
+    unsigned char head[CKPT_HEAD], bytes[8192], tail[8];
+    uint64_t hash = HASH_START, left;
+    struct stat info;
+
+    if (read_all(ckpt.fd, head, sizeof head) != (ssize_t)sizeof head ||
+        memcmp(head, CKPT_MAGIC, sizeof CKPT_MAGIC - 1))
+        return fail(EOS_USAGE,
+                    "%s: not a checkpoint of this eos; --resume needs a file "
+                    "that --checkpoint wrote",
+                    config.checkpoint);
+    *text = get_le(head + CKPT_HEAD - 16, 8);
+    *parts = get_le(head + CKPT_HEAD - 8, 8);
+    left = *text + *parts;
+    if (fstat(ckpt.fd, &info) || *text >= CKPT_TEXT || *parts > INT64_MAX / 2 ||
+        (uint64_t)info.st_size != sizeof head + left + sizeof tail)
+        return fail(EOS_USAGE,
+                    "%s: damaged: its size is not the one it tells; an older "
+                    "copy or a new start is needed",
+                    config.checkpoint);
+    hash = hash_bytes(hash, head, sizeof head);
+    while (left) {
+        size_t some = left < sizeof bytes ? (size_t)left : sizeof bytes;
+
+        if (read_all(ckpt.fd, bytes, some) != (ssize_t)some)
+            return fail(EOS_USAGE, "%s: cannot read: %s", config.checkpoint,
+                        strerror(errno));
+        hash = hash_bytes(hash, bytes, some);
+        left -= some;
+    }
+    if (read_all(ckpt.fd, tail, sizeof tail) != (ssize_t)sizeof tail ||
+        get_le(tail, 8) != hash)
+        return fail(EOS_USAGE,
+                    "%s: damaged: its checksum does not hold; an older copy "
+                    "or a new start is needed",
+                    config.checkpoint);
     return EOS_DONE;
+}
+
+/* The first line in which the file's text and this run's differ. */
+static int ckpt_compare(const char *then)
+{
+    const char *now = ckpt_now;
+
+    while (*now || *then) {
+        int a = (int)strcspn(then, "\n"), b = (int)strcspn(now, "\n");
+
+        if (a != b || memcmp(then, now, (size_t)a))
+            return fail(EOS_USAGE,
+                        "%s: was made with %.*s, this run has %.*s; --resume "
+                        "needs the same options and data",
+                        config.checkpoint, a, then, b, now);
+        then += a + (then[a] == '\n');
+        now += b + (now[b] == '\n');
+    }
+    return EOS_DONE;
+}
+
+static int ckpt_load(void)
+{
+    static char then[CKPT_TEXT];
+    uint64_t text = 0, parts = 0;
+    int status = ckpt_verify(&text, &parts);
+
+    if (status)
+        return status;
+    ckpt.status = EOS_DONE;
+    if (lseek(ckpt.fd, CKPT_HEAD, SEEK_SET) < 0)
+        return fail(EOS_USAGE, "%s: cannot read: %s", config.checkpoint,
+                    strerror(errno));
+    ckpt_get(then, (size_t)text);
+    then[text] = 0;
+    status = ckpt.status ? ckpt.status : ckpt_compare(then);
+    if (status)
+        return status;
+    ckpt_parts(ckpt_get);
+    point.hvps = stand.hvps;
+    resumed = true;
+    return ckpt.status;
+}
+
+/* --resume: goes on from the checkpoint where there is one. */
+static int ckpt_resume(void)
+{
+    char line[2 * PATH];
+    int status, n;
+
+    ckpt.fd = open(config.checkpoint, O_RDONLY | O_CLOEXEC);
+    if (ckpt.fd < 0 && errno == ENOENT) {
+        n = snprintf(line, sizeof line,
+                     "eos: %s: no checkpoint yet: starting afresh\n",
+                     config.checkpoint);
+        write_all(STDERR_FILENO, line, size_min((size_t)n, sizeof line - 1));
+        return EOS_DONE;
+    }
+    if (ckpt.fd < 0)
+        return fail(EOS_USAGE, "%s: cannot open: %s", config.checkpoint,
+                    strerror(errno));
+    status = ckpt_load();
+    close(ckpt.fd);
+    return status;
+}
+
+/* Between two steps: a checkpoint where one is due, or the end where a signal
+ * asked for it. */
+static int boundary(void)
+{
+    static size_t since;
+    int status = EOS_DONE, asked = caught;
+
+    since++;
+    if (config.checkpoint && (asked || since > config.every)) {
+        status = ckpt_write();
+        since = 1;
+    }
+    if (status || !asked)
+        return status;
+    return fail(128 + asked, "stopped by %s before step %zu%s",
+                asked == SIGINT ? "SIGINT" : "SIGTERM", stand.step,
+                config.checkpoint ? "; the same command with --resume goes on"
+                                  : "");
 }
 
 /* A measured point of plain gradient descent: approach and training alone. */
@@ -4229,11 +4598,11 @@ static void check_losses(struct check *c)
 }
 
 /* S (and the top eigenvalues) at the point; now and then a thorough search. */
-static void check_sharpness(struct check *c, size_t *checks)
+static void check_sharpness(struct check *c)
 {
     size_t before = point.hvps;
 
-    sharpness(&warm.gd, config.neigs, (*checks)++ % 10 == 0, scratch2);
+    sharpness(&warm.gd, config.neigs, stand.checks++ % 10 == 0, scratch2);
     c->hvps = point.hvps - before;
 }
 
@@ -4246,12 +4615,12 @@ static int diverged(const char *what, size_t step)
 }
 
 /* L and accuracy at theta, S at the midpoint of the coming step. */
-static int approach_check(struct check *c, size_t *checks)
+static int approach_check(struct check *c)
 {
     check_losses(c);
     vec_add(net.params, scratch, path.gd, -0.5 * config.lr, edge.grad);
     point_at(scratch);
-    check_sharpness(c, checks);
+    check_sharpness(c);
     return check_row(c, false);
 }
 
@@ -4260,24 +4629,30 @@ static int approach_check(struct check *c, size_t *checks)
  * An overshoot goes back to the check before and checks every step. */
 static int approach(void)
 {
-    const double edge_S = 2 / config.lr;
-    double dt = 1, led, began = seconds();
-    size_t n = 0, last = 0, checks = 0;
-    bool measured = false; /* this point has been, before going back */
+    const double edge_S = 2 / config.lr, began = seconds();
+    size_t first = stand.step;
     int status;
 
-    row_phase();
-    for (;; n++) {
+    if (!resumed) {
+        row_phase();
+        stand.dt = 1;
+    }
+    for (;; stand.step++) {
+        const size_t n = stand.step;
         struct check c = {.step = n};
 
+        if ((status = boundary()))
+            return status;
         point_at(path.gd);
         if (!isfinite(gradient(config.deriv, edge.grad)))
             return diverged("gradient descent", n);
-        if (!measured &&
-            (n == 0 || (double)(n - last) * config.lr >= dt * (1 - 1e-9))) {
-            if ((status = approach_check(&c, &checks)))
+        if (!stand.measured &&
+            (n == 0 ||
+             (double)(n - stand.last) * config.lr >= stand.dt * (1 - 1e-9))) {
+            const double led = n == 0 ? 0 : stand.dt;
+
+            if ((status = approach_check(&c)))
                 return status;
-            led = n == 0 ? 0 : dt;
             if (warm.gd.value[0] >= edge_S && led <= config.lr) {
                 if (n == 0)
                     note("the sharpness is at 2/eta at the start: tracking "
@@ -4287,39 +4662,31 @@ static int approach(void)
                 return EOS_DONE;
             }
             if (warm.gd.value[0] >= edge_S) {
-                note("back to step %zu", last);
+                note("back to step %zu", stand.last);
                 vec_copy(net.params, path.gd, path.back);
-                n = last - 1; /* comes round as last */
-                dt = 0;
-                measured = true;
+                stand.step = stand.last - 1; /* comes round as last */
+                stand.dt = 0;
+                stand.measured = true;
                 continue;
             }
             vec_copy(net.params, path.back, path.gd);
-            last = n;
+            stand.last = n;
             if (warm.gd.value[0] >= 0.5 * edge_S)
-                dt = fmin(dt, 0.1);
+                stand.dt = fmin(stand.dt, 0.1);
             if (warm.gd.value[0] >= 0.75 * edge_S)
-                dt = fmin(dt, 0.01);
+                stand.dt = fmin(stand.dt, 0.01);
         }
-        measured = false;
-        if (n == config.max_steps)
+        stand.measured = false;
+        if (n >= config.max_steps)
             break;
         vec_axpy(net.params, -config.lr, edge.grad, path.gd);
-        progress("approach", n + 1, 0, began);
+        progress("approach", n + 1, first, 0, began);
     }
     return fail(EOS_UNREACHED,
                 "instability not reached in %zu steps: S = %.6g, "
                 "2/eta = %.6g; try a larger --lr or --max-steps",
                 config.max_steps, warm.gd.value[0], edge_S);
 }
-
-/* One row of the track. */
-static struct {
-    size_t t, hvps;
-    struct seen gd, pr[2], gf;
-    double th_L, th_S, mean_L, test_L, test_accuracy;
-    double gd_eigs[EIG_MAX];
-} seen;
 
 /* The columns of the track, in their order; hvps has no place of its own. */
 struct column {
@@ -4588,27 +4955,35 @@ static int track(void)
 {
     const char *stop = "steps";
     double began;
-    size_t t = 0, counted;
+    size_t first;
     int status = EOS_DONE, written;
 
-    row_phase();
-    counted = point.hvps;
-    track_start();
+    if (stand.phase != TRACK) {
+        row_phase();
+        stand.counted = point.hvps;
+        track_start();
+        stand.phase = TRACK;
+        stand.step = 0;
+    }
     track_row(true);
+    first = stand.step;
     began = seconds();
-    for (; t < config.steps && !status; t++) {
+    while (stand.step < config.steps && !(status = boundary())) {
         bool stay = edge.lambda2 > config.stop_lambda2 / config.lr;
 
-        status = track_step(t, stay, &counted);
-        if (status == EOS_DIVERGED)
-            stop = "diverged";
-        progress("track", t + 1, config.steps, began);
-        if (stay && !status) {
+        status = track_step(stand.step, stay, &stand.counted);
+        stand.step++;
+        progress("track", stand.step, first, config.steps, began);
+        if (stay && !status)
             stop = "lambda2";
+        if (stay || status)
             break;
-        }
     }
-    if (status && status != EOS_DIVERGED)
+    if (status == EOS_DIVERGED)
+        stop = "diverged";
+    else if (status > 128)
+        stop = "signal";
+    else if (status)
         return status;
     written = summary_write(stop);
     return written ? written : status;
@@ -4646,6 +5021,7 @@ struct eos_config eos_defaults(void)
         .proj = 3,
         .neigs = 1,
         .sharp = 10,
+        .every = 25,
         .alpha = 1,
         .beta = 1,
         .x0 = 0.1,
@@ -4688,6 +5064,33 @@ const char *eos_error(void)
     return failure;
 }
 
+/* From a checkpoint where that is asked for; the log, new or cut back. */
+static int resume(const char *command)
+{
+    bool found = false;
+    int status = EOS_DONE;
+
+    if (config.resume && !config.checkpoint)
+        return fail(EOS_USAGE, "--resume: needs --checkpoint FILE");
+    if (config.checkpoint) {
+        ckpt_text(command);
+        status = config.resume ? ckpt_resume() : EOS_DONE;
+        status = status ? status : whole_try(config.checkpoint);
+    }
+    if (!status && resumed && config.log)
+        status = log_reopen(stand.log.size, stand.log.hash, &found);
+    if (status)
+        return status;
+    row.phases = found ? stand.log.phases : resumed;
+    row.named = found && stand.log.named;
+    if (!found) {
+        if ((status = log_open()))
+            return status;
+        log_header(command);
+    }
+    return EOS_DONE;
+}
+
 /* Starting parameters, the log's header and a first line for people. */
 static int begin(const struct eos_config *c, const char *command, int fd)
 {
@@ -4700,10 +5103,9 @@ static int begin(const struct eos_config *c, const char *command, int fd)
     else if (!status)
         eos_init(config.seed, path.gd);
     status = status ? status : save_check();
-    status = status ? status : log_open();
+    status = status ? status : resume(command);
     if (status)
         return status;
-    log_header(command);
     if (config.ndata) {
         images = strrchr(config.data[0], '/');
         images = images ? images + 1 : config.data[0];
@@ -4754,14 +5156,19 @@ int eos_run(const struct eos_config *c)
     memory_tell();
     if (config.stats == EOS_FULL)
         note("--stats full: this version writes the basic columns");
-    status = config.from_instability ? EOS_DONE : approach();
-    if (status == EOS_UNREACHED || status == EOS_DIVERGED) {
-        summary_write(status == EOS_UNREACHED ? "max-steps" : "diverged");
-        return status;
+    signals_catch();
+    if (stand.phase != TRACK) {
+        status = config.from_instability ? EOS_DONE : approach();
+        if (status == EOS_UNREACHED || status == EOS_DIVERGED || status > 128) {
+            summary_write(status == EOS_UNREACHED  ? "max-steps"
+                          : status == EOS_DIVERGED ? "diverged"
+                                                   : "signal");
+            return status;
+        }
+        status = status ? status : save("instability", path.gd);
+        if (status)
+            return status;
     }
-    status = status ? status : save("instability", path.gd);
-    if (status)
-        return status;
     status = track();
     saved =
         status == EOS_DONE || status == EOS_DIVERGED ? save_all() : EOS_DONE;
@@ -4771,31 +5178,39 @@ int eos_run(const struct eos_config *c)
 /* Gradient descent past the edge, with a sharpness log. */
 int eos_train(const struct eos_config *c)
 {
-    size_t n, checks = 0;
+    size_t first;
     double began;
     int status = begin(c, "train", STDOUT_FILENO);
 
     if (status)
         return status;
     memory_tell();
-    row_phase();
+    signals_catch();
+    if (!resumed) {
+        row_phase();
+        stand.phase = TRAIN_ALONE;
+    }
+    first = stand.step;
     began = seconds();
-    for (n = 0;; n++) {
+    for (;; stand.step++) {
+        const size_t n = stand.step;
         struct check at = {.step = n};
 
+        if ((status = boundary()))
+            return status;
         point_at(path.gd);
         if (!isfinite(gradient(config.deriv, edge.grad)))
             return diverged("gradient descent", n);
         if (n % config.sharp == 0 || n == config.steps) {
             check_losses(&at);
-            check_sharpness(&at, &checks);
+            check_sharpness(&at);
             if ((status = check_row(&at, true)))
                 return status;
         }
-        if (n == config.steps)
+        if (n >= config.steps)
             break;
         vec_axpy(net.params, -config.lr, edge.grad, path.gd);
-        progress("train", n + 1, config.steps, began);
+        progress("train", n + 1, first, config.steps, began);
     }
     return save("gd", path.gd);
 }
@@ -5096,6 +5511,12 @@ static const struct option_spec {
  "FILE", "every column, 17 digits [none]"},
 {"save", RUN | TRAIN, TEXT, FIELD(save), 0, 0, 0,
  "NAME", "NAME-gd.npy and so on at the end [none]"},
+{"checkpoint", RUN | TRAIN, TEXT, FIELD(checkpoint), 0, 0, 0,
+ "FILE", "the whole state, to go on from [none]"},
+{"every", RUN | TRAIN, COUNT, FIELD(every), 1, 1e9, 0,
+ "N", "steps from one checkpoint to the next [25]"},
+{"resume", RUN | TRAIN, FLAG, FIELD(resume), 0, 0, 0,
+ NULL, "go on from the checkpoint, if there is one"},
 {"direction", DERIV, TEXT, FIELD(direction), 0, 0, 0,
  "V.npy", "direction of the derivatives [top eigenvector]"},
 {"out", DERIV, TEXT, FIELD(out), 0, 0, 0,

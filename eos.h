@@ -31,6 +31,7 @@ enum {
     EOS_USAGE = 2,     /* bad arguments or bad input */
     EOS_UNREACHED = 3, /* the sharpness did not reach 2/eta */
     EOS_DIVERGED = 4   /* the loss is not finite */
+    /* 128 + the number of a signal that stopped a run between two steps */
 };
 
 enum eos_model { EOS_MLP, EOS_CNN };
@@ -65,6 +66,9 @@ struct eos_config {
     size_t sharp;             /* eos_train: steps between sharpnesses */
     size_t threads;           /* 0: one for each processor */
     const char *log, *save;   /* file, name prefix; or NULL */
+    const char *checkpoint;   /* file of the whole state, or NULL */
+    size_t every;             /* steps from one checkpoint to the next */
+    bool resume;              /* go on from the checkpoint */
     const char *direction;    /* eos_deriv: .npy of V or NULL for u */
     const char *out;          /* eos_deriv: folder */
     double alpha, beta;       /* eos_toy */
