@@ -44,7 +44,7 @@ CHECK = $(BUILD) -Wno-unused-function -Wno-psabi -no-pie
 COMMON = eos.c eos.h tests/common.h .build
 TESTS = tests/numbers tests/kernels tests/data tests/network \
 	tests/derivatives tests/eig tests/golden tests/dynamics tests/run \
-	tests/toy tests/cli
+	tests/toy tests/cli tests/ckpt
 
 test: eos $(TESTS)
 	failed=0; for t in $(TESTS); do $$t || failed=1; done; exit $$failed
@@ -79,7 +79,10 @@ tests/run: tests/test_run.c tests/logs.h tests/small.h $(COMMON)
 tests/toy: tests/test_toy.c tests/logs.h $(COMMON)
 	$(CHECK) -o tests/toy tests/test_toy.c -lcriterion $(LIBS)
 
-tests/cli: tests/test_cli.c tests/logs.h $(COMMON)
+tests/ckpt: tests/test_ckpt.c tests/program.h tests/logs.h tests/small.h $(COMMON)
+	$(CHECK) -o tests/ckpt tests/test_ckpt.c -lcriterion $(LIBS)
+
+tests/cli: tests/test_cli.c tests/program.h tests/logs.h tests/small.h $(COMMON)
 	$(CHECK) -o tests/cli tests/test_cli.c -lcriterion $(LIBS)
 
 clean:

@@ -1,0 +1,161 @@
+/*
+ * eos as a program, for the tests that start it: with arguments, in a folder
+ * of its own, with full disks, closed pipes and signals.  EOS_BIN names it;
+ * without, ./eos or ../eos.  Needs common.h, logs.h and small.h.
+ */
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+/* Two images and a small network: what a test of words needs. */
+#define TINY "--model cnn --loss bmse --samples 2 --threads 1"
+/* An approach of a few steps that goes back once, and a track. */
+#define SHORT                                                       \
+    "--data images --model cnn --loss bmse --samples 8 --lr 0.115 " \
+    "--tol 1e-3 --stop-lambda2 inf --threads 1"
+#define SHORT_TRAINING                                             \
+    "--data images --model cnn --loss bmse --samples 8 --lr 0.05 " \
+    "--tol 1e-3 --threads 1"
+/* Where gradient descent diverges after ten tracked steps. */
+#define DIVERGING                                                 \
+    "--data images --model cnn --loss bmse --samples 8 --lr 0.3 " \
+    "--stop-lambda2 inf --steps 40 --threads 1"
+
+/* --- Starting the program --- */
+
+enum output { ORDINARY, CLOSED_PIPE, FULL_DISK, CLOSED };
+static struct {
+    const char *kernel; /* EOS_KERNEL, if not NULL */
+    enum output output; /* where standard output leads */
+    rlim_t file_size;   /* limit on a file, if not 0 */
+    int signal;         /* sent, if not 0, `after` seconds of running */
+    double after;
+} how;
+
+static struct {
+    int status;
+    char out[1 << 20], err[1 << 14];
+    size_t out_size;
+} said;
+
+/* An absolute name, for the program runs in the folder. */
+static const char *program(void)
+{
+    static char path[PATH];
+    const char *name = getenv("EOS_BIN");
+    size_t len;
+
+    if (!name)
+        name = access("./eos", X_OK) ? "../eos" : "./eos";
+    cr_assert(!access(name, X_OK), "no %s: make eos first, or set EOS_BIN",
+              name);
+    if (*name == '/')
+        return name;
+    cr_assert(getcwd(path, sizeof path) != NULL, "getcwd");
+    len = strlen(path);
+    snprintf(path + len, sizeof path - len, "/%s", name);
+    return path;
+}
+
+static void redirect(const char *file, int to)
+{
+    int fd = open(file, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+
+    if (fd < 0 || dup2(fd, to) < 0)
+        _exit(126);
+    close(fd);
+}
+
+static void redirect_output(void)
+{
+    int ends[2];
+
+    switch (how.output) {
+    case CLOSED:
+        close(STDOUT_FILENO);
+        break;
+    case CLOSED_PIPE:
+        if (pipe(ends) || close(ends[0]) || dup2(ends[1], STDOUT_FILENO) < 0)
+            _exit(126);
+        break;
+    case FULL_DISK:
+        redirect("/dev/full", STDOUT_FILENO);
+        break;
+    default:
+        redirect("out", STDOUT_FILENO);
+        break;
+    }
+}
+
+/* In the child: the folder, the environment, the limits, the program. */
+static void become(const char *path, char **arguments)
+{
+    struct rlimit limit = {how.file_size, how.file_size};
+
+    if (chdir(folder))
+        _exit(126);
+    redirect("err", STDERR_FILENO);
+    redirect_output();
+    unsetenv("EOS_KERNEL");
+    if (how.kernel)
+        setenv("EOS_KERNEL", how.kernel, 1);
+    signal(SIGXFSZ, SIG_IGN); /* a file too large is then a write error */
+    if (how.file_size && setrlimit(RLIMIT_FSIZE, &limit))
+        _exit(126);
+    alarm(100);
+    execv(path, arguments);
+    _exit(127);
+}
+
+/* Runs eos in the folder and returns its exit status.  Arguments are
+ * separated by one blank; two blanks have an empty one between them. */
+LIKE_PRINTF(1, 2)
+static int eos(const char *format, ...)
+{
+    static char line[4096];
+    char *arguments[64] = {"eos"}, *at = line;
+    const char *path = program();
+    size_t n = 1;
+    va_list args;
+    pid_t child;
+    int status;
+
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    while (*line && at && n < 63) {
+        arguments[n++] = at;
+        at = strchr(at, ' ');
+        if (at)
+            *at++ = 0;
+    }
+    child = fork();
+    if (child == 0)
+        become(path, arguments);
+    cr_assert(child > 0, "fork");
+    if (how.signal) {
+        struct timespec wait = {(time_t)how.after,
+                                (long)(fmod(how.after, 1) * 1e9)};
+
+        nanosleep(&wait, NULL);
+        kill(child, how.signal);
+    }
+    cr_assert(waitpid(child, &status, 0) == child, "waitpid");
+    cr_assert(WIFEXITED(status) || how.signal, "eos %s: ended by signal %d",
+              format, WTERMSIG(status));
+    said.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + SIGKILL;
+    cr_assert(said.status != 126 && said.status != 127, "eos did not start");
+    said.out_size = how.output == ORDINARY
+                        ? read_file(in_folder("out"), said.out, sizeof said.out)
+                        : 0;
+    said.out[said.out_size] = 0;
+    said.err[read_file(in_folder("err"), said.err, sizeof said.err)] = 0;
+    return said.status;
+}
+
+static void exits_with(int expected, const char *arguments)
+{
+    int status = eos("%s", arguments);
+
+    cr_assert(status == expected, "eos %s: status %d, expected %d: %s",
+              arguments, status, expected, said.err);
+}

@@ -1,0 +1,381 @@
+/*
+ * Checkpoints from outside: the program is killed, stopped, started again
+ * and given damaged files; the rows and the vectors must be those of a run
+ * that nothing happened to.
+ */
+#include "common.h"
+#include "logs.h"
+#include "small.h"
+#include "program.h"
+
+/* The approach (which goes back once) and some steps of the track. */
+#define RUN_OPTIONS SHORT " --steps 6 --kick 0.01 --generalized --neigs 2"
+#define GUARDED " --checkpoint ck --every 1"
+
+static struct log whole, other;
+
+static void prepare(void)
+{
+    memset(&how, 0, sizeof how);
+    folder_make();
+    write_images(in_folder("images"));
+}
+
+/* The rows and vectors to compare with, in `whole` and ref-*.npy. */
+static void reference(const char *command)
+{
+    int status = eos("%s --log ref --save ref", command);
+
+    cr_assert(status == EOS_DONE, "%s: status %d: %s", command, status,
+              said.err);
+    log_read(&whole, in_folder("ref"));
+}
+
+static size_t content(const char *name, char *to, size_t room)
+{
+    return read_file(in_folder(name), to, room);
+}
+
+static void spoil(const char *name, const char *bytes, size_t n)
+{
+    int fd = open(in_folder(name), O_WRONLY | O_CREAT | O_TRUNC, 0666);
+
+    cr_assert(fd >= 0 && !write_all(fd, bytes, n) && !close(fd), "%s", name);
+}
+
+static void same_file(const char *a, const char *b)
+{
+    static char one[1 << 21], two[1 << 21];
+    size_t n = content(a, one, sizeof one), m = content(b, two, sizeof two);
+
+    cr_assert(n && n == m && !memcmp(one, two, n), "%s and %s differ", a, b);
+}
+
+/* The log and the vectors are those of the reference. */
+static void same_results(const char *what, bool run)
+{
+    static const char *const vectors[] = {"gd", "pg", "gf",
+                                          "v",  "u",  "instability"};
+    char one[64], two[64];
+    size_t i;
+
+    log_read(&other, in_folder("log"));
+    same_rows(&whole, &other, what);
+    for (i = 0; i < (run ? 6 : 1); i++) {
+        snprintf(one, sizeof one, "ref-%s.npy", vectors[i]);
+        snprintf(two, sizeof two, "now-%s.npy", vectors[i]);
+        same_file(one, two);
+    }
+}
+
+static void clean(void)
+{
+    static const char *const names[] = {"log", "ck", "ck.tmp"};
+    size_t i;
+
+    for (i = 0; i < sizeof names / sizeof *names; i++)
+        unlink(in_folder(names[i]));
+}
+
+/* Goes on from whatever there is until the run ends. */
+static void finish(const char *command, const char *what)
+{
+    int status;
+
+    how.signal = 0;
+    status = eos("%s" GUARDED " --resume --log log --save now", command);
+    cr_assert(status == EOS_DONE, "%s: status %d: %s", what, status, said.err);
+    same_results(what, strstr(command, "run") == command);
+}
+
+static double time_of(const char *command)
+{
+    double began = seconds();
+
+    cr_assert(eos("%s" GUARDED " --log log --save now", command) == EOS_DONE,
+              "%s", said.err);
+    clean();
+    return seconds() - began;
+}
+
+/* Thirty kills at random moments; a run that ends is compared and the next
+ * one begins anew. */
+static void killed_again_and_again(const char *command, size_t kills)
+{
+    uint64_t rng = 7;
+    double time;
+    size_t i, died = 0;
+
+    prepare();
+    reference(command);
+    time = time_of(command);
+    for (i = 0; died < kills && i < 20 * kills; i++) {
+        how.signal = SIGKILL;
+        how.after = uniform(&rng, 0, 0.6 * time);
+        if (eos("%s" GUARDED " --resume --log log --save now", command) ==
+            EOS_DONE) {
+            same_results("after kills", strstr(command, "run") == command);
+            clean();
+        } else {
+            cr_assert(said.status == 128 + SIGKILL, "status %d: %s",
+                      said.status, said.err);
+            died++;
+        }
+    }
+    cr_assert(died == kills, "%zu kills only", died);
+    finish(command, "after the last kill");
+    folder_remove();
+}
+
+Test(kill, thirty_times_in_a_run)
+{
+    killed_again_and_again("run " RUN_OPTIONS, 30);
+}
+
+Test(kill, ten_times_in_training)
+{
+    killed_again_and_again(
+        "train " SHORT_TRAINING " --steps 20 --sharp 3 --neigs 2", 10);
+}
+
+/* --- Signals that ask --- */
+
+static void stopped_by(int signal, const char *name)
+{
+    uint64_t rng = 3;
+    double time;
+    size_t stops = 0, i;
+
+    prepare();
+    reference("run " RUN_OPTIONS);
+    time = time_of("run " RUN_OPTIONS);
+    for (i = 0; i < 40 && stops < 5; i++) {
+        how.signal = signal;
+        how.after = uniform(&rng, 0.02, 0.5) * time;
+        if (eos("run " RUN_OPTIONS GUARDED " --resume --log log --save now") ==
+            EOS_DONE) {
+            clean();
+            continue;
+        }
+        if (said.status == 128 + SIGKILL) /* before it listens */
+            continue;
+        stops++;
+        cr_assert(said.status == 128 + signal, "status %d", said.status);
+        cr_assert(strstr(said.err, name) && strstr(said.err, "--resume"), "%s",
+                  said.err);
+        cr_assert(strstr(said.out, "summary stop: signal"), "no summary");
+    }
+    cr_assert(stops == 5, "stopped %zu times", stops);
+    finish("run " RUN_OPTIONS, name);
+    folder_remove();
+}
+
+Test(signals, sigterm_writes_a_checkpoint_and_exits_143)
+{
+    stopped_by(SIGTERM, "SIGTERM");
+}
+
+Test(signals, sigint_writes_a_checkpoint_and_exits_130)
+{
+    stopped_by(SIGINT, "SIGINT");
+}
+
+/* --- What may change, and what may not --- */
+
+/* A checkpoint in the track, three steps before the end. */
+static void stop_halfway(void)
+{
+    prepare();
+    reference("run " RUN_OPTIONS);
+    cr_assert(eos("run " SHORT
+                  " --kick 0.01 --generalized --neigs 2 --steps 4" GUARDED
+                  " --log log --save now") == EOS_DONE,
+              "%s", said.err);
+}
+
+Test(resume, may_change_what_shapes_no_number)
+{
+    stop_halfway();
+    cr_assert(eos("run " RUN_OPTIONS " --checkpoint ck --every 7 --resume "
+                  "--max-steps 5000 --threads 3 --log log --save now") ==
+                  EOS_DONE,
+              "%s", said.err);
+    same_results("other threads", true);
+    folder_remove();
+}
+
+Test(resume, refuses_other_numbers)
+{
+    static const struct {
+        const char *options, *named;
+    } bad[] = {
+        {"--lr 0.116", "lr: 0.11"},
+        {"--seed 1", "seed: 1"},
+        {"--samples 6", "samples: 6"},
+        {"--tol 1e-4", "tol: "},
+        {"--proj 2", "proj: 2"},
+        {"--kick 0.02", "kick: 0.02"},
+        {"--eig power", "eig: power"},
+        {"--deriv f64", "deriv: f64"},
+        {"--neigs 1", "neigs: 1"},
+        {"--loss logistic", "loss: logistic"},
+        {"--stop-lambda2 1.9", "stop-lambda2: 1.8"},
+        {"--test images", "test images: "},
+    };
+    size_t i;
+
+    stop_halfway();
+    for (i = 0; i < sizeof bad / sizeof *bad; i++) {
+        int status = eos("run " RUN_OPTIONS GUARDED " --resume --log log %s",
+                         bad[i].options);
+
+        cr_assert(status == EOS_USAGE && strstr(said.err, bad[i].named) &&
+                      strstr(said.err, "eos: ck: "),
+                  "%s: status %d: %s", bad[i].options, status, said.err);
+    }
+    folder_remove();
+}
+
+Test(resume, refuses_other_images)
+{
+    static char images[40 * RECORD + 1];
+    size_t n;
+    int status;
+
+    stop_halfway();
+    n = content("images", images, sizeof images);
+    images[5]++;
+    spoil("images", images, n);
+    status = eos("run " RUN_OPTIONS GUARDED " --resume --log log");
+    cr_assert(status == EOS_USAGE && strstr(said.err, "data checksum: "),
+              "status %d: %s", status, said.err);
+    folder_remove();
+}
+
+Test(resume, says_when_there_is_nothing_and_starts)
+{
+    prepare();
+    reference("run " RUN_OPTIONS);
+    finish("run " RUN_OPTIONS, "a fresh start");
+    cr_assert(strstr(said.err, "ck: no checkpoint yet"), "%s", said.err);
+    exits_with(EOS_USAGE, "run " TINY " --resume");
+    cr_assert(strstr(said.err, "--resume: needs --checkpoint"), "%s", said.err);
+    folder_remove();
+}
+
+/* --- Damaged files --- */
+
+static void refused(const char *what, size_t at)
+{
+    int status = eos("run " RUN_OPTIONS GUARDED " --resume --log log");
+
+    cr_assert(status == EOS_USAGE && strstr(said.err, "eos: ck: "),
+              "%s at %zu: status %d: %s", what, at, status, said.err);
+}
+
+Test(damage, every_kind_is_refused_and_the_log_left_alone)
+{
+    static char good[1 << 21], bad[1 << 21];
+    uint64_t rng = 5;
+    size_t n, i, at;
+
+    stop_halfway();
+    n = content("ck", good, sizeof good);
+    cr_assert(n > 1000 && n < sizeof good - 1, "%zu bytes", n);
+    for (i = 0; i < 12; i++) { /* cut short: at 0, in the head, anywhere */
+        at = i < 6 ? 7 * i : whole_number(&rng, 40, n - 1);
+        spoil("ck", good, at);
+        refused("cut", at);
+    }
+    for (i = 0; i < 24; i++) { /* one bit */
+        at = i < 12 ? 3 * i : whole_number(&rng, 0, n - 1);
+        memcpy(bad, good, n);
+        bad[at] = (char)(bad[at] ^ 1 << i % 8);
+        spoil("ck", bad, n);
+        refused("a bit", at);
+    }
+    memcpy(bad, good, n);
+    spoil("ck", bad, n + 1);
+    refused("longer", n);
+    spoil("ck", "\x93NUMPY", 6);
+    refused("foreign", 6);
+    spoil("ck", good, n);
+    finish("run " RUN_OPTIONS, "the good file again");
+    folder_remove();
+}
+
+Test(damage, a_log_that_went_on_is_cut_back)
+{
+    static char text[1 << 20];
+    size_t n;
+
+    stop_halfway();
+    n = content("log", text, sizeof text - 40);
+    memcpy(text + n, "         17   1.2345", 20);
+    spoil("log", text, n + 20);
+    finish("run " RUN_OPTIONS, "a half row");
+    folder_remove();
+}
+
+Test(damage, a_foreign_log_is_refused_and_kept)
+{
+    static char text[64];
+
+    stop_halfway();
+    spoil("log", "my diary\n", 9);
+    cr_assert(eos("run " RUN_OPTIONS GUARDED " --resume --log log") ==
+                      EOS_USAGE &&
+                  strstr(said.err, "log: is not the log"),
+              "%s", said.err);
+    cr_assert(content("log", text, sizeof text) == 9, "the diary is lost");
+    folder_remove();
+}
+
+/* A new log holds the rows from here on. */
+Test(damage, a_lost_log_begins_anew)
+{
+    size_t rows;
+
+    stop_halfway();
+    unlink(in_folder("log"));
+    cr_assert(eos("run " RUN_OPTIONS GUARDED " --resume --log log") == EOS_DONE,
+              "%s", said.err);
+    log_read(&other, in_folder("log"));
+    rows = other.block[0].rows;
+    cr_assert(other.blocks == 1 && rows >= 1 &&
+                  !strcmp(other.block[0].line[rows - 1],
+                          whole.block[1].line[whole.block[1].rows - 1]),
+              "%zu blocks, %zu rows", other.blocks, rows);
+    folder_remove();
+}
+
+/* --- Disks and folders --- */
+
+/* The limit is between the size of a row and that of a checkpoint. */
+Test(disk, full_while_checkpointing_keeps_the_one_before)
+{
+    int status;
+
+    stop_halfway();
+    cr_assert(!rename(in_folder("ck"), in_folder("kept")) &&
+                  !link(in_folder("kept"), in_folder("ck")),
+              "rename");
+    how.file_size = 300000;
+    status = eos("run " RUN_OPTIONS GUARDED " --resume --log log");
+    cr_assert(status == EOS_FAILED && strstr(said.err, "ck: cannot write"),
+              "status %d: %s", status, said.err);
+    same_file("ck", "kept");
+    cr_assert(access(in_folder("ck.tmp"), F_OK), "a half file is left");
+    how.file_size = 0;
+    finish("run " RUN_OPTIONS, "with room again");
+    folder_remove();
+}
+
+Test(disk, folders_that_do_not_exist)
+{
+    prepare();
+    exits_with(EOS_USAGE, "run " TINY " --checkpoint no/ck");
+    cr_assert(strstr(said.err, "no/ck: cannot create"), "%s", said.err);
+    exits_with(EOS_USAGE, "run " TINY " --checkpoint . --resume");
+    folder_remove();
+}
