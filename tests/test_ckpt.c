@@ -244,7 +244,7 @@ Test(resume, refuses_other_images)
 
     stop_halfway();
     n = content("images", images, sizeof images);
-    images[5]++;
+    images[3 * RECORD + 5]++; /* of a cat */
     spoil("images", images, n);
     status = eos("run " RUN_OPTIONS GUARDED " --resume --log log");
     cr_assert(status == EOS_USAGE && strstr(said.err, "data checksum: "),
