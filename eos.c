@@ -5124,17 +5124,17 @@ static void memory_tell(void)
 {
     const double p = (double)net.params, n = (double)train.n;
     const double real = config.deriv == EOS_F64 ? 8 : 4;
-    double vectors =
-        17 + 3.0 * (config.generalized) + 2.0 * (double)(2 * config.neigs + 4);
-    double histories =
-        0.5 * (HISTORY * (4.0 + config.generalized) + (double)config.neigs);
-    double bytes = p * 8 * (vectors + histories);
+    double pairs = fmax(2, (double)config.neigs);
+    double vectors = 14 + 2.0 * config.generalized + 2 * (2 * pairs + 6);
+    double halves = HISTORY * (3.0 + config.generalized) + pairs;
+    double bytes = p * (8 * vectors + 4 * halves);
     char line[128];
     int len;
 
     bytes += (n + (double)test.n) * PIXELS * (config.model == EOS_MLP ? 2 : 1);
     if (config.model == EOS_MLP)
-        bytes += n * HIDDEN * (12 + 16 + 12 * real) + MLP_PACKED * 32.0;
+        bytes += HIDDEN * real * (12 * fmin(n, CHUNK) + n) +
+                 (MLP_PACKED * 2 + PIXELS * HIDDEN) * 8.0;
     else
         bytes += (double)CNN_PARAMS * 8 * PARTS;
     bytes += (double)pool.workers * WORK * 6;
