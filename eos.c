@@ -198,7 +198,6 @@ enum {
 _Static_assert(SAMPLES >= 1 && SAMPLES <= 1000000, "SAMPLES is out of range");
 _Static_assert(CHUNK % TILE == 0 && BLOCK % TILE == 0, "tiles fill a block");
 _Static_assert(PIXELS % DEPTH == 0, "the first weight is cut evenly");
-_Static_assert(HIDDEN % 40 == 0, "a fifth is made of whole panels");
 _Static_assert(PIXELS % SLAB == 0 && SLAB % TILE == 0, "slabs fill an image");
 _Static_assert(TILE % CHANNELS == 0, "a tile of inputs begins with red");
 
@@ -1881,7 +1880,9 @@ enum {
 static _Alignas(64) double cnn_part[PARTS][CNN_PARAMS];
 
 /* Tasks of the MLP's weight gradients. */
-enum { SLABS1 = PIXELS / SLAB };
+enum { SLABS1 = PIXELS / SLAB, SHARES = 5, SHARE = HIDDEN / SHARES };
+
+_Static_assert(SHARE % 8 == 0, "a share is made of whole panels");
 
 #define SECTION 6
 #include "eos.c"
@@ -1915,7 +1916,7 @@ enum { SLABS1 = PIXELS / SLAB };
 #define mlp_group      N(mlp_group)
 #define mlp_hidden     N(mlp_hidden)
 #define mlp_biases     N(mlp_biases)
-#define mlp_shares     N(mlp_shares)
+#define mlp_groups     N(mlp_groups)
 #define mlp_second     N(mlp_second)
 #define mlp_third      N(mlp_third)
 #define mlp_weights    N(mlp_weights)
@@ -2463,15 +2464,15 @@ static TARGET void mlp_biases(void)
 }
 
 /* Panels of a hidden layer's activations. */
-INLINE size_t mlp_shares(void)
+INLINE size_t mlp_groups(void)
 {
     return pieces(HIDDEN, NV * LANES);
 }
 
 static TARGET void mlp_second(size_t worker, size_t task)
 {
-    mlp_hidden(work[worker].PREC, 1, task / 5, task % 5 * (HIDDEN / 5),
-               HIDDEN / 5);
+    mlp_hidden(work[worker].PREC, 1, task / SHARES, task % SHARES * SHARE,
+               SHARE);
 }
 
 static TARGET void mlp_third(size_t worker, size_t task)
@@ -2485,10 +2486,10 @@ static TARGET void mlp_weights(size_t worker, size_t task)
         mlp_biases();
     else if (task <= SLABS1)
         mlp_slab(work[worker].PREC, task - 1);
-    else if ((task -= SLABS1 + 1) < 5 * mlp_shares())
+    else if ((task -= SLABS1 + 1) < SHARES * mlp_groups())
         mlp_second(worker, task);
     else
-        mlp_third(worker, task - 5 * mlp_shares());
+        mlp_third(worker, task - SHARES * mlp_groups());
 }
 
 /* Task: a panel of MR rows of one matrix of theta (even) or v (odd).  The
@@ -2531,7 +2532,7 @@ static void mlp_pass(void)
         pass.end = size_min(pass.begin + CHUNK, pass.set->n);
         parallel(pieces(pass.end - pass.begin, TILE), mlp_tile);
         if (pass.backward)
-            parallel(1 + SLABS1 + 6 * mlp_shares(), mlp_weights);
+            parallel(1 + SLABS1 + (SHARES + 1) * mlp_groups(), mlp_weights);
     }
 }
 

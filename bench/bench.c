@@ -23,7 +23,7 @@ enum { PEAK_ROUNDS = 300000, RUNS = 5, PEAK_RUNS = 4, CONV_IMAGES = 100 };
 /* One instance's peak loop and products. */
 struct rates {
     task_fn *peak, *first, *second, *third, *third_back, *second_back;
-    size_t shares; /* tasks of outer2, outer3 */
+    size_t shares; /* tasks of outer3; a fifth of outer2's */
     task_fn *slab, *outer2, *outer3, *conv1, *conv2, *outer_conv1, *outer_conv2;
 };
 
