@@ -85,6 +85,9 @@ tests/ckpt: tests/test_ckpt.c tests/program.h tests/logs.h tests/small.h $(COMMO
 tests/cli: tests/test_cli.c tests/program.h tests/logs.h tests/small.h $(COMMON)
 	$(CHECK) -o tests/cli tests/test_cli.c -lcriterion $(LIBS)
 
+fuzz: always
+	sh tests/fuzz.sh
+
 clean:
 	rm -f eos .build bench/bench $(TESTS)
 
@@ -94,4 +97,4 @@ install: eos
 
 always:
 
-.PHONY: all run data bench test clean install always
+.PHONY: all run data bench test fuzz clean install always

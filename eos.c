@@ -4335,7 +4335,7 @@ static void ckpt_parts(part_fn *part)
     part(&seen, sizeof seen);
     part(&edge, offsetof(struct edge, grad));
     part(&stats, offsetof(struct stats, ratio));
-    part(stats.ratio, stats.rows * sizeof *stats.ratio);
+    part(stats.ratio, size_min(stats.rows, STEPS_MAX) * sizeof *stats.ratio);
     for (i = 0; i < 2 && stand.phase != TRACK; i++)
         part(early[i], vector);
     for (i = 0; i < sizeof late / sizeof *late && stand.phase == TRACK; i++)

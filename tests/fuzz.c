@@ -1,0 +1,130 @@
+/*
+ * Random bytes for the readers of files and for the command line, by
+ * libFuzzer: make fuzz; tests/fuzz -max_total_time=60.  FUZZ=npy, images,
+ * checkpoint or arguments says what is fuzzed.  Whatever comes, a reader
+ * returns a status and leaves a line; the sanitizers see the rest.
+ */
+#define _POSIX_C_SOURCE 200809L
+#define EOS_TEST
+#include "../eos.c"
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
+
+static char file[64];
+
+static void put_file(const void *bytes, size_t n)
+{
+    int fd = open(file, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+
+    if (fd < 0 || write_all(fd, bytes, n) || close(fd))
+        abort();
+}
+
+static void file_remove(void)
+{
+    unlink(file);
+}
+
+/* A small problem, for there must be one. */
+static void fuzz_start(void)
+{
+    struct eos_config c = eos_defaults();
+
+    snprintf(file, sizeof file, "/tmp/eos-fuzz-%ld", (long)getpid());
+    atexit(file_remove);
+    c.model = EOS_CNN;
+    c.samples = 2;
+    c.threads = 1;
+    if (eos_start(&c))
+        abort();
+}
+
+/* What is read is finite; what is not read has its reason. */
+static void fuzz_npy(const uint8_t *bytes, size_t n)
+{
+    double x[5];
+    size_t i;
+
+    put_file(bytes, n);
+    failure[0] = 0;
+    if (npy_read(file, 5, x)) {
+        if (!failure[0])
+            abort();
+        return;
+    }
+    for (i = 0; i < 5; i++)
+        if (!isfinite(x[i]))
+            abort();
+}
+
+static void fuzz_images(const uint8_t *bytes, size_t n)
+{
+    put_file(bytes, n);
+    config.data[0] = file;
+    config.ndata = 1;
+    config.loss = n % 2 ? EOS_BMSE : EOS_MSE;
+    failure[0] = 0;
+    if (data_load() && !failure[0])
+        abort();
+}
+
+/* The hash is put right, so that damage gets beyond it. */
+static void fuzz_checkpoint(const uint8_t *bytes, size_t n)
+{
+    static unsigned char copy[1 << 20];
+
+    n = size_min(n, sizeof copy);
+    memcpy(copy, bytes, n);
+    if (n >= 8)
+        put_le(copy + n - 8, hash_bytes(HASH_START, copy, n - 8), 8);
+    put_file(copy, n);
+    config.checkpoint = file;
+    eos_init(0, path.gd);
+    ckpt_text("run");
+    failure[0] = 0;
+    if (ckpt_resume() && !failure[0])
+        abort();
+}
+
+static void fuzz_arguments(const uint8_t *bytes, size_t n)
+{
+    static char text[4096];
+    char *words[64] = {"eos"};
+    struct eos_config c = eos_defaults();
+    bool helped = false;
+    size_t i, count = 1;
+    int left;
+
+    n = size_min(n, sizeof text - 1);
+    memcpy(text, bytes, n);
+    text[n] = 0;
+    words[count++] = text;
+    for (i = 0; i < n && count < 63; i++)
+        if (text[i] == '\n') {
+            text[i] = 0;
+            words[count++] = text + i + 1;
+        }
+    words[count] = NULL;
+    optind = 0;
+    failure[0] = 0;
+    if (parse(&commands[n % 4], (int)count, words, &c, &left, &helped) &&
+        !failure[0])
+        abort();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
+{
+    const char *what = getenv("FUZZ");
+
+    if (!net.params)
+        fuzz_start();
+    if (!what || !strcmp(what, "npy"))
+        fuzz_npy(bytes, n);
+    else if (!strcmp(what, "images"))
+        fuzz_images(bytes, n);
+    else if (!strcmp(what, "checkpoint"))
+        fuzz_checkpoint(bytes, n);
+    else
+        fuzz_arguments(bytes, n);
+    return 0;
+}
