@@ -466,7 +466,7 @@ int main(int argc, char **argv)
 
     (void)argv;
     memory("mlp", "5000"); /* before this process takes any */
-    memory("cnn", "5000");
+    memory("cnn", "1000");
     start(EOS_MLP, 5000);
     printf("kernel %s, %zu threads\n\n", kernel->name, pool.workers);
     peaks();
