@@ -149,8 +149,10 @@
 
 #if defined __clang__
 #define UNROLL _Pragma("clang loop unroll(full)")
+#define UNROLL_4 _Pragma("clang loop unroll_count(4)")
 #else
 #define UNROLL _Pragma("GCC unroll 32")
+#define UNROLL_4 _Pragma("GCC unroll 4")
 #endif
 #define LIKE_PRINTF(f, a) __attribute__((format(printf, f, a)))
 #define INLINE static inline __attribute__((always_inline, unused))
@@ -184,7 +186,8 @@ enum {
     DEPTH = 128,       /* inputs a matrix product takes at once */
     STRETCH = 160,     /* samples, likewise */
     SLAB = 96,         /* inputs of a weight gradient's task */
-    PARTS = 64,        /* partial gradients of the CNN */
+    SLABS1 = PIXELS / SLAB,
+    PARTS = 64, /* partial gradients of the CNN */
     P_MAX = PIXELS * HIDDEN + HIDDEN + HIDDEN * HIDDEN + HIDDEN +
             HIDDEN * CLASSES + CLASSES,
     CHUNK_SUM = 4096,        /* elements of a vector summed in one go */
@@ -534,23 +537,24 @@ static void vec_copy(size_t n, double *out, const double *x)
 /* ------------------------------------------------------------------------
  * 3  Matrix products
  *
- * C += A B, row by row in micro-tiles of MR rows by nv vectors.  A is read
- * by broadcast, B by whole vectors.  Each element of C is one chain of fused
- * multiply-adds over k, in the order of k, that begins with what C holds: its
- * bits depend neither on the tile nor on the vector width, and a product may
- * be cut anywhere along k.
+ * C += A B, in micro-tiles of MR or a few more rows by at most NV vectors.  A
+ * is read by broadcast, B by whole vectors.  Each element of C is one chain of
+ * fused multiply-adds over k, in the order of k, that begins with what C
+ * holds: its bits depend neither on the tile nor on the vector width, and a
+ * product may be cut anywhere along k.
  * ------------------------------------------------------------------------ */
 
 /* The walk along k, as segs segments of len steps, and the strides in
  * elements.  A convolution's segments are the rows of its window or image. */
 struct walk {
     size_t segs, len;
-    size_t a_row, a_step, a_seg; /* A: next row, next k, next segment */
-    size_t a_panel;              /* A: next MR rows */
-    size_t b_step, b_seg;        /* B: next k, next segment */
-    size_t b_col;                /* B: next column, at a group's start */
-    size_t c_row;                /* C: next row */
+    size_t a_row, a_seg;  /* A: next row of a tile, next segment */
+    size_t a_step;        /* A: next k, 0: as many as a tile has rows */
+    size_t a_tile;        /* A: from tile to tile, a row's share */
+    size_t b_step, b_seg; /* B: next k, next segment */
+    size_t c_row;         /* C: next row */
 };
+enum { TALL = 2 }; /* rows that a tile may have above MR */
 
 #define SECTION 3
 #include "eos.c"
@@ -571,8 +575,10 @@ struct walk {
 #define v_max          N(v_max)
 #define v_exp          N(v_exp)
 #define v_exp1         N(v_exp1)
-#define gemm_tile_nv   N(gemm_tile_nv)
+#define gemm_tile_of   N(gemm_tile_of)
+#define gemm_tile_rows N(gemm_tile_rows)
 #define gemm_tile      N(gemm_tile)
+#define gemm_height    N(gemm_height)
 #define gemm_group     N(gemm_group)
 #define gemm           N(gemm)
 #define gemm_sum       N(gemm_sum)
@@ -586,6 +592,7 @@ struct walk {
 #define IV N(ivec)
 #define INT NAME3(int, BITS, t)
 #define LANES (VBYTES / sizeof(REAL))
+#define GROUP (NV * LANES) /* columns of a micro-tile */
 
 typedef REAL V __attribute__((vector_size(VBYTES)));
 typedef REAL N(loose)
@@ -760,30 +767,32 @@ INLINE TARGET REAL v_exp1(REAL x)
     return v_exp(v_set(x))[0];
 }
 
-/* One micro-tile: C[MR][nv] += A[MR][k] B[k][nv], nv <= NV known when it is
- * compiled.  Rows and columns beyond the matrix must be readable. */
-INLINE TARGET void gemm_tile_nv(const size_t nv, const struct walk *w,
-                                const REAL *a, const REAL *b, REAL *c,
-                                size_t c_row)
+/* One micro-tile: C[rows][nv] += A[rows][k] B[k][nv], its size known when it
+ * is compiled.  Columns beyond the matrix must be readable. */
+INLINE TARGET void gemm_tile_of(const size_t rows, const size_t nv,
+                                const struct walk *w, const REAL *a,
+                                const REAL *b, REAL *c)
 {
-    V acc[MR][NV], bk[NV];
+    const size_t a_step = w->a_step ? w->a_step : rows;
+    V acc[MR + TALL][NV], bk[NV];
     size_t seg, k, i, j;
 
     UNROLL
-    for (i = 0; i < MR; i++) {
+    for (i = 0; i < rows; i++) {
         UNROLL
         for (j = 0; j < nv; j++)
-            acc[i][j] = v_load(c + i * c_row + j * LANES);
+            acc[i][j] = v_load(c + i * w->c_row + j * LANES);
     }
     for (seg = 0; seg < w->segs; seg++) {
         const REAL *ak = a + seg * w->a_seg, *bs = b + seg * w->b_seg;
 
-        for (k = 0; k < w->len; k++, ak += w->a_step, bs += w->b_step) {
+        UNROLL_4
+        for (k = 0; k < w->len; k++, ak += a_step, bs += w->b_step) {
             UNROLL
             for (j = 0; j < nv; j++)
                 bk[j] = v_load(bs + j * LANES);
             UNROLL
-            for (i = 0; i < MR; i++) {
+            for (i = 0; i < rows; i++) {
                 const V ai = v_set(ak[i * w->a_row]);
 
                 UNROLL
@@ -793,60 +802,80 @@ INLINE TARGET void gemm_tile_nv(const size_t nv, const struct walk *w,
         }
     }
     UNROLL
-    for (i = 0; i < MR; i++) {
+    for (i = 0; i < rows; i++) {
         UNROLL
         for (j = 0; j < nv; j++)
-            v_store(c + i * c_row + j * LANES, acc[i][j]);
+            v_store(c + i * w->c_row + j * LANES, acc[i][j]);
     }
 }
 
-static TARGET void gemm_tile(size_t nv, const struct walk *w, const REAL *a,
-                             const REAL *b, REAL *c, size_t c_row)
+INLINE TARGET void gemm_tile_rows(const size_t rows, size_t nv,
+                                  const struct walk *w, const REAL *a,
+                                  const REAL *b, REAL *c)
 {
-    switch (nv) {
+    if (nv == 1)
+        gemm_tile_of(rows, 1, w, a, b, c);
+    else if (nv == 2)
+        gemm_tile_of(rows, 2, w, a, b, c);
+    else if (rows <= MR) /* there are registers for it */
+        gemm_tile_of(rows, NV, w, a, b, c);
+}
+
+static TARGET void gemm_tile(size_t rows, size_t nv, const struct walk *w,
+                             const REAL *a, const REAL *b, REAL *c)
+{
+    switch (rows) {
     case 1:
-        gemm_tile_nv(1, w, a, b, c, c_row);
+        gemm_tile_rows(1, nv, w, a, b, c);
         break;
-    case 2:
-        gemm_tile_nv(2, w, a, b, c, c_row);
+    case MR:
+        gemm_tile_rows(MR, nv, w, a, b, c);
         break;
-    default:
-        gemm_tile_nv(3, w, a, b, c, c_row);
+    case MR + 1:
+        gemm_tile_rows(MR + 1, nv, w, a, b, c);
+        break;
+    case MR + 2:
+        gemm_tile_rows(MR + 2, nv, w, a, b, c);
         break;
     }
 }
 
-_Static_assert(NV == 3, "tile() has a case for each number of vectors");
+_Static_assert(NV == 3 && TALL == 2, "a case for each size of a tile");
 
-/* Vectors in the next group of columns when `left` remain: at most NV, and
- * even shares at the end (4 = 2 + 2), for a group of one starves the FMAs. */
-INLINE size_t gemm_group(size_t left)
+/* Rows of the next tile when `left` remain.  In packed panels what is over
+ * from whole tiles makes some of them taller, so that nothing is padded (with
+ * MR = 4: 10 = 5 + 5); where the rows of A are evenly spaced, tall tiles of two
+ * vectors load less for as many multiply-adds (16 = 6 + 5 + 5). */
+INLINE size_t gemm_height(size_t left, bool spaced)
 {
-    return left > NV ? size_min(NV, (left + 1) / 2) : left;
+    size_t tiles = spaced ? pieces(left, MR + TALL) : left / MR;
+    size_t rows = tiles ? size_min(MR + TALL, pieces(left, tiles)) : 1;
+
+    return rows >= MR ? rows : left >= MR ? MR : 1;
 }
 
-/* C[m][n] += A B, where C, A and B are padded to whole vectors along n.  A
- * partial row panel goes through a temporary tile. */
+/* Vectors in the next group of columns when `left` remain: at most `most`, and
+ * even shares at the end (4 = 2 + 2), for a group of one starves the FMAs. */
+INLINE size_t gemm_group(size_t left, size_t most)
+{
+    return left > most ? size_min(most, (left + 1) / 2) : left;
+}
+
+/* C[m][n] += A B, where C and B are padded to whole vectors along n. */
 static TARGET void gemm(const struct walk *w, size_t m, size_t n, const REAL *a,
                         const REAL *b, REAL *c)
 {
-    size_t vectors = pieces(n, LANES), i, j, row, nv;
+    const bool spaced = w->a_tile == w->a_row;
+    const size_t most = spaced || m % MR ? NV - 1 : NV;
+    const size_t vectors = pieces(n, LANES);
+    size_t i, j, rows, nv;
 
     for (j = 0; j < vectors; j += nv) {
-        nv = gemm_group(vectors - j);
-        for (i = 0; i + MR <= m; i += MR)
-            gemm_tile(nv, w, a + i / MR * w->a_panel, b + j * LANES * w->b_col,
-                      c + i * w->c_row + j * LANES, w->c_row);
-        if (i < m) {
-            REAL edge[MR][NV * LANES] = {{0}};
-            const size_t bytes = nv * LANES * sizeof(REAL);
-
-            for (row = i; row < m; row++)
-                memcpy(edge[row - i], c + row * w->c_row + j * LANES, bytes);
-            gemm_tile(nv, w, a + i / MR * w->a_panel, b + j * LANES * w->b_col,
-                      edge[0], NV * LANES);
-            for (row = i; row < m; row++)
-                memcpy(c + row * w->c_row + j * LANES, edge[row - i], bytes);
+        nv = gemm_group(vectors - j, most);
+        for (i = 0; i < m; i += rows) {
+            rows = gemm_height(m - i, spaced);
+            gemm_tile(rows, nv, w, a + i * w->a_tile, b + j * LANES,
+                      c + i * w->c_row + j * LANES);
         }
     }
 }
@@ -896,14 +925,15 @@ INLINE TARGET void v_clear(REAL *x, size_t n)
         v_store(x + i, (V){0});
 }
 
-/* Packs A[m][k] = x[row m][column k] into panels of MR rows: [m/MR][k][MR],
- * the last panel filled with zeros.  One call packs one panel. */
+/* Packs A[m][k] = x[row m][column k] into a panel for each tile, [k][rows].
+ * One call packs the panel that begins with row `first`. */
 static TARGET void gemm_pack(const double *x, size_t row, size_t col, size_t m,
-                             size_t depth, size_t panel, REAL *packed)
+                             size_t depth, size_t first, REAL *packed)
 {
-    size_t rows = size_min(MR, m - panel * MR), i, k;
-    const double *from = x + panel * MR * row;
-    REAL *to = packed + panel * MR * depth;
+    const size_t rows = gemm_height(m - first, false);
+    const double *from = x + first * row;
+    REAL *to = packed + first * depth;
+    size_t i, k;
 
     if (row == 1 && rows == MR) { /* they lie together */
         for (k = 0; k < depth; k++)
@@ -912,9 +942,9 @@ static TARGET void gemm_pack(const double *x, size_t row, size_t col, size_t m,
                     *(const N(loose_doubles) *)(from + k * col + i), N(few));
         return;
     }
-    for (k = 0; k < depth; k++, to += MR)
-        for (i = 0; i < MR; i++)
-            to[i] = i < rows ? (REAL)from[i * row + k * col] : 0;
+    for (k = 0; k < depth; k++)
+        for (i = 0; i < rows; i++)
+            *to++ = (REAL)from[i * row + k * col];
 }
 
 /* The walk through packed panels of the given depth and a dense B. */
@@ -924,10 +954,8 @@ INLINE struct walk gemm_dense(size_t depth, size_t b_step, size_t c_row)
         .segs = 1,
         .len = depth,
         .a_row = 1,
-        .a_step = MR,
-        .a_panel = MR * depth,
+        .a_tile = depth,
         .b_step = b_step,
-        .b_col = 1,
         .c_row = c_row,
     };
 }
@@ -1783,7 +1811,9 @@ enum {
     OUT = 16,   /* the outputs, padded to whole vectors */
     WIDE = 208, /* HIDDEN, likewise */
 
-    /* MLP: planes [feature][sample], one for each order where ORDERS says so.
+    /* MLP: planes [group][feature][sample of the group], one for each order
+     * where ORDERS says so; a group of samples is as wide as a micro-tile, for
+     * rows of B that lie side by side keep the loads apart in the cache.
      * PLANE holds a hidden layer, OUTPUT the last. */
     PLANE = HIDDEN * TILE,
     OUTPUT = OUT * TILE,
@@ -1816,7 +1846,7 @@ enum {
     CNN_DZ2 = CNN_DP2 + ORDERS * FLAT,
     CNN_DP1 = CNN_DZ2 + ORDERS * EDGED1,
     CNN_C = CNN_DP1 + ORDERS * MAP1,
-    CNN_END = CNN_C + 3 * FILTERS * FILTERS,
+    CNN_END = CNN_C + 9 * FILTERS * FILTERS,
     WORK = (int)(CNN_END) > (int)(MLP_END) ? CNN_END : MLP_END
 };
 _Static_assert((STRETCH + HIDDEN) * SLAB <= WORK, "a slab of inputs fits");
@@ -1867,7 +1897,7 @@ static _Alignas(64) struct {
         float f32[TRAIN_TILES][PLANE];
         double f64[TRAIN_TILES][PLANE];
     } z1;
-    double g1[HIDDEN][PIXELS], g2[HIDDEN][WIDE], g3[CLASSES][WIDE];
+    double g1[SLABS1][HIDDEN][SLAB], g2[HIDDEN][WIDE], g3[CLASSES][WIDE];
     double gb[LAYERS][HIDDEN];
 } mlp;
 
@@ -1880,7 +1910,8 @@ enum {
 static _Alignas(64) double cnn_part[PARTS][CNN_PARAMS];
 
 /* Tasks of the MLP's weight gradients. */
-enum { SLABS1 = PIXELS / SLAB, SHARES = 5, SHARE = HIDDEN / SHARES };
+enum { SHARES = 5, SHARE = HIDDEN / SHARES };
+enum { PACKERS = 25 }; /* tasks that pack a matrix */
 
 _Static_assert(SHARE % 8 == 0, "a share is made of whole panels");
 
@@ -1901,14 +1932,17 @@ _Static_assert(SHARE % 8 == 0, "a share is made of whole panels");
 #define loss_series    N(loss_series)
 #define v_normal       N(v_normal)
 #define mlp_inputs     N(mlp_inputs)
+#define mlp_at         N(mlp_at)
 #define mlp_bias       N(mlp_bias)
+#define mlp_product    N(mlp_product)
 #define net_bias       N(net_bias)
 #define mlp_first      N(mlp_first)
 #define mlp_linear     N(mlp_linear)
 #define mlp_swish_k    N(mlp_swish_k)
 #define mlp_swish      N(mlp_swish)
-#define mlp_product_k  N(mlp_product_k)
-#define mlp_product    N(mlp_product)
+#define mlp_slope_k    N(mlp_slope_k)
+#define mlp_slope      N(mlp_slope)
+#define mlp_whole      N(mlp_whole)
 #define mlp_panels     N(mlp_panels)
 #define mlp_backward   N(mlp_backward)
 #define mlp_tile       N(mlp_tile)
@@ -2114,31 +2148,56 @@ INLINE TARGET V v_normal(const unsigned char *bytes, V mean, V inverse_std)
     return (v_bytes(bytes) - mean) * inverse_std;
 }
 
-/* --- MLP: tiles of TILE samples, planes [feature][sample] --- */
+/* --- MLP: tiles of TILE samples --- */
 
-/* Packs inputs k .. k + len of a tile: [len][TILE]. */
-static TARGET void mlp_inputs(unsigned char (*cols)[TILE], size_t k, size_t len,
-                              REAL *b)
+/* Where sample s of the tile begins in a plane. */
+INLINE size_t mlp_at(size_t features, size_t s)
 {
-    size_t i, j;
-
-    for (i = k; i < k + len; i++, b += TILE) {
-        const V mean = v_set(norm.mean.PREC[i % CHANNELS]);
-        const V inverse_std = v_set(norm.inverse_std.PREC[i % CHANNELS]);
-
-        for (j = 0; j < TILE; j += LANES)
-            v_store(b + j, v_normal(cols[i] + j, mean, inverse_std));
-    }
+    return s / GROUP * GROUP * features + s % GROUP;
 }
 
-/* Each feature's row of a plane takes its bias (or zero). */
+/* Packs inputs k .. k + DEPTH of a tile, a plane. */
+static TARGET void mlp_inputs(unsigned char (*cols)[TILE], size_t k,
+                              size_t samples, REAL *b)
+{
+    size_t s, i, j;
+
+    for (s = 0; s < samples; s += GROUP)
+        for (i = k; i < k + DEPTH; i++, b += GROUP) {
+            const V mean = v_set(norm.mean.PREC[i % CHANNELS]);
+            const V inverse_std = v_set(norm.inverse_std.PREC[i % CHANNELS]);
+
+            UNROLL
+            for (j = 0; j < GROUP; j += LANES)
+                v_store(b + j, v_normal(cols[i] + s + j, mean, inverse_std));
+        }
+}
+
+/* Each feature's rows of a plane take its bias (or zero). */
 static TARGET void mlp_bias(size_t features, const double *bias, REAL *z)
 {
-    size_t i, j;
+    size_t s, i, j;
 
-    for (i = 0; i < features; i++)
-        for (j = 0; j < TILE; j += LANES)
-            v_store(z + i * TILE + j, v_set(bias ? (REAL)bias[i] : 0));
+    for (s = 0; s < TILE; s += GROUP)
+        for (i = 0; i < features; i++, z += GROUP) {
+            const V value = v_set(bias ? (REAL)bias[i] : 0);
+
+            UNROLL
+            for (j = 0; j < GROUP; j += LANES)
+                v_store(z + j, value);
+        }
+}
+
+/* out[m] += packed weights times in[depth], planes of a tile. */
+static TARGET void mlp_product(size_t m, size_t depth, size_t samples,
+                               const REAL *weight, const REAL *in, REAL *out)
+{
+    const struct walk walk = gemm_dense(depth, GROUP, GROUP);
+    size_t s;
+
+    for (s = 0; s < samples; s += GROUP)
+        gemm(&walk, m, size_min(GROUP, samples - s), weight, in + s * depth,
+             out + s * m);
 }
 
 /* Biases of theta for k = 0, of v for k = 1, none above. */
@@ -2163,15 +2222,14 @@ static TARGET void mlp_first(REAL *w, size_t tile, size_t samples)
     if (p->order)
         mlp_bias(HIDDEN, net_bias(1, 0), z + PLANE);
     for (k = 0; k < PIXELS && (p->order || !p->kept); k += DEPTH) {
-        const struct walk walk = gemm_dense(DEPTH, TILE, TILE);
-
-        mlp_inputs(p->set->cols[tile], k, DEPTH, w + MLP_B);
+        mlp_inputs(p->set->cols[tile], k, samples, w + MLP_B);
         if (!p->kept)
-            gemm(&walk, HIDDEN, samples, packed.PREC[0] + MLP_W1 + k * HIDDEN,
-                 w + MLP_B, z);
+            mlp_product(HIDDEN, DEPTH, samples,
+                        packed.PREC[0] + MLP_W1 + k * HIDDEN, w + MLP_B, z);
         if (p->order)
-            gemm(&walk, HIDDEN, samples, packed.PREC[1] + MLP_W1 + k * HIDDEN,
-                 w + MLP_B, z + PLANE);
+            mlp_product(HIDDEN, DEPTH, samples,
+                        packed.PREC[1] + MLP_W1 + k * HIDDEN, w + MLP_B,
+                        z + PLANE);
     }
     if (p->keep && !p->kept)
         memcpy(mlp.z1.PREC[tile], z, PLANE * sizeof *z);
@@ -2182,15 +2240,14 @@ static TARGET void mlp_linear(size_t m, size_t depth, size_t samples,
                               size_t weight, const REAL *in, size_t in_step,
                               REAL *out, size_t out_step)
 {
-    const struct walk walk = gemm_dense(depth, TILE, TILE);
     size_t k, order = (size_t)pass.order;
 
     for (k = 0; k <= order; k++) {
-        gemm(&walk, m, samples, packed.PREC[0] + weight, in + k * in_step,
-             out + k * out_step);
+        mlp_product(m, depth, samples, packed.PREC[0] + weight,
+                    in + k * in_step, out + k * out_step);
         if (k)
-            gemm(&walk, m, samples, packed.PREC[1] + weight,
-                 in + (k - 1) * in_step, out + k * out_step);
+            mlp_product(m, depth, samples, packed.PREC[1] + weight,
+                        in + (k - 1) * in_step, out + k * out_step);
     }
 }
 
@@ -2235,8 +2292,8 @@ static TARGET void mlp_swish(int top, const REAL *z, REAL *a, REAL *d)
 }
 
 /* dz_k = sum_j da_j d_(k-j) for k = first .. order. */
-INLINE TARGET void mlp_product_k(const int order, int first, const REAL *da,
-                                 const REAL *d, REAL *dz)
+INLINE TARGET void mlp_slope_k(const int order, int first, const REAL *da,
+                               const REAL *d, REAL *dz)
 {
     size_t i;
     int k;
@@ -2256,23 +2313,28 @@ INLINE TARGET void mlp_product_k(const int order, int first, const REAL *da,
     }
 }
 
-static TARGET void mlp_product(int first, const REAL *da, const REAL *d,
-                               REAL *dz)
+static TARGET void mlp_slope(int first, const REAL *da, const REAL *d, REAL *dz)
 {
     switch (pass.order) {
     case 0:
-        mlp_product_k(0, first, da, d, dz);
+        mlp_slope_k(0, first, da, d, dz);
         break;
     case 1:
-        mlp_product_k(1, first, da, d, dz);
+        mlp_slope_k(1, first, da, d, dz);
         break;
     case 2:
-        mlp_product_k(2, first, da, d, dz);
+        mlp_slope_k(2, first, da, d, dz);
         break;
     default:
-        mlp_product_k(3, first, da, d, dz);
+        mlp_slope_k(3, first, da, d, dz);
         break;
     }
+}
+
+/* n columns, in whole vectors */
+INLINE size_t mlp_whole(size_t n)
+{
+    return pieces(n, LANES) * LANES;
 }
 
 /* A plane of the tile into its block's panels of `width` features:
@@ -2286,10 +2348,13 @@ static TARGET void mlp_panels(size_t features, size_t width, size_t first,
 
     for (i = 0; i < features; i += width, to += BLOCK * width) {
         columns = size_min(width, features - i);
-        row = size_min(width, pieces(columns, LANES) * LANES);
-        for (s = 0; s < samples; s++)
+        row = size_min(width, mlp_whole(columns));
+        for (s = 0; s < samples; s++) {
+            const REAL *from = plane + mlp_at(features, s) + i * GROUP;
+
             for (j = 0; j < columns; j++)
-                to[(first + s) * row + j] = plane[(i + j) * TILE + s];
+                to[(first + s) * row + j] = from[j * GROUP];
+        }
     }
 }
 
@@ -2302,19 +2367,20 @@ static TARGET void mlp_backward(REAL *w, size_t at, size_t samples)
     for (k = 0; k <= order; k++)
         mlp_bias(HIDDEN, NULL, da + k * PLANE);
     mlp_linear(HIDDEN, net.classes, samples, MLP_T3, f, OUTPUT, da, PLANE);
-    mlp_product(0, da, w + MLP_D2, z);
+    mlp_slope(0, da, w + MLP_D2, z);
     for (k = 0; k <= order; k++) {
-        mlp_panels(OUT, OUT, s, samples, f + k * OUTPUT, mlp.df.PREC[k][block]);
-        mlp_panels(HIDDEN, NV * LANES, s, samples, w + MLP_A1 + k * PLANE,
+        mlp_panels(net.classes, OUT, s, samples, f + k * OUTPUT,
+                   mlp.df.PREC[k][block]);
+        mlp_panels(HIDDEN, GROUP, s, samples, w + MLP_A1 + k * PLANE,
                    mlp.a.PREC[0][k][block]);
-        mlp_panels(HIDDEN, NV * LANES, s, samples, w + MLP_A2 + k * PLANE,
+        mlp_panels(HIDDEN, GROUP, s, samples, w + MLP_A2 + k * PLANE,
                    mlp.a.PREC[1][k][block]);
         mlp_panels(HIDDEN, MR, s, samples, z + k * PLANE,
                    mlp.dz.PREC[1][k][block]);
         mlp_bias(HIDDEN, NULL, da + k * PLANE);
     }
     mlp_linear(HIDDEN, HIDDEN, samples, MLP_T2, z, PLANE, da, PLANE);
-    mlp_product(order, da, w + MLP_D1, z);
+    mlp_slope(order, da, w + MLP_D1, z);
     mlp_panels(HIDDEN, MR, s, samples, z + order * PLANE,
                mlp.dz.PREC[0][0][block]);
 }
@@ -2338,7 +2404,7 @@ static TARGET void mlp_tile(size_t worker, size_t task)
     mlp_linear(net.classes, HIDDEN, samples, MLP_W3, w + MLP_A2, PLANE, f,
                OUTPUT);
     for (s = 0; s < samples; s++)
-        loss_series(first + s, f + s, OUTPUT, TILE);
+        loss_series(first + s, f + mlp_at(net.classes, s), OUTPUT, GROUP);
     if (pass.backward)
         mlp_backward(w, at, samples);
 }
@@ -2362,12 +2428,12 @@ static TARGET void mlp_group(size_t first, size_t len, size_t column, REAL *to)
         mean[j] = v_load(norm.mean.PREC + like);
         inverse_std[j] = v_load(norm.inverse_std.PREC + like);
     }
-    for (s = 0; s < len; s++, to += NV * LANES) {
+    for (s = 0; s < len; s++, to += GROUP) {
         const unsigned char *bytes = row[s] + column;
         const unsigned char *next = row[size_min(s + AHEAD, len - 1)] + column;
 
         __builtin_prefetch(next);
-        __builtin_prefetch(next + NV * LANES - 1);
+        __builtin_prefetch(next + GROUP - 1);
         UNROLL
         for (j = 0; j < NV; j++)
             v_store(to + j * LANES,
@@ -2375,35 +2441,38 @@ static TARGET void mlp_group(size_t first, size_t len, size_t column, REAL *to)
     }
 }
 
-/* The first layer: one slab of inputs.  A stretch of samples at a time, so
- * that its inputs and gradients stay in the cache. */
+/* The first layer: one slab of inputs.  A stretch of samples and a group of
+ * columns at a time, so that inputs, gradients and sums stay in the caches;
+ * the sums lie group after group, [HIDDEN][GROUP] each. */
 static TARGET void mlp_slab(REAL *w, size_t slab)
 {
-    const size_t group = NV * LANES, n = pass.end - pass.begin;
+    const size_t n = pass.end - pass.begin;
     struct walk walk = {
         .segs = 1,
         .a_row = 1,
         .a_step = MR,
-        .a_panel = BLOCK * MR,
-        .b_step = group,
-        .c_row = SLAB,
+        .a_tile = BLOCK,
+        .b_step = GROUP,
+        .c_row = GROUP,
     };
     size_t first = slab * SLAB, at, i, s;
-    REAL *c = w + STRETCH * SLAB;
+    REAL *c = w + STRETCH * GROUP;
 
-    for (i = 0; i < HIDDEN && pass.begin == 0; i++)
-        memset(mlp.g1[i] + first, 0, SLAB * sizeof **mlp.g1);
+    if (pass.begin == 0)
+        memset(mlp.g1[slab], 0, sizeof mlp.g1[slab]);
     for (at = 0; at < n; at += BLOCK) {
         v_clear(c, HIDDEN * SLAB);
-        for (s = at; s < size_min(at + BLOCK, n); s += STRETCH) {
-            walk.len = walk.b_col = size_min(STRETCH, n - s);
-            for (i = 0; i < SLAB; i += group)
-                mlp_group(pass.begin + s, walk.len, first + i,
-                          w + i * walk.len);
-            gemm(&walk, HIDDEN, SLAB,
-                 mlp.dz.PREC[0][0][at / BLOCK] + (s - at) * MR, w, c);
-        }
-        gemm_sum(HIDDEN, SLAB, c, SLAB, mlp.g1[0] + first, PIXELS);
+        for (s = at; s < size_min(at + BLOCK, n); s += STRETCH)
+            for (i = 0; i < SLAB; i += GROUP) {
+                walk.len = size_min(STRETCH, n - s);
+                mlp_group(pass.begin + s, walk.len, first + i, w);
+                gemm(&walk, HIDDEN, GROUP,
+                     mlp.dz.PREC[0][0][at / BLOCK] + (s - at) * MR, w,
+                     c + HIDDEN * i);
+            }
+        for (i = 0; i < SLAB; i += GROUP)
+            gemm_sum(HIDDEN, GROUP, c + HIDDEN * i, GROUP, mlp.g1[slab][0] + i,
+                     SLAB);
     }
 }
 
@@ -2412,17 +2481,15 @@ static TARGET void mlp_slab(REAL *w, size_t slab)
 static TARGET void mlp_hidden(REAL *w, size_t layer, size_t panel, size_t row,
                               size_t m)
 {
-    const size_t first = panel * NV * LANES, n = pass.end - pass.begin;
-    const size_t left = pieces(HIDDEN - first, LANES) * LANES;
-    const size_t columns = size_min(NV * LANES, left);
+    const size_t first = panel * GROUP, n = pass.end - pass.begin;
+    const size_t columns = size_min(GROUP, mlp_whole(HIDDEN - first));
     const size_t order = (size_t)pass.order;
     struct walk walk = {
         .segs = 1,
         .a_row = 1,
-        .a_step = layer == 1 ? MR : OUT,
-        .a_panel = layer == 1 ? BLOCK * MR : MR,
+        .a_step = layer == 1 ? MR : mlp_whole(net.classes),
+        .a_tile = layer == 1 ? BLOCK : 1,
         .b_step = columns,
-        .b_col = 1,
         .c_row = columns,
     };
     double *sum = (layer == 1 ? mlp.g2[row] : mlp.g3[row]) + first;
@@ -2448,7 +2515,8 @@ static TARGET void mlp_hidden(REAL *w, size_t layer, size_t panel, size_t row,
 
 static TARGET void mlp_biases(void)
 {
-    size_t n = pass.end - pass.begin, at, i, len;
+    const size_t n = pass.end - pass.begin, row = mlp_whole(net.classes);
+    size_t at, i, len;
     int k = pass.order;
 
     for (at = 0; at < n; at += len) {
@@ -2459,14 +2527,14 @@ static TARGET void mlp_biases(void)
             gemm_rows(len, MR, mlp.dz.PREC[1][k][at / BLOCK] + i * BLOCK, MR,
                       mlp.gb[1] + i);
         }
-        gemm_rows(len, OUT, mlp.df.PREC[k][at / BLOCK], OUT, mlp.gb[2]);
+        gemm_rows(len, row, mlp.df.PREC[k][at / BLOCK], row, mlp.gb[2]);
     }
 }
 
 /* Panels of a hidden layer's activations. */
 INLINE size_t mlp_groups(void)
 {
-    return pieces(HIDDEN, NV * LANES);
+    return pieces(HIDDEN, GROUP);
 }
 
 static TARGET void mlp_second(size_t worker, size_t task)
@@ -2492,39 +2560,34 @@ static TARGET void mlp_weights(size_t worker, size_t task)
         mlp_third(worker, task - SHARES * mlp_groups());
 }
 
-/* Task: a panel of MR rows of one matrix of theta (even) or v (odd).  The
+/* Task: a share of the panels of one matrix of theta (even) or v (odd).  The
  * first weight is cut along its inputs, in the order of its use. */
 static TARGET void mlp_pack(size_t worker, size_t task)
 {
     static const size_t at[] = {MLP_W1, MLP_W2, MLP_W3, MLP_T2, MLP_T3};
-    const double *x = task % 2 ? pass.v : pass.theta;
-    size_t side = task % 2, panel = task / 2, i, k, l, m, depth, cut;
+    const size_t side = task % 2, i = task / 2 % 5, share = task / 10;
+    const size_t l = i < 3 ? i : i - 2;
+    const size_t m = i < 3 ? net.out[l] : net.in[l];
+    const size_t depth = i < 3 ? net.in[l] : net.out[l];
+    const size_t cut = i ? depth : DEPTH;
+    const double *x = (side ? pass.v : pass.theta) + net.w[l];
+    size_t first, panel, k;
 
     (void)worker;
-    if (side && !pass.order)
+    if (side ? !pass.order : i == 0 && pass.kept)
         return;
-    for (i = 0; i < 5; i++) {
-        l = i < 3 ? i : i - 2;
-        m = i < 3 ? net.out[l] : net.in[l];
-        depth = i < 3 ? net.in[l] : net.out[l];
-        if (panel < pieces(m, MR))
-            break;
-        panel -= pieces(m, MR);
+    for (first = panel = 0; first < m; panel++) {
+        for (k = 0; k < depth && panel % PACKERS == share; k += cut)
+            gemm_pack(x + k * net.out[l], i < 3 ? 1 : net.out[l],
+                      i < 3 ? net.out[l] : 1, m, cut, first,
+                      packed.PREC[side] + at[i] + k * m);
+        first += gemm_height(m - first, false);
     }
-    if (i == 5 || (i == 0 && side == 0 && pass.kept))
-        return;
-    cut = i ? depth : DEPTH;
-    for (k = 0; k < depth; k += cut)
-        gemm_pack(x + net.w[l] + k * net.out[l], i < 3 ? 1 : net.out[l],
-                  i < 3 ? net.out[l] : 1, m, cut, panel,
-                  packed.PREC[side] + at[i] + k * m);
 }
 
 static void mlp_pass(void)
 {
-    size_t panels = 4 * pieces(HIDDEN, MR) + pieces(CLASSES, MR);
-
-    parallel(2 * panels, mlp_pack);
+    parallel(10 * PACKERS, mlp_pack);
     memset(mlp.g2, 0, sizeof mlp.g2);
     memset(mlp.g3, 0, sizeof mlp.g3);
     memset(mlp.gb, 0, sizeof mlp.gb);
@@ -2570,10 +2633,9 @@ static TARGET void cnn_conv(size_t side, size_t depth, const REAL *in,
         .a_row = depth,
         .a_step = 1,
         .a_seg = row,
-        .a_panel = MR * depth,
+        .a_tile = depth,
         .b_step = FILTERS,
         .b_seg = 3 * depth * FILTERS,
-        .b_col = 1,
         .c_row = FILTERS,
     };
     size_t y;
@@ -2582,32 +2644,34 @@ static TARGET void cnn_conv(size_t side, size_t depth, const REAL *in,
         gemm(&walk, side, FILTERS, in + y * row, weight, out + y * out_row);
 }
 
-/* Its weight gradient, sum[3][3 depth][FILTERS] += windows' * delta; c has
- * room for a third of it. */
+/* Its weight gradient, sum[3][3 depth][FILTERS] += windows' * delta, by way of
+ * c[3][3 depth][FILTERS].  A few rows at a time, so that both images' stay in
+ * the cache for all the tiles. */
 static TARGET void cnn_outer(size_t side, size_t depth, const REAL *in,
                              const REAL *delta, size_t delta_row, REAL *c,
                              double *sum)
 {
+    enum { ROWS = 4 };
     const size_t row = (side + 2) * depth;
     const struct walk walk = {
-        .segs = side,
+        .segs = ROWS,
         .len = side,
         .a_row = 1,
         .a_step = depth,
         .a_seg = row,
-        .a_panel = MR,
+        .a_tile = 1,
         .b_step = FILTERS,
         .b_seg = delta_row,
-        .b_col = 1,
         .c_row = FILTERS,
     };
-    size_t ky;
+    size_t y, ky;
 
-    for (ky = 0; ky < 3; ky++, sum += 3 * depth * FILTERS) {
-        v_clear(c, 3 * depth * FILTERS);
-        gemm(&walk, 3 * depth, FILTERS, in + ky * row, delta, c);
-        gemm_sum(3 * depth, FILTERS, c, FILTERS, sum, FILTERS);
-    }
+    v_clear(c, 9 * depth * FILTERS);
+    for (y = 0; y < side; y += ROWS)
+        for (ky = 0; ky < 3; ky++)
+            gemm(&walk, 3 * depth, FILTERS, in + (y + ky) * row,
+                 delta + y * delta_row, c + ky * 3 * depth * FILTERS);
+    gemm_sum(9 * depth, FILTERS, c, FILTERS, sum, FILTERS);
 }
 
 static TARGET void cnn_bias(size_t side, const double *bias, REAL *z)
@@ -2933,9 +2997,10 @@ static void mlp_gather(size_t worker, size_t task)
     (void)worker;
     if (begin < PIXELS) {
         for (o = 0; o < HIDDEN; o += 8) /* whole cache lines of both */
-            for (i = begin; i < begin + SLAB; i++)
+            for (i = 0; i < SLAB; i++)
                 for (j = 0; j < 8; j++)
-                    pass.out[net.w[0] + i * HIDDEN + o + j] = mlp.g1[o + j][i];
+                    pass.out[net.w[0] + (begin + i) * HIDDEN + o + j] =
+                        mlp.g1[task][o + j][i];
         return;
     }
     for (i = 0; i < HIDDEN; i++) {

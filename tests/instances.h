@@ -16,8 +16,9 @@ struct instance {
                    const void *b, void *c);
     void (*matmul_add)(const struct walk *, size_t m, size_t n, const void *a,
                        const void *b, double *sum, size_t sum_row);
+    size_t (*height)(size_t left, bool spaced); /* rows of the next tile */
     void (*pack)(const double *x, size_t row, size_t col, size_t m,
-                 size_t depth, size_t panel, void *packed);
+                 size_t depth, size_t first, void *packed);
     struct walk (*dense)(size_t depth, size_t b_step, size_t c_row);
     void (*exp)(size_t n, const void *x, void *y); /* n: whole vectors      */
     void (*exp1)(const void *x, void *y);
@@ -179,10 +180,15 @@ static void N(face_matmul_add)(const struct walk *w, size_t m, size_t n,
     gemm_sum(m, own.c_row, c, own.c_row, sum, sum_row);
 }
 
-static void N(face_pack)(const double *x, size_t row, size_t col, size_t m,
-                         size_t depth, size_t panel, void *to)
+static TARGET size_t N(face_height)(size_t left, bool spaced)
 {
-    gemm_pack(x, row, col, m, depth, panel, to);
+    return gemm_height(left, spaced);
+}
+
+static void N(face_pack)(const double *x, size_t row, size_t col, size_t m,
+                         size_t depth, size_t first, void *to)
+{
+    gemm_pack(x, row, col, m, depth, first, to);
 }
 
 static struct walk N(face_dense)(size_t depth, size_t b_step, size_t c_row)
@@ -239,6 +245,7 @@ static const struct instance N(face) = {
     RUNS,
     N(face_matmul),
     N(face_matmul_add),
+    N(face_height),
     N(face_pack),
     N(face_dense),
     N(face_exp),

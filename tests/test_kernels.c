@@ -60,22 +60,25 @@ struct shape {
     struct walk w;
     size_t m, n;
     uint64_t seed;
-    bool whole;   /* small whole numbers, else random reals    */
-    size_t group; /* columns of a packed group of B; 0: not packed */
+    bool whole; /* small whole numbers, else random reals    */
 };
 
+/* Element (i, seg, k): the tile that row i is in, then the walk in it. */
 static size_t a_at(const struct instance *in, const struct shape *s, size_t i,
                    size_t seg, size_t k)
 {
-    return i / in->mr * s->w.a_panel + i % in->mr * s->w.a_row +
-           seg * s->w.a_seg + k * s->w.a_step;
+    const bool spaced = s->w.a_tile == s->w.a_row;
+    size_t first = 0, rows;
+
+    while (first + (rows = in->height(s->m - first, spaced)) <= i)
+        first += rows;
+    return first * s->w.a_tile + (i - first) * s->w.a_row + seg * s->w.a_seg +
+           k * (s->w.a_step ? s->w.a_step : rows);
 }
 
 static size_t b_at(const struct shape *s, size_t seg, size_t k, size_t j)
 {
-    size_t start = s->group ? j / s->group * s->group : 0;
-
-    return seg * s->w.b_seg + k * s->w.b_step + start * s->w.b_col + j - start;
+    return seg * s->w.b_seg + k * s->w.b_step + j;
 }
 
 static double number(const struct shape *s, uint64_t *rng)
@@ -85,12 +88,16 @@ static double number(const struct shape *s, uint64_t *rng)
     return s->whole ? floor(8 * u) : u;
 }
 
-/* Elements of A that some row reads, of B up to whole vectors. */
+/* Elements of A that some row reads. */
 static size_t a_size(const struct instance *in, const struct shape *s)
 {
-    return a_at(in, s, pieces(s->m, in->mr) * in->mr - 1, s->w.segs - 1,
-                s->w.len - 1) +
-           1;
+    size_t i, at, most = 0;
+
+    for (i = 0; i < s->m; i++) {
+        at = a_at(in, s, i, s->w.segs - 1, s->w.len - 1);
+        most = at > most ? at : most;
+    }
+    return most + 1;
 }
 
 static size_t padded(const struct instance *in, size_t n)
@@ -159,10 +166,10 @@ static const char *describe(const struct instance *in, const struct shape *s)
 
     snprintf(text, sizeof text,
              "%s, %zu x %zu, seed %" PRIu64 ", segs %zu, "
-             "len %zu, A row %zu step %zu seg %zu panel %zu, B step %zu seg "
+             "len %zu, A row %zu step %zu seg %zu tile %zu, B step %zu seg "
              "%zu, C row %zu",
              in->name, s->m, s->n, s->seed, s->w.segs, s->w.len, s->w.a_row,
-             s->w.a_step, s->w.a_seg, s->w.a_panel, s->w.b_step, s->w.b_seg,
+             s->w.a_step, s->w.a_seg, s->w.a_tile, s->w.b_step, s->w.b_seg,
              s->w.c_row);
     return text;
 }
@@ -265,9 +272,8 @@ static struct shape dense_shape(const struct instance *in, size_t m, size_t n,
         .len = len,
         .a_row = len,
         .a_step = 1,
-        .a_panel = in->mr * len,
+        .a_tile = len,
         .b_step = padded(in, n),
-        .b_col = 1,
         .c_row = padded(in, n),
     };
     return s;
@@ -288,16 +294,16 @@ static struct shape random_shape(const struct instance *in, uint64_t seed)
         w->a_step = whole_number(&rng, 1, 3);
         w->a_seg = w->a_step * w->len + whole_number(&rng, 0, 3);
         w->a_row = w->a_seg * w->segs + whole_number(&rng, 0, 3);
-    } else { /* as panels: rows together          */
+    } else { /* as panels: rows together; packed or at a stride */
         w->a_row = 1;
-        w->a_step = in->mr + whole_number(&rng, 0, 3);
+        w->a_step = in->mr + TALL + whole_number(&rng, 0, 3);
         w->a_seg = w->a_step * w->len + whole_number(&rng, 0, 3);
+        w->a_step = seed % 4 ? w->a_step : 0;
     }
-    w->a_panel = (seed % 2 ? in->mr * w->a_row : w->segs * w->a_seg) +
-                 whole_number(&rng, 0, 5);
+    w->a_tile = seed % 2 ? w->a_row + seed / 2 % 2 * whole_number(&rng, 1, 5)
+                         : w->segs * w->a_seg + whole_number(&rng, 0, 5);
     w->b_step = padded(in, n) + whole_number(&rng, 0, 5);
     w->b_seg = w->b_step * w->len + whole_number(&rng, 0, 5);
-    w->b_col = 1;
     w->c_row = padded(in, n) + whole_number(&rng, 0, 5);
     return s;
 }
@@ -315,9 +321,8 @@ static struct shape window_shape(const struct instance *in, size_t side,
         .a_row = depth,
         .a_step = 1,
         .a_seg = (side + 2) * depth,
-        .a_panel = in->mr * depth,
+        .a_tile = depth,
         .b_step = padded(in, n),
-        .b_col = 1,
         .b_seg = 3 * depth * padded(in, n),
         .c_row = padded(in, n),
     };
@@ -383,28 +388,28 @@ Test(products, windows_of_a_convolution)
         }
 }
 
-/* B cut into groups of NV = 3 vectors, one packed after the other. */
-static struct shape grouped_shape(const struct instance *in, size_t groups,
-                                  size_t len)
-{
-    struct shape s =
-        dense_shape(in, in->mr + 1, groups * 3 * in->lanes, len, len);
-
-    s.group = s.w.b_step = 3 * in->lanes;
-    s.w.b_col = len;
-    return s;
-}
-
-Test(products, groups_of_columns_packed_apart)
+/* Tiles cover the rows, none of a height that is not compiled; nothing is left
+ * to tiles of one row where MR rows or more are not spread too thin. */
+Test(products, heights_of_tiles)
 {
     const struct instance *in;
-    size_t i, groups;
+    size_t i, m, first, rows, spaced, ones;
 
     for (i = 0; (in = next_instance(&i));)
-        for (groups = 1; groups <= 4; groups++) {
-            both_match(in, grouped_shape(in, groups, 1));
-            both_match(in, grouped_shape(in, groups, 17));
-        }
+        for (m = 1; m <= 300; m++)
+            for (spaced = 0; spaced < 2; spaced++) {
+                for (first = ones = 0; first < m; first += rows) {
+                    rows = in->height(m - first, spaced);
+                    cr_assert(
+                        rows == 1 || (rows >= in->mr && rows <= in->mr + TALL),
+                        "%s: a tile of %zu of %zu rows", in->name, rows, m);
+                    ones += rows == 1;
+                }
+                cr_assert(first == m, "%s: %zu rows of %zu", in->name, first,
+                          m);
+                cr_assert(ones < in->mr && (m < 4 * in->mr || !ones),
+                          "%s: %zu rows of %zu alone", in->name, ones, m);
+            }
 }
 
 /* The longest sums of the program: BLOCK samples, PIXELS inputs. */
@@ -481,33 +486,34 @@ static void pack_matches(const struct instance *in, size_t m, size_t depth,
                          bool turned)
 {
     const size_t row = turned ? 1 : depth, col = turned ? m : 1;
-    size_t panels = pieces(m, in->mr), p, k, i;
+    size_t first, rows, k, i;
 
     random_vector(m * 100 + depth, m * depth, real_matrix);
-    clear(&packed_buffer, panels * in->mr * depth * (size_t)in->bits / 8);
-    for (p = 0; p < panels; p++)
-        in->pack(real_matrix, row, col, m, depth, p, packed_buffer.mem);
-    for (p = 0; p < panels; p++)
+    clear(&packed_buffer, m * depth * (size_t)in->bits / 8);
+    for (first = 0; first < m; first += in->height(m - first, false))
+        in->pack(real_matrix, row, col, m, depth, first, packed_buffer.mem);
+    for (first = 0; first < m; first += rows) {
+        rows = in->height(m - first, false);
         for (k = 0; k < depth; k++)
-            for (i = 0; i < in->mr; i++) {
-                size_t from = p * in->mr + i;
+            for (i = 0; i < rows; i++) {
                 double found =
-                    get(in->bits, &packed_buffer, (p * depth + k) * in->mr + i);
-                double wanted =
-                    from < m ? real_matrix[from * row + k * col] : 0;
+                    get(in->bits, &packed_buffer, first * depth + k * rows + i);
+                double wanted = real_matrix[(first + i) * row + k * col];
 
                 if (in->bits == 32)
                     wanted = (double)(float)wanted;
                 cr_assert(found == wanted,
                           "%s, %zu x %zu, turned %d: row "
                           "%zu, k %zu is %a, not %a",
-                          in->name, m, depth, turned, from, k, found, wanted);
+                          in->name, m, depth, turned, first + i, k, found,
+                          wanted);
             }
+    }
     cr_assert(canaries_live(&packed_buffer), "%s, %zu x %zu: wrote beyond",
               in->name, m, depth);
 }
 
-Test(packing, panels_hold_the_rows_and_then_zeros)
+Test(packing, panels_hold_the_rows)
 {
     const struct instance *in;
     size_t i, m;
@@ -523,7 +529,7 @@ Test(packing, panels_hold_the_rows_and_then_zeros)
 /* A packed product, cut in two along k: the same bits as one plain chain. */
 Test(packing, product_of_packed_panels_may_be_cut_along_k)
 {
-    enum { M = 21, K = 50, CUT = 17, COLS = 40 };
+    enum { M = 24, K = 50, CUT = 17, COLS = 40 };
     const struct instance *in;
     size_t i, r, j;
 
@@ -531,14 +537,12 @@ Test(packing, product_of_packed_panels_may_be_cut_along_k)
         const size_t wide = padded(in, COLS), size = (size_t)in->bits / 8;
         struct shape s = {.m = M, .n = COLS, .seed = 3};
         struct walk w = in->dense(K, wide, wide);
-        size_t p;
 
         w.len = CUT;
-
         random_vector(8, M * K, real_matrix);
-        clear(&packed_buffer, pieces(M, in->mr) * in->mr * K * size);
-        for (p = 0; p < pieces(M, in->mr); p++)
-            in->pack(real_matrix, K, 1, M, K, p, packed_buffer.mem);
+        clear(&packed_buffer, M * K * size);
+        for (r = 0; r < M; r += in->mr)
+            in->pack(real_matrix, K, 1, M, K, r, packed_buffer.mem);
         s = dense_shape(in, M, COLS, K, 3); /* the same, for the oracle  */
         fill_operands(in, &s);
         for (r = 0; r < M * K; r++)
