@@ -79,11 +79,20 @@ tests/run: tests/test_run.c tests/logs.h tests/small.h $(COMMON)
 tests/toy: tests/test_toy.c tests/logs.h $(COMMON)
 	$(CHECK) -o tests/toy tests/test_toy.c -lcriterion $(LIBS)
 
-tests/ckpt: tests/test_ckpt.c tests/program.h tests/logs.h tests/small.h $(COMMON)
+tests/ckpt: tests/test_ckpt.c tests/faults.h tests/program.h tests/logs.h tests/small.h $(COMMON)
 	$(CHECK) -o tests/ckpt tests/test_ckpt.c -lcriterion $(LIBS)
 
 tests/cli: tests/test_cli.c tests/program.h tests/logs.h tests/small.h $(COMMON)
 	$(CHECK) -o tests/cli tests/test_cli.c -lcriterion $(LIBS)
+
+# What the static buffers take, the largest first.
+size: eos
+	@nm -S -t d --size-sort -r eos | awk '$$3 ~ /^[bBdD]$$/ { \
+	    all += $$2; \
+	    if ($$2 < 100000) { small += $$2; next } \
+	    printf "%12d  %s\n", $$2, $$4 } \
+	    END { printf "%12d  the smaller ones\n%12d  bytes in all\n", \
+	        small, all }'
 
 fuzz: always
 	sh tests/fuzz.sh
@@ -97,4 +106,4 @@ install: eos
 
 always:
 
-.PHONY: all run data bench test fuzz clean install always
+.PHONY: all run data bench test size fuzz clean install always

@@ -107,6 +107,10 @@
 
 #define _POSIX_C_SOURCE 200809L
 
+#if defined __GNUC__ && !defined __clang__ && __FLT_EVAL_METHOD__ > 0
+#pragma GCC optimize "excess-precision=fast" /* float is float: s390x */
+#endif
+
 #include "eos.h"
 
 #include <errno.h>
@@ -984,21 +988,26 @@ static int fail(int status, const char *format, ...)
     return status;
 }
 
-static int write_all(int fd, const void *bytes, size_t n)
+/* Writes n bytes, fewer on error; returns how many. */
+static size_t write_most(int fd, const void *bytes, size_t n)
 {
-    const char *from = bytes;
+    size_t have = 0;
 
-    while (n) {
-        ssize_t done = write(fd, from, n);
+    while (have < n) {
+        ssize_t done = write(fd, (const char *)bytes + have, n - have);
 
         if (done < 0 && errno == EINTR)
             continue;
         if (done <= 0)
-            return -1;
-        from += done;
-        n -= (size_t)done;
+            break;
+        have += (size_t)done;
     }
-    return 0;
+    return have;
+}
+
+static int write_all(int fd, const void *bytes, size_t n)
+{
+    return write_most(fd, bytes, n) == n ? 0 : -1;
 }
 
 /* Reads until n bytes or the end of the file; -1 on error. */
@@ -1031,10 +1040,27 @@ struct text {
     char buffer[1 << 14];
 };
 
+/* A full disk took `done` bytes: half a line at their end goes again. */
+static void text_cut(const struct text *t, size_t done)
+{
+    off_t end = lseek(t->fd, 0, SEEK_CUR);
+
+    for (; done && t->buffer[done - 1] != '\n'; done--)
+        end--;
+    if (end >= 0 && ftruncate(t->fd, end))
+        return; /* a pipe keeps what it has */
+}
+
 static void text_flush(struct text *t)
 {
-    if (t->fd >= 0 && !t->error && write_all(t->fd, t->buffer, t->used))
-        t->error = errno;
+    if (t->fd >= 0 && !t->error) {
+        size_t done = write_most(t->fd, t->buffer, t->used);
+
+        if (done < t->used) {
+            t->error = errno;
+            text_cut(t, done);
+        }
+    }
     t->hash = hash_bytes(t->size ? t->hash : HASH_START, t->buffer, t->used);
     t->size += t->used;
     t->used = 0;
@@ -1589,8 +1615,10 @@ static int synth_record(uint64_t i, bool label_only,
 {
     static float own[CHANNELS][SIDE][SIDE];
     uint64_t rng = 0x656f73 + (i << 24), bits = rng_next(&rng);
-    size_t label = bits % CLASSES, v = bits / CLASSES % VARIANTS;
-    size_t dx = bits / 100 % SHIFT, dy = bits / 1000 % SHIFT, c, x, y;
+    size_t label = (size_t)(bits % CLASSES), c, x, y;
+    size_t v = (size_t)(bits / CLASSES % VARIANTS);
+    size_t dx = (size_t)(bits / 100 % SHIFT);
+    size_t dy = (size_t)(bits / 1000 % SHIFT);
     const double rest = sqrt(1 - synth_class * synth_class);
     const double unit = (double)(bits / 10000 % 1000) / 500 - 1;
     const double contrast = synth_contrast * (1 + synth_variation * unit);
@@ -4178,16 +4206,20 @@ static const char *loss_name(void)
     return names[config.loss];
 }
 
+/* A pipe that nobody reads is an error and no wait for ever. */
 static int log_open(void)
 {
     if (!config.log)
         return EOS_DONE;
     logfile.name = config.log;
     logfile.fd =
-        open(config.log, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+        open(config.log, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NONBLOCK,
+             0666);
     if (logfile.fd < 0)
         return fail(EOS_USAGE, "%s: cannot create: %s", config.log,
-                    strerror(errno));
+                    errno == ENXIO ? "a pipe that nobody reads"
+                                   : strerror(errno));
+    fcntl(logfile.fd, F_SETFL, 0); /* from here on it waits */
     return EOS_DONE;
 }
 
@@ -4200,7 +4232,7 @@ static int log_reopen(uint64_t size, uint64_t hash, bool *found)
     ssize_t got = 1;
 
     logfile.name = config.log;
-    logfile.fd = open(config.log, O_RDWR | O_CLOEXEC);
+    logfile.fd = open(config.log, O_RDWR | O_CLOEXEC | O_NONBLOCK);
     *found = logfile.fd >= 0;
     if (!*found)
         return errno == ENOENT ? EOS_DONE
@@ -4429,24 +4461,23 @@ static void ckpt_text(const char *command)
 
     memcpy(&first, &order, 1);
     snprintf(ckpt_now, sizeof ckpt_now,
-             "eos: %s\ncommand: %s\nmodel: %s\nloss: %s\nsamples: %zu\n"
-             "lr: %.17g\nseed: %" PRIu64 "\ninit: %s\n"
+             "eos: %s\nmachine: %zu bits, %s-endian\ncommand: %s\n"
+             "model: %s\nloss: %s\nsamples: %zu\nlr: %.17g\nseed: %" PRIu64
+             "\ninit: %s\n"
              "from-instability: %d\ngeneralized: %d\nstop-lambda2: %.17g\n"
              "kick: %.17g\nproj: %zu\ntol: %.17g\neig: %s\nderiv: %s\n"
              "stats: %s\nneigs: %zu\nsharp: %zu\n"
              "data checksum: %016" PRIx64 "\ntest images: %zu\n"
-             "test checksum: %016" PRIx64 "\nstart checksum: %016" PRIx64
-             "\nmachine: %zu bits, %s-endian\n",
-             VERSION, command, model_name(), loss_name(), config.samples,
-             config.lr, config.seed, config.init ? "a file" : "the seed",
-             config.from_instability, config.generalized, config.stop_lambda2,
-             config.kick, config.proj, config.tol,
-             config.eig == EOS_POWER ? "power" : "lobpcg",
+             "test checksum: %016" PRIx64 "\nstart checksum: %016" PRIx64 "\n",
+             VERSION, 8 * sizeof(size_t), first ? "little" : "big", command,
+             model_name(), loss_name(), config.samples, config.lr, config.seed,
+             config.init ? "a file" : "the seed", config.from_instability,
+             config.generalized, config.stop_lambda2, config.kick, config.proj,
+             config.tol, config.eig == EOS_POWER ? "power" : "lobpcg",
              config.deriv == EOS_F64 ? "f64" : "f32",
              config.stats == EOS_FULL ? "full" : "basic", config.neigs,
              config.sharp, data_hash, test.n,
-             hash_bytes(tests, test.label, test.n), theta, 8 * sizeof(size_t),
-             first ? "little" : "big");
+             hash_bytes(tests, test.label, test.n), theta);
 }
 
 /* The log's rows so far are on the disk before the checkpoint that counts on

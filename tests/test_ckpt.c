@@ -3,6 +3,7 @@
  * and given damaged files; the rows and the vectors must be those of a run
  * that nothing happened to.
  */
+#include "faults.h"
 #include "common.h"
 #include "logs.h"
 #include "small.h"
@@ -45,7 +46,7 @@ static void spoil(const char *name, const char *bytes, size_t n)
 
 static void same_file(const char *a, const char *b)
 {
-    static char one[1 << 21], two[1 << 21];
+    static char one[1 << 22], two[1 << 22];
     size_t n = content(a, one, sizeof one), m = content(b, two, sizeof two);
 
     cr_assert(n && n == m && !memcmp(one, two, n), "%s and %s differ", a, b);
@@ -136,6 +137,148 @@ Test(kill, ten_times_in_training)
 {
     killed_again_and_again(
         "train " SHORT_TRAINING " --steps 20 --sharp 3 --neigs 2", 10);
+}
+
+/* --- A fault in each call that changes a file --- */
+
+/* eos in a process of the test's own: its calls can be made to fail.  Returns
+ * its status, 128 + SIGKILL where it was killed. */
+static int eos_here(const char *command)
+{
+    static char line[1024];
+    char *arguments[64] = {"eos"}, *word;
+    int n = 1, status;
+    pid_t child = fork();
+
+    cr_assert(child >= 0, "fork");
+    if (child == 0) {
+        snprintf(line, sizeof line, "%s", command);
+        for (word = strtok(line, " "); word; word = strtok(NULL, " "))
+            arguments[n++] = word;
+        if (chdir(folder))
+            _exit(126);
+        redirect("err", STDERR_FILENO);
+        redirect("out", STDOUT_FILENO);
+        fault.on = true;
+        status = choose(n, arguments);
+        dprintf(STDERR_FILENO, "eos: %s\n", failure);
+        dprintf(STDOUT_FILENO, "%s", fault.struck ? "" : "no fault\n");
+        _exit(status);
+    }
+    cr_assert(waitpid(child, &status, 0) == child, "waitpid");
+    said.err[content("err", said.err, sizeof said.err - 1)] = 0;
+    said.out[content("out", said.out, sizeof said.out - 1)] = 0;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+/* Puts back what there was when the program stopped. */
+static void stand_again(void)
+{
+    static const char *const names[] = {"ck", "log"};
+    static char bytes[1 << 22];
+    char kept[8];
+    size_t i, n;
+
+    for (i = 0; i < 2; i++) {
+        snprintf(kept, sizeof kept, "%s0", names[i]);
+        n = content(kept, bytes, sizeof bytes);
+        spoil(names[i], bytes, n);
+    }
+    unlink(in_folder("ck.tmp"));
+}
+
+/* The log may end early, with a whole line; nothing else is half there. */
+static void nothing_is_half_written(size_t at)
+{
+    static char text[1 << 20];
+    size_t n = content("log", text, sizeof text);
+    DIR *all = opendir(folder);
+    struct dirent *file;
+
+    cr_assert(!n || text[n - 1] == '\n', "fault %zu: half a row", at);
+    while ((file = readdir(all)))
+        cr_assert(!strstr(file->d_name, ".tmp"), "fault %zu leaves %s", at,
+                  file->d_name);
+    closedir(all);
+}
+
+/* Two images: a fault costs two starts. */
+#define FAST                                                       \
+    "--data images --model cnn --loss bmse --samples 2 --lr 0.16 " \
+    "--tol 1e-2 --stop-lambda2 inf --threads 1"
+
+/* `halt` ends a few steps before `whole_run` does.  From its checkpoint on, a
+ * fault in call 1, 2, 3 ... of a run that goes on, among them all calls of its
+ * first checkpoint, and then in every 17th; after each the next start ends
+ * with the bits of a run without faults. */
+static void fault_everywhere(int kind, const char *whole_run, const char *halt,
+                             int halted)
+{
+    size_t survived = 0;
+    char command[256];
+    int status;
+
+    status = eos("%s" GUARDED " --log log --save now", halt);
+    cr_assert(status == halted, "status %d: %s", status, said.err);
+    cr_assert(!rename(in_folder("ck"), in_folder("ck0")) &&
+                  !rename(in_folder("log"), in_folder("log0")),
+              "rename");
+    snprintf(command, sizeof command,
+             "%s" GUARDED " --resume --log log --save now", whole_run);
+    fault.kind = kind;
+    for (fault.at = 1;; fault.at += fault.at < 60 ? 1 : 17) {
+        stand_again();
+        status = eos_here(command);
+        if (status != 128 + SIGKILL && strstr(said.out, "no fault"))
+            break;
+        survived++;
+        if (kind == FAULT_KILL) {
+            cr_assert(status == 128 + SIGKILL, "fault %zu: status %d: %s",
+                      fault.at, status, said.err);
+        } else if (status != EOS_DONE) { /* a folder's fsync does no harm */
+            cr_assert(status == EOS_FAILED || status == EOS_USAGE,
+                      "fault %zu: status %d: %s", fault.at, status, said.err);
+            cr_assert(strstr(said.err, strerror(ENOSPC)), "fault %zu: %s",
+                      fault.at, said.err);
+            nothing_is_half_written(fault.at);
+        }
+        finish(whole_run, "after a fault");
+    }
+    printf("%zu faults\n", survived);
+    cr_assert(survived > 40, "%zu faults only", survived);
+    fault.at = 0;
+    folder_remove();
+}
+
+static void fault_in_the_track(int kind)
+{
+    prepare();
+    reference("run " FAST " --steps 5");
+    fault_everywhere(kind, "run " FAST " --steps 5", "run " FAST " --steps 4",
+                     EOS_DONE);
+}
+
+Test(power, cut_within_any_write_of_the_track_loses_nothing)
+{
+    fault_in_the_track(FAULT_KILL);
+}
+
+Test(disk, full_at_any_write_of_the_track_loses_nothing)
+{
+    fault_in_the_track(FAULT_ERROR);
+}
+
+Test(power, cut_within_any_write_of_the_approach_loses_nothing)
+{
+    const struct block *b = &whole.block[0];
+    char halt[256];
+
+    prepare();
+    reference("run " SHORT " --steps 0");
+    snprintf(halt, sizeof halt, "run " SHORT " --steps 0 --max-steps %.0f",
+             b->value[b->rows - 1][0] - 2);
+    fault_everywhere(FAULT_KILL, "run " SHORT " --steps 0", halt,
+                     EOS_UNREACHED);
 }
 
 /* --- Signals that ask --- */
