@@ -4206,20 +4206,16 @@ static const char *loss_name(void)
     return names[config.loss];
 }
 
-/* A pipe that nobody reads is an error and no wait for ever. */
 static int log_open(void)
 {
     if (!config.log)
         return EOS_DONE;
     logfile.name = config.log;
     logfile.fd =
-        open(config.log, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NONBLOCK,
-             0666);
+        open(config.log, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (logfile.fd < 0)
         return fail(EOS_USAGE, "%s: cannot create: %s", config.log,
-                    errno == ENXIO ? "a pipe that nobody reads"
-                                   : strerror(errno));
-    fcntl(logfile.fd, F_SETFL, 0); /* from here on it waits */
+                    strerror(errno));
     return EOS_DONE;
 }
 
@@ -4232,7 +4228,7 @@ static int log_reopen(uint64_t size, uint64_t hash, bool *found)
     ssize_t got = 1;
 
     logfile.name = config.log;
-    logfile.fd = open(config.log, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+    logfile.fd = open(config.log, O_RDWR | O_CLOEXEC);
     *found = logfile.fd >= 0;
     if (!*found)
         return errno == ENOENT ? EOS_DONE
