@@ -25,7 +25,8 @@
  *   11  log and terminal
  *   12  the run: approach, track, training alone
  *   13  toy: Section 4 of the paper
- *   14  command line and main
+ *   14  plot: a log in characters
+ *   15  command line and main
  *
  * How one text becomes many.  Sections 3 and 6 are written once over a type
  * REAL and a vector of VBYTES bytes.  The file includes itself to compile them
@@ -198,6 +199,7 @@ enum {
     EIG_MAX = 8,             /* eigenpairs wanted at most */
     BASIS = SMALL ? 18 : 24, /* vectors of an eigensolver's basis */
     STEPS_MAX = 1000000,     /* tracked steps */
+    SELDOM = 50,             /* tracked steps between costly measurements */
     FLOW_STEPS = 10000,      /* Euler sub-steps of gradient flow in a step */
     PATH = 4096              /* bytes of a file name */
 };
@@ -4034,6 +4036,230 @@ static double stats_ratio(void)
     return sum / n;
 }
 
+/* --- --stats full: what the theory assumes of theta+ (Appendix E) ---
+ *
+ * How second and third derivatives act along the trajectories, for d^ =
+ * d_perp / |d_perp|, d = theta - theta+, and g^ likewise of grad L;
+ *     beta_{s->t} = grad S_perp_(t+1) . w_(t+1),  w_(s+1) = grad S_perp_s,
+ *     w_(t+1) = (I - eta Hessian_t) P_perp_t w_t,
+ * one product a step for each start s; rho3 and rho4, the size of the third
+ * and the fourth derivative; F(x) = L(theta+ + x u). */
+
+enum {
+    STARTS = 4,      /* starts s at a time: each lives STARTS * SELDOM steps */
+    RHO_ROUNDS = 20, /* of power iteration */
+    PROFILE = 100    /* points of F */
+};
+
+/* What is judged, by its worst value over the rows. */
+enum claim {
+    TOP_UNIQUE,
+    SHARPENING,
+    ALIGNED,
+    EIGENGAP,
+    SMALL_EPS,
+    COUPLED,
+    ALONG_H,
+    NORM_H,
+    NORM_D3,
+    GRAD_D3,
+    SIZE_D3,
+    SIZE_D4,
+    SUBQUADRATIC,
+    CLAIMS
+};
+
+static struct full {
+    double dHd[2], Hd[2], D3d[2]; /* gradient descent, prediction */
+    double D3g;
+    double beta[STARTS];       /* beta_{s->t-1} */
+    double start_norm[STARTS]; /* |grad S_perp_s| */
+    double rho3, rho4;         /* the last ones measured */
+    double worst[CLAIMS];
+} full;
+static _Alignas(64) double full_w[STARTS][P_MAX];
+static double full_F[PROFILE];
+
+/* The starts before step t, in the places 0 .. of what is returned. */
+static size_t full_starts(size_t t)
+{
+    return size_min(STARTS, pieces(t, SELDOM));
+}
+
+/* to = P_perp x / |P_perp x|; false where that is undefined. */
+static bool unit_perp(const double *x, double *to)
+{
+    const size_t p = net.params;
+    double length;
+
+    vec_add(p, to, x, -vec_dot(p, edge.u, x), edge.u);
+    length = vec_norm(p, to);
+    if (!(length > 0 && length < INFINITY))
+        return false;
+    vec_scale(p, to, 1 / length, to);
+    return true;
+}
+
+/* |third derivative at (x, x)| */
+static double third_norm(const double *x)
+{
+    third(x, scratch2);
+    return vec_norm(net.params, scratch2);
+}
+
+/* |d^.Hd^|, |Hd^|, |D3(d^, d^)| of a trajectory; d may be scratch. */
+static void full_offset(size_t which, const double *d)
+{
+    const size_t p = net.params;
+
+    full.dHd[which] = full.Hd[which] = full.D3d[which] = (double)NAN;
+    if (!unit_perp(d, scratch))
+        return;
+    hessian(scratch, scratch2);
+    full.dHd[which] = fabs(vec_dot(p, scratch, scratch2));
+    full.Hd[which] = vec_norm(p, scratch2);
+    full.D3d[which] = third_norm(scratch);
+}
+
+static void full_derivatives(void)
+{
+    vec_add(net.params, scratch, path.gd, -1, path.pg);
+    full_offset(0, scratch);
+    full_offset(1, path.v[0]);
+    full.D3g =
+        unit_perp(edge.grad, scratch) ? third_norm(scratch) : (double)NAN;
+}
+
+/* beta_{s->t-1} of the starts before t. */
+static void full_betas(size_t t)
+{
+    size_t i;
+
+    for (i = 0; i < STARTS; i++)
+        full.beta[i] = i < full_starts(t)
+                           ? vec_dot(net.params, edge.T, full_w[i])
+                           : (double)NAN;
+}
+
+/* w_t becomes w_(t+1).  A new start takes the place of the oldest. */
+static void full_advance(size_t t)
+{
+    const size_t p = net.params, place = t / SELDOM % STARTS;
+    size_t i;
+
+    for (i = 0; i < full_starts(t); i++) {
+        double *w = full_w[i];
+
+        if (t % SELDOM == 0 && i == place)
+            continue;
+        vec_axpy(p, -vec_dot(p, edge.u, w), edge.u, w);
+        hessian(w, scratch);
+        vec_axpy(p, -config.lr, scratch, w);
+    }
+    if (t % SELDOM == 0) {
+        vec_copy(p, full_w[place], edge.T);
+        full.start_norm[place] = sqrt(edge.beta);
+    }
+}
+
+/* v.D(v) after v <- D(v) / |D(v)|, from u. */
+static double full_rho(void (*derivative)(const double *, double *))
+{
+    const size_t p = net.params;
+    size_t round;
+
+    vec_copy(p, scratch, edge.u);
+    for (round = 0; round < RHO_ROUNDS; round++) {
+        derivative(scratch, scratch2);
+        vec_scale(p, scratch, 1 / vec_norm(p, scratch2), scratch2);
+    }
+    derivative(scratch, scratch2);
+    return vec_dot(p, scratch, scratch2);
+}
+
+/* The i-th of PROFILE points from -5 delta to 5 delta. */
+static double full_x(size_t i, double delta)
+{
+    return delta * (10.0 * (double)i / (PROFILE - 1) - 5);
+}
+
+/* F(x), float64. */
+static double full_loss(double x)
+{
+    double ignored;
+
+    vec_add(net.params, scratch, path.pg, x, edge.u);
+    point_at(scratch);
+    return loss_on(&train, &ignored);
+}
+
+/* F at its points, and what it is at +-delta over delta^2 / eta: less than 1
+ * where it is sub-quadratic. */
+static double full_profile(double delta)
+{
+    double at_delta = full_loss(delta), at_minus = full_loss(-delta);
+    size_t i;
+
+    for (i = 0; i < PROFILE; i++)
+        full_F[i] = full_loss(full_x(i, delta));
+    return (0.5 * (at_delta + at_minus) - edge.L) / (delta * delta / config.lr);
+}
+
+/* What the theory wants: the worst value (the least where `least` is set, the
+ * largest otherwise) on the right side of a bound.  "Of the order of one" is
+ * read as a factor of 10 at most. */
+static const struct {
+    const char *name, *what;
+    bool least;
+    double bound;
+} claims[CLAIMS] = {
+    /* clang-format off */
+[TOP_UNIQUE]   = {"unique", "the top eigenvalue is unique: lambda2/S", 0, 1},
+[SHARPENING]   = {"alpha", "progressive sharpening: alpha", 1, 0},
+[ALIGNED]      = {"gamma", "of the size it could have: gamma", 1, 0.1},
+[EIGENGAP]     = {"eigengap", "one unstable eigenvalue: lambda2 eta", 0, 1.9},
+[SMALL_EPS]    = {"eps", "the error scale is small: eps", 0, 0.1},
+[COUPLED]      = {"beta_st", "beta_st/(|dS_s||dS_(t+1)|)", 1, 0.1},
+[ALONG_H]      = {"dHd", "Assumption 5: eta |d.Hd|/eps", 0, 10},
+[NORM_H]       = {"Hd", "Assumption 5: eta |Hd|/eps", 0, 10},
+[NORM_D3]      = {"D3d", "Assumption 5: |D3(d,d)|/(eps rho3)", 0, 10},
+[GRAD_D3]      = {"D3g", "Assumption 5: |D3(g,g)|/(eps rho3)", 0, 10},
+[SIZE_D3]      = {"rho3", "third derivative: rho3/sqrt(beta)", 0, 10},
+[SIZE_D4]      = {"rho4", "fourth derivative: |rho4|/(eta rho3^2)", 0, 10},
+[SUBQUADRATIC] = {"F", "sub-quadratic: eta F(delta)/delta^2", 0, 1},
+    /* clang-format on */
+};
+
+/* Undefined values do not count. */
+static void full_judge(enum claim c, double x)
+{
+    full.worst[c] =
+        claims[c].least ? fmin(full.worst[c], x) : fmax(full.worst[c], x);
+}
+
+static void full_judge_row(void)
+{
+    const double T = sqrt(edge.beta), third_scale = edge.eps * full.rho3;
+    const double scale = edge.eps / config.lr;
+    size_t i;
+
+    full_judge(TOP_UNIQUE, edge.lambda2 / edge.S);
+    full_judge(EIGENGAP, edge.lambda2 * config.lr);
+    full_judge(SHARPENING, edge.alpha);
+    full_judge(ALIGNED, edge.gamma);
+    full_judge(SMALL_EPS, edge.eps);
+    for (i = 0; i < STARTS; i++)
+        full_judge(COUPLED, full.beta[i] / (T * full.start_norm[i]));
+    for (i = 0; i < 2; i++) {
+        full_judge(ALONG_H, full.dHd[i] / scale);
+        full_judge(NORM_H, full.Hd[i] / scale);
+        full_judge(NORM_D3, full.D3d[i] / third_scale);
+    }
+    full_judge(GRAD_D3, full.D3g / third_scale);
+    full_judge(SIZE_D3, full.rho3 / T);
+    full_judge(SIZE_D4, fabs(full.rho4) / (config.lr * full.rho3 * full.rho3));
+}
+
 /* ------------------------------------------------------------------------
  * 11  Log and terminal
  *
@@ -4043,6 +4269,7 @@ static double stats_ratio(void)
 
 static struct text out = {.name = "standard output", .fd = STDOUT_FILENO};
 static struct text logfile = {.name = "log", .fd = -1};
+static struct text slowfile = {.name = "slow", .fd = -1}; /* --stats full */
 
 /* A row under construction. */
 static struct {
@@ -4206,36 +4433,35 @@ static const char *loss_name(void)
     return names[config.loss];
 }
 
-static int log_open(void)
+static int log_open(struct text *t, const char *name)
 {
-    if (!config.log)
+    if (!name)
         return EOS_DONE;
-    logfile.name = config.log;
-    logfile.fd =
-        open(config.log, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (logfile.fd < 0)
-        return fail(EOS_USAGE, "%s: cannot create: %s", config.log,
-                    strerror(errno));
-    return EOS_DONE;
+    t->name = name;
+    t->fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    return t->fd < 0
+               ? fail(EOS_USAGE, "%s: cannot create: %s", name, strerror(errno))
+               : EOS_DONE;
 }
 
 /* Opens a log that had `size` bytes of that hash, to go on after them.  What
  * another run wrote there is left alone; `found` tells of a log at all. */
-static int log_reopen(uint64_t size, uint64_t hash, bool *found)
+static int log_reopen(struct text *t, const char *name, uint64_t size,
+                      uint64_t hash, bool *found)
 {
     unsigned char bytes[4096];
     uint64_t have = HASH_START, left = size;
     ssize_t got = 1;
 
-    logfile.name = config.log;
-    logfile.fd = open(config.log, O_RDWR | O_CLOEXEC);
-    *found = logfile.fd >= 0;
+    t->name = name;
+    t->fd = open(name, O_RDWR | O_CLOEXEC);
+    *found = t->fd >= 0;
     if (!*found)
         return errno == ENOENT ? EOS_DONE
-                               : fail(EOS_USAGE, "%s: cannot open: %s",
-                                      config.log, strerror(errno));
+                               : fail(EOS_USAGE, "%s: cannot open: %s", name,
+                                      strerror(errno));
     while (left && got > 0) {
-        got = read_all(logfile.fd, bytes,
+        got = read_all(t->fd, bytes,
                        left < sizeof bytes ? (size_t)left : sizeof bytes);
         if (got > 0)
             have = hash_bytes(have, bytes, (size_t)got);
@@ -4245,30 +4471,30 @@ static int log_reopen(uint64_t size, uint64_t hash, bool *found)
         return fail(EOS_USAGE,
                     "%s: is not the log that the checkpoint goes on with; "
                     "name another, or remove it",
-                    config.log);
-    if (ftruncate(logfile.fd, (off_t)size) ||
-        lseek(logfile.fd, (off_t)size, SEEK_SET) < 0)
-        return fail(EOS_FAILED, "%s: cannot cut it to the checkpoint: %s",
-                    config.log, strerror(errno));
-    logfile.size = size;
-    logfile.hash = hash;
+                    name);
+    if (ftruncate(t->fd, (off_t)size) ||
+        lseek(t->fd, (off_t)size, SEEK_SET) < 0)
+        return fail(EOS_FAILED, "%s: cannot cut it to the checkpoint: %s", name,
+                    strerror(errno));
+    t->size = size;
+    t->hash = hash;
     return EOS_DONE;
 }
 
 /* The opening comments: what makes the numbers, and on what. */
-static void log_header(const char *command)
+static void log_header(struct text *t, const char *command)
 {
     size_t i;
 
-    text_put(&logfile, "# eos: %s\n# command: %s\n# model: %s\n# loss: %s\n",
-             VERSION, command, model_name(), loss_name());
+    text_put(t, "# eos: %s\n# command: %s\n# model: %s\n# loss: %s\n", VERSION,
+             command, model_name(), loss_name());
     for (i = 0; i < config.ndata; i++)
-        text_put(&logfile, "# data: %s\n", config.data[i]);
+        text_put(t, "# data: %s\n", config.data[i]);
     if (!config.ndata)
-        text_put(&logfile, "# data: built-in synthetic set\n");
-    text_put(&logfile, "# test: %s\n", config.test ? config.test : "none");
+        text_put(t, "# data: built-in synthetic set\n");
+    text_put(t, "# test: %s\n", config.test ? config.test : "none");
     text_put(
-        &logfile,
+        t,
         "# samples: %zu\n# lr: %.17g\n# seed: %" PRIu64 "\n"
         "# steps: %zu\n# max-steps: %zu\n# init: %s\n"
         "# from-instability: %d\n# generalized: %d\n"
@@ -4282,7 +4508,7 @@ static void log_header(const char *command)
         config.deriv == EOS_F64 ? "f64" : "f32",
         config.stats == EOS_FULL ? "full" : "basic", config.neigs, config.sharp,
         config.checkpoint ? config.checkpoint : "none", config.every);
-    text_put(&logfile,
+    text_put(t,
              "# parameters: %zu\n# data checksum: %016" PRIx64 "\n"
              "# kernel: %s\n# threads: %zu\n",
              net.params, data_hash, kernel->name, pool.workers);
@@ -4338,6 +4564,10 @@ static struct {
         size_t phases;
         bool named;
     } log; /* what stands in it */
+    struct {
+        uint64_t size, hash;
+        size_t blocks;
+    } slow; /* likewise */
 } stand;
 static bool resumed; /* `stand` comes from a checkpoint */
 
@@ -4368,7 +4598,7 @@ static void signals_catch(void)
  * bytes of the text and of the parts, the text (the options that shape the
  * numbers), the parts, a hash of all before it. */
 
-#define CKPT_MAGIC "eos checkpoint 1\n"
+#define CKPT_MAGIC "eos checkpoint 2\n"
 enum { CKPT_HEAD = sizeof CKPT_MAGIC - 1 + 16, CKPT_TEXT = 2048 };
 
 static struct {
@@ -4410,6 +4640,16 @@ static void ckpt_warm(struct warm *w, part_fn *part)
         part(w->u[i], net.params * sizeof *w->u[i]);
 }
 
+/* The full statistics, and the w of the starts before the next step. */
+static void ckpt_full(part_fn *part)
+{
+    size_t i;
+
+    part(&full, sizeof full);
+    for (i = 0; i < full_starts(stand.step) && stand.phase == TRACK; i++)
+        part(full_w[i], net.params * sizeof **full_w);
+}
+
 /* Every part of the state, in one order for writing and reading; what comes
  * first decides what else there is. */
 static void ckpt_parts(part_fn *part)
@@ -4442,6 +4682,8 @@ static void ckpt_parts(part_fn *part)
     for (i = 0; i < EIG_MAX; i++)
         if (top_known[i])
             part(top[i], net.params * sizeof *top[i]);
+    if (config.stats == EOS_FULL)
+        ckpt_full(part);
 }
 
 /* The options that shape the numbers, and the kind of machine whose memory
@@ -4476,23 +4718,33 @@ static void ckpt_text(const char *command)
              hash_bytes(tests, test.label, test.n), theta);
 }
 
-/* The log's rows so far are on the disk before the checkpoint that counts on
- * them. */
+/* What a log has so far is on the disk before the checkpoint that counts on
+ * it. */
+static int ckpt_sync(struct text *t)
+{
+    int status = text_check(t);
+
+    if (!status && t->fd >= 0)
+        fsync(t->fd); /* pipes refuse: not an error */
+    return status;
+}
+
 static int ckpt_write(void)
 {
     unsigned char head[CKPT_HEAD] = CKPT_MAGIC, tail[8];
     size_t text = strlen(ckpt_now);
-    int status = text_check(&logfile);
+    int status = ckpt_sync(&logfile);
 
+    status = status ? status : ckpt_sync(&slowfile);
     if (status)
         return status;
-    if (logfile.fd >= 0)
-        fsync(logfile.fd); /* pipes refuse: not an error */
     stand.hvps = point.hvps;
     stand.log.size = logfile.fd < 0 ? 0 : logfile.size;
     stand.log.hash = logfile.hash;
     stand.log.phases = row.phases;
     stand.log.named = row.named;
+    stand.slow.size = slowfile.fd < 0 ? 0 : slowfile.size;
+    stand.slow.hash = slowfile.hash;
     ckpt.bytes = 0;
     ckpt_parts(ckpt_count);
     put_le(head + CKPT_HEAD - 16, text, 8);
@@ -4811,6 +5063,14 @@ static const struct column generalized_columns[] = {
     {"pgen_x",     &seen.pr[1].x},    {"pgen_Staylor", &seen.pr[1].taylor},
     {"pgen_Savg",  &seen.pr[1].avg},  {"pgen_dist",  &seen.pr[1].dist},
 };
+static const struct column full_columns[] = {
+    {"gd_dHd",     &full.dHd[0]},     {"gd_Hd",      &full.Hd[0]},
+    {"gd_D3d",     &full.D3d[0]},     {"pr_dHd",     &full.dHd[1]},
+    {"pr_Hd",      &full.Hd[1]},      {"pr_D3d",     &full.D3d[1]},
+    {"g_D3g",      &full.D3g},        {"beta_s1",    &full.beta[0]},
+    {"beta_s2",    &full.beta[1]},    {"beta_s3",    &full.beta[2]},
+    {"beta_s4",    &full.beta[3]},
+};
 /* clang-format on */
 
 static void track_put(const struct column *c, size_t n)
@@ -4842,6 +5102,8 @@ static int track_row(bool names_only)
         snprintf(name, sizeof name, "gd_S%zu", i + 1);
         row_real(name, seen.gd_eigs[i]);
     }
+    if (config.stats == EOS_FULL)
+        track_put(full_columns, sizeof full_columns / sizeof *full_columns);
     row_show("step", 8, 7, (double)seen.t);
     row_show("gd_L", 12, 5, seen.gd.L);
     row_show("pr_L", 12, 5, prediction->L);
@@ -4901,6 +5163,28 @@ static void summary_scores(const char *prefix, const struct score *L,
     }
 }
 
+/* What was assumed, how far it went at worst, whether it held. */
+static void summary_claims(void)
+{
+    char name[40];
+    size_t i;
+
+    for (i = 0; i < CLAIMS; i++) {
+        const double x = stats.rows ? full.worst[i] : (double)NAN;
+        bool held = claims[i].least ? x > claims[i].bound : x < claims[i].bound;
+
+        note("%s %s %g", claims[i].what, claims[i].least ? ">" : "<",
+             claims[i].bound);
+        snprintf(name, sizeof name, "assumed_%s_%s", claims[i].name,
+                 claims[i].least ? "min" : "max");
+        summary(name, x);
+        note("summary assumed_%s: %s", claims[i].name,
+             isnan(x) ? "nan"
+             : held   ? "held"
+                      : "failed");
+    }
+}
+
 static int summary_write(const char *stop)
 {
     struct window *w[] = {&stats.mean_L, &stats.pr_L};
@@ -4926,6 +5210,8 @@ static int summary_write(const char *stop)
     summary("gf_dist", stats.rows ? stats.gf_dist : (double)NAN);
     summary("hvps_per_step", stats.hvps / (double)stats.rows);
     summary("resid_max", stats.resid);
+    if (config.stats == EOS_FULL)
+        summary_claims();
     status = text_check(&logfile);
     return status ? status : text_check(&out);
 }
@@ -4974,14 +5260,84 @@ static void track_flow(bool stay, bool thorough)
     }
 }
 
+static void slow_comment(const char *name, double x)
+{
+    text_put(&slowfile, isnan(x) ? "# %s: nan\n" : "# %s: %.17g\n", name, x);
+}
+
+/* A block of the slow log; F only where there is a delta. */
+static void slow_block(size_t t, double delta, double ratio)
+{
+    size_t i;
+
+    if (stand.slow.blocks++)
+        text_put(&slowfile, "\n\n");
+    text_put(&slowfile, "# step: %zu\n", t);
+    slow_comment("rho3", full.rho3);
+    slow_comment("rho4", full.rho4);
+    slow_comment("alpha", edge.alpha);
+    slow_comment("beta", edge.beta);
+    slow_comment("delta", delta);
+    slow_comment("F at 0", edge.L);
+    slow_comment("(Fbar at delta) eta / delta^2", ratio);
+    text_put(&slowfile, "# F: %s\n",
+             ratio < 1    ? "sub-quadratic"
+             : ratio >= 1 ? "super-quadratic"
+                          : "nan");
+    for (i = 0; i < PROFILE && delta >= 0; i++) {
+        row_start();
+        row_real("x", full_x(i, delta));
+        row_real("F", full_F[i]);
+        if (i == 0)
+            text_put(&slowfile, "# columns:%s\n", row.names);
+        text_put(&slowfile, "%s\n", row.log);
+    }
+}
+
+/* F at theta+, and a block with it. */
+static int full_slow(size_t t)
+{
+    const double delta = edge.alpha >= 0 ? sqrt(edge.delta2) : (double)NAN;
+    double ratio = (double)NAN;
+
+    if (delta >= 0)
+        ratio = full_profile(delta);
+    slow_block(t, delta, ratio);
+    full_judge(SUBQUADRATIC, ratio);
+    return text_check(&slowfile);
+}
+
+/* The full statistics of row t; then (unless the run stays) w_(t+1). */
+static int full_step(size_t t, bool stay)
+{
+    const bool slow = t % SELDOM == 0;
+    size_t i;
+
+    for (i = 0; i < CLAIMS && t == 0; i++)
+        full.worst[i] = (double)NAN;
+    point_at(path.pg);
+    full_derivatives();
+    full_betas(t);
+    if (slow) {
+        full.rho3 = full_rho(third);
+        full.rho4 = full_rho(fourth);
+    }
+    full_judge_row();
+    if (!stay)
+        full_advance(t);
+    return slow ? full_slow(t) : EOS_DONE;
+}
+
 /* Measures row t, writes it, and (unless the run stays) makes update t. */
 static int track_step(size_t t, bool stay, size_t *counted)
 {
     const size_t p = net.params;
-    bool thorough = t % 50 == 0, alive;
+    bool thorough = t % SELDOM == 0, alive;
     int status;
 
     seen.t = t;
+    if (config.stats == EOS_FULL && (status = full_step(t, stay)))
+        return status;
     vec_add(p, scratch, path.gd, -1, path.pg);
     seen_offset(&seen.gd, scratch);
     point_at(path.gd);
@@ -5017,7 +5373,7 @@ static int track_step(size_t t, bool stay, size_t *counted)
     if (config.generalized)
         predict(1);
     vec_axpy(p, -config.lr, edge.grad, path.pg);
-    project(path.pg, (t + 1) % 50 == 0);
+    project(path.pg, (t + 1) % SELDOM == 0);
     predict_prepare();
     return EOS_DONE;
 }
@@ -5157,10 +5513,44 @@ const char *eos_error(void)
     return failure;
 }
 
-/* From a checkpoint where that is asked for; the log, new or cut back. */
+/* Opens a log: cut back to what the checkpoint knows of it, or new. */
+static int log_begin(struct text *t, const char *name, uint64_t size,
+                     uint64_t hash, const char *command, bool *found)
+{
+    int status = EOS_DONE;
+
+    *found = false;
+    if (resumed && name)
+        status = log_reopen(t, name, size, hash, found);
+    if (status || *found)
+        return status;
+    status = log_open(t, name);
+    log_header(t, command);
+    return status;
+}
+
+static int slow_begin(const char *command)
+{
+    static char name[PATH];
+    bool found;
+    int status;
+
+    if (!config.log || config.stats != EOS_FULL)
+        return EOS_DONE;
+    if ((size_t)snprintf(name, sizeof name, "%s.slow", config.log) >=
+        sizeof name)
+        return fail(EOS_USAGE, "--log: the name is too long");
+    status = log_begin(&slowfile, name, stand.slow.size, stand.slow.hash,
+                       command, &found);
+    if (!found)
+        stand.slow.blocks = 0;
+    return status;
+}
+
+/* From a checkpoint where that is asked for; the logs, new or cut back. */
 static int resume(const char *command)
 {
-    bool found = false;
+    bool found;
     int status = EOS_DONE;
 
     if (config.resume && !config.checkpoint)
@@ -5170,18 +5560,14 @@ static int resume(const char *command)
         status = config.resume ? ckpt_resume() : EOS_DONE;
         status = status ? status : whole_try(config.checkpoint);
     }
-    if (!status && resumed && config.log)
-        status = log_reopen(stand.log.size, stand.log.hash, &found);
+    if (!status)
+        status = log_begin(&logfile, config.log, stand.log.size, stand.log.hash,
+                           command, &found);
     if (status)
         return status;
     row.phases = found ? stand.log.phases : resumed;
     row.named = found && stand.log.named;
-    if (!found) {
-        if ((status = log_open()))
-            return status;
-        log_header(command);
-    }
-    return EOS_DONE;
+    return slow_begin(command);
 }
 
 /* Starting parameters, the log's header and a first line for people. */
@@ -5218,7 +5604,8 @@ static void memory_tell(void)
     const double p = (double)net.params, n = (double)train.n;
     const double real = config.deriv == EOS_F64 ? 8 : 4;
     double pairs = fmax(2, (double)config.neigs);
-    double vectors = 14 + 2.0 * config.generalized + 2 * (2 * pairs + 6);
+    double vectors = 14 + 2.0 * config.generalized + 2 * (2 * pairs + 6) +
+                     (config.stats == EOS_FULL ? STARTS : 0);
     double halves = HISTORY * (3.0 + config.generalized) + pairs;
     double bytes = p * (8 * vectors + 4 * halves);
     char line[128];
@@ -5247,8 +5634,6 @@ int eos_run(const struct eos_config *c)
     if ((status = begin(c, "run", STDOUT_FILENO)))
         return status;
     memory_tell();
-    if (config.stats == EOS_FULL)
-        note("--stats full: this version writes the basic columns");
     signals_catch();
     if (stand.phase != TRACK) {
         status = config.from_instability ? EOS_DONE : approach();
@@ -5348,15 +5733,15 @@ int eos_deriv(const struct eos_config *c)
     const double *v = edge.u;
     double norms[3];
     size_t i;
-    struct eos_config full = *c;
+    struct eos_config exact = *c;
     int status;
 
     if (!c->out)
         return fail(EOS_USAGE,
                     "--out: eos deriv needs a folder for its results");
-    if (full.tol <= 0)
-        full.tol = full.deriv == EOS_F64 ? 1e-10 : 1e-6;
-    status = begin(&full, "deriv", STDERR_FILENO);
+    if (exact.tol <= 0)
+        exact.tol = exact.deriv == EOS_F64 ? 1e-10 : 1e-6;
+    status = begin(&exact, "deriv", STDERR_FILENO);
     if (!status && config.direction) {
         status = npy_read(config.direction, net.params, path.v[0]);
         v = path.v[0];
@@ -5494,7 +5879,7 @@ int eos_toy(const struct eos_config *c)
     s.gd[1] = config.y0;
     s.rec[1] = s.ode[1] = sqrt(config.beta) * config.y0;
     s.ode[0] = fabs(config.x0);
-    if ((status = log_open()))
+    if ((status = log_open(&logfile, config.log)))
         return status;
     text_put(&logfile,
              "# eos: %s\n# command: toy\n# alpha: %.17g\n"
@@ -5513,10 +5898,436 @@ int eos_toy(const struct eos_config *c)
 }
 
 /* ------------------------------------------------------------------------
- * 14  Command line and main
+ * 14  Plot: loss and sharpness of a log, in characters
+ *
+ * The file is read three times, a line at a time: which block to draw, its
+ * ranges, its points.  A row that is not whole is an error.
  * ------------------------------------------------------------------------ */
 
-enum { RUN = 1, TRAIN = 2, DERIV = 4, TOY = 8, SYNTH = 16, NETS = 7 };
+enum {
+    PANELS = 2,
+    SERIES = 4,
+    CELLS_X = 86, /* of a panel; 12 more for its labels */
+    CELLS_Y = 11,
+    PLOT_LINE = 1 << 14 /* bytes of a line */
+};
+
+/* The columns of each kind of block, and the character of each. */
+static const struct view {
+    const char *what, *title[PANELS], *column[PANELS][SERIES];
+    const char *mark, *legend;
+} views[] = {
+    /* clang-format off */
+{"track", {"loss", "sharpness"},
+ {{"gd_L", "pr_L", "pg_L", "gf_L"}, {"gd_S", "pr_S", "pg_S", "gf_S"}},
+ "gpcf", "g gradient descent  p prediction  c constrained  f gradient flow"},
+{"gradient descent", {"loss", "sharpness"}, {{"L"}, {"S"}},
+ "g", "g gradient descent"},
+{"toy", {"x", "y (rec and ode: sqrt(beta) y)"},
+ {{"gd_x", "rec_x", "ode_X"}, {"gd_y", "rec_y", "ode_Y"}},
+ "gro", "g gradient descent  r recursion  o ODE"},
+    /* clang-format on */
+};
+enum { VIEWS = sizeof views / sizeof *views };
+
+/* A range of values, on a logarithmic scale where it is wide. */
+struct range {
+    double low, high;
+    bool log;
+};
+
+static struct plot {
+    const char *name;
+    int fd;
+    char bytes[4096]; /* read, not yet used: at .. end */
+    size_t at, end;
+    char line[PLOT_LINE];
+    size_t number; /* of the line */
+    /* of the file */
+    char model[16], loss[16], samples[24];
+    double lr; /* NaN if it does not say */
+    /* of the block */
+    size_t block, rows, columns;
+    const struct view *view;             /* NULL: nothing in it to draw */
+    size_t step, series[PANELS][SERIES]; /* columns; SIZE_MAX: not there */
+    double x, y[PANELS][SERIES];         /* the row; NaN: not there */
+    /* what is drawn */
+    size_t chosen, drawn_rows; /* the block */
+    const struct view *drawn;
+    struct range across, up[PANELS], core[PANELS];
+    unsigned char cell[PANELS][CELLS_Y][CELLS_X]; /* a bit for each series */
+} plot;
+
+static int plot_fail(const char *what)
+{
+    return fail(EOS_USAGE, "%s: line %zu %s; eos plot needs a log of eos",
+                plot.name, plot.number, what);
+}
+
+/* The next line, without its newline; `more` is false at the end. */
+static int plot_line(bool *more)
+{
+    size_t n = 0;
+
+    plot.number++;
+    for (;; plot.at++) {
+        if (plot.at == plot.end) {
+            ssize_t got = read_all(plot.fd, plot.bytes, sizeof plot.bytes);
+
+            if (got < 0)
+                return fail(EOS_USAGE, "%s: cannot read: %s", plot.name,
+                            strerror(errno));
+            plot.at = 0;
+            plot.end = (size_t)got;
+            *more = got > 0;
+            if (!*more)
+                return n ? plot_fail("is cut short") : EOS_DONE;
+        }
+        if (plot.bytes[plot.at] == '\n')
+            break;
+        if (plot.bytes[plot.at] < ' ' || plot.bytes[plot.at] > '~') {
+            /* a file name in the header may hold any byte */
+            if (n == 0 || plot.line[0] != '#' || !plot.bytes[plot.at])
+                return plot_fail("is no text");
+        }
+        if (n == PLOT_LINE - 1)
+            return plot_fail("is too long");
+        plot.line[n++] = plot.bytes[plot.at];
+    }
+    plot.at++;
+    plot.line[n] = 0;
+    return EOS_DONE;
+}
+
+/* The value of a header line "# key: value" into to[size]. */
+static void plot_value(const char *key, char *to, size_t size)
+{
+    size_t len = strlen(key);
+
+    if (!strncmp(plot.line + 2, key, len) &&
+        !strncmp(plot.line + 2 + len, ": ", 2))
+        snprintf(to, size, "%s", plot.line + 2 + len + 2);
+}
+
+static void plot_header(void)
+{
+    char lr[32] = "";
+
+    plot_value("model", plot.model, sizeof plot.model);
+    plot_value("loss", plot.loss, sizeof plot.loss);
+    plot_value("samples", plot.samples, sizeof plot.samples);
+    plot_value("lr", lr, sizeof lr);
+    if (lr[0])
+        plot.lr = strtod(lr, NULL);
+}
+
+/* Where the columns that are drawn stand in the block that begins here. */
+static int plot_columns(void)
+{
+    const char *at = plot.line + strlen("# columns:");
+    size_t found[VIEWS] = {0}, where[VIEWS][PANELS][SERIES], v, i, j, len;
+
+    plot.block++;
+    plot.rows = plot.columns = 0;
+    plot.step = SIZE_MAX;
+    memset(where, 0xff, sizeof where);
+    for (; *(at += strspn(at, " ")); at += len, plot.columns++) {
+        len = strcspn(at, " ");
+        if (len == 4 && !strncmp(at, "step", 4))
+            plot.step = plot.columns;
+        for (v = 0; v < VIEWS; v++)
+            for (i = 0; i < PANELS; i++)
+                for (j = 0; j < SERIES; j++) {
+                    const char *name = views[v].column[i][j];
+
+                    if (name && strlen(name) == len && !strncmp(at, name, len))
+                        where[v][i][j] = plot.columns, found[v]++;
+                }
+    }
+    plot.view = NULL;
+    for (v = 0; v < VIEWS && !plot.view && plot.step != SIZE_MAX; v++)
+        if (found[v]) {
+            plot.view = &views[v];
+            memcpy(plot.series, where[v], sizeof plot.series);
+        }
+    return plot.columns ? EOS_DONE : plot_fail("names no columns");
+}
+
+static int plot_row(void)
+{
+    const char *at = plot.line;
+    char *end;
+    size_t n, i, j;
+
+    if (!plot.columns)
+        return plot_fail("is a row without '# columns:' before it");
+    for (i = 0; i < PANELS; i++)
+        for (j = 0; j < SERIES; j++)
+            plot.y[i][j] = (double)NAN;
+    for (n = 0; n < plot.columns; n++, at = end) {
+        double value = strtod(at, &end);
+
+        if (end == at)
+            return plot_fail("has too few numbers");
+        if (n == plot.step)
+            plot.x = value;
+        for (i = 0; i < PANELS; i++)
+            for (j = 0; j < SERIES; j++)
+                if (plot.series[i][j] == n)
+                    plot.y[i][j] = value;
+    }
+    if (at[strspn(at, " ")])
+        return plot_fail("has too many numbers");
+    plot.rows++;
+    return EOS_DONE;
+}
+
+/* Reads the file from its beginning; `each` sees every row. */
+static int plot_read(void (*each)(void))
+{
+    bool more = true;
+    int status = EOS_DONE;
+
+    if (lseek(plot.fd, 0, SEEK_SET) < 0)
+        return fail(EOS_USAGE, "%s: cannot read it again: %s", plot.name,
+                    strerror(errno));
+    plot.at = plot.end = plot.number = plot.block = plot.columns = 0;
+    for (;;) {
+        status = plot_line(&more);
+        if (status || !more)
+            return status;
+        if (plot.number == 1 && strncmp(plot.line, "# eos: ", 7))
+            return plot_fail("is not '# eos: VERSION'");
+        if (!strncmp(plot.line, "# columns:", 10))
+            status = plot_columns();
+        else if (plot.line[0] == '#' && !plot.block)
+            plot_header();
+        else if (plot.line[0] && plot.line[0] != '#') {
+            status = plot_row();
+            if (!status && plot.view)
+                each();
+        }
+        if (status)
+            return status;
+    }
+}
+
+/* The last track, or else the last block. */
+static void plot_choose(void)
+{
+    const struct view *track = &views[0];
+
+    if (plot.drawn == track && plot.view != track)
+        return;
+    plot.chosen = plot.block;
+    plot.drawn = plot.view;
+    plot.drawn_rows = plot.rows;
+}
+
+static void range_add(struct range *r, double x)
+{
+    if (!isfinite(x))
+        return;
+    r->low = fmin(r->low, x);
+    r->high = fmax(r->high, x);
+}
+
+static void plot_ranges(void)
+{
+    size_t i, j;
+
+    if (plot.block != plot.chosen)
+        return;
+    range_add(&plot.across, plot.x);
+    for (i = 0; i < PANELS; i++)
+        for (j = 0; j < SERIES; j++) {
+            range_add(&plot.up[i], plot.y[i][j]);
+            if (j % 2 == 0) /* g and c: what was really descended */
+                range_add(&plot.core[i], plot.y[i][j]);
+        }
+}
+
+/* A prediction or a flow that runs away must not press all else flat: the
+ * range of the others, and as much again on both sides, is drawn. */
+static void range_limit(struct range *r, const struct range *core)
+{
+    double span = core->high - core->low;
+
+    if (span > 0) {
+        r->low = fmax(r->low, core->low - span);
+        r->high = fmin(r->high, core->high + span);
+    }
+    r->log = r->low > 0 && r->high > 50 * r->low;
+}
+
+/* One of n cells: the first for the low end, the last for the high one. */
+static size_t range_cell(const struct range *r, double x, size_t n)
+{
+    double part = r->log ? toy_log(x / r->low) / toy_log(r->high / r->low)
+                         : (x - r->low) / (r->high - r->low);
+
+    part = part > 0 ? fmin(part, 1) : 0; /* 0 where it is NaN */
+    return (size_t)(part * (double)(n - 1) + 0.5);
+}
+
+static size_t plot_height(size_t panel, double y)
+{
+    return CELLS_Y - 1 - range_cell(&plot.up[panel], y, CELLS_Y);
+}
+
+static void plot_points(void)
+{
+    size_t i, j;
+
+    if (plot.block != plot.chosen || !isfinite(plot.x))
+        return;
+    for (i = 0; i < PANELS; i++)
+        for (j = 0; j < SERIES; j++)
+            if (plot.y[i][j] >= plot.up[i].low &&
+                plot.y[i][j] <= plot.up[i].high)
+                plot.cell[i][plot_height(i, plot.y[i][j])]
+                         [range_cell(&plot.across, plot.x, CELLS_X)] |=
+                    (unsigned char)(1u << j);
+}
+
+/* Trajectories that share a place take turns from column to column. */
+static char plot_mark(const struct view *v, unsigned cell, size_t column)
+{
+    char here[SERIES];
+    size_t n = 0, j;
+
+    for (j = 0; j < SERIES; j++)
+        if (cell >> j & 1)
+            here[n++] = v->mark[j];
+    return n ? here[column % n] : ' ';
+}
+
+/* edge: 2/eta, or NaN. */
+static void plot_panel(size_t panel, double edge_S)
+{
+    const struct range *r = &plot.up[panel];
+    const struct view *v = plot.drawn;
+    size_t row_2 = isnan(edge_S) ? SIZE_MAX : plot_height(panel, edge_S);
+    size_t i, j;
+
+    text_put(&out, "%12s%s%s", "", v->title[panel],
+             r->log ? " (logarithmic)" : "");
+    text_put(&out, isnan(edge_S) ? "\n" : ", --- 2/eta = %.6g\n", edge_S);
+    for (i = 0; i < CELLS_Y; i++) {
+        char label[16] = "", cells[CELLS_X + 1] = "";
+
+        if (i == row_2)
+            strcpy(label, "2/eta");
+        else if (r->low <= r->high && i % (CELLS_Y / 2) == 0)
+            snprintf(label, sizeof label, "%.4g",
+                     i == 0             ? r->high
+                     : i == CELLS_Y - 1 ? r->low
+                     : r->log           ? sqrt(r->low) * sqrt(r->high)
+                                        : 0.5 * r->low + 0.5 * r->high);
+        for (j = 0; j < CELLS_X; j++) {
+            cells[j] = plot_mark(v, plot.cell[panel][i][j], j);
+            if (cells[j] == ' ' && i == row_2)
+                cells[j] = '-';
+        }
+        for (j = CELLS_X; j && cells[j - 1] == ' '; j--)
+            cells[j - 1] = 0;
+        text_put(&out, "%10s |%s\n", label, cells);
+    }
+}
+
+/* What is drawn, of what, in at most 98 columns. */
+static void plot_title(void)
+{
+    const char *name = strrchr(plot.name, '/');
+    char line[256], eta[40] = "";
+
+    name = name ? name + 1 : plot.name;
+    if (!isnan(plot.lr))
+        snprintf(eta, sizeof eta, ", eta = %.6g", plot.lr);
+    snprintf(line, sizeof line, "%.30s, block %zu, %s: %zu rows%s%s%s%s%s%s%s",
+             name, plot.chosen, plot.drawn->what, plot.drawn_rows,
+             plot.model[0] ? "; " : "", plot.model, plot.model[0] ? ", " : "",
+             plot.loss, plot.samples[0] ? ", images: " : "", plot.samples, eta);
+    text_put(&out, "%.98s\n%12s%s\n", line, "", plot.drawn->legend);
+}
+
+/* 2/eta belongs to the sharpness of a network. */
+static double plot_edge(size_t panel)
+{
+    bool network = plot.drawn != &views[VIEWS - 1];
+
+    return panel == 1 && network && plot.lr > 0 ? 2 / plot.lr : (double)NAN;
+}
+
+static void plot_draw(void)
+{
+    char axis[CELLS_X + 1];
+    size_t i;
+
+    plot_title();
+    for (i = 0; i < PANELS; i++)
+        plot_panel(i, plot_edge(i));
+    memset(axis, '-', CELLS_X);
+    axis[CELLS_X] = 0;
+    text_put(&out, "%10s +%s\n%12s%-28.10g%*s%*.10g\n", "", axis, "",
+             plot.across.low, 30, "step", CELLS_X - 58, plot.across.high);
+}
+
+static int plot_file(void)
+{
+    const struct range none = {INFINITY, -INFINITY, false};
+    size_t i;
+    int status = plot_read(plot_choose);
+
+    if (status)
+        return status;
+    if (!plot.drawn)
+        return fail(EOS_USAGE, "%s: has no rows to draw", plot.name);
+    plot.across = none;
+    for (i = 0; i < PANELS; i++)
+        plot.up[i] = plot.core[i] = none;
+    status = plot_read(plot_ranges);
+    for (i = 0; i < PANELS; i++) {
+        range_add(&plot.up[i], plot_edge(i));
+        range_add(&plot.core[i], plot_edge(i));
+        range_limit(&plot.up[i], &plot.core[i]);
+    }
+    if (!status)
+        status = plot_read(plot_points);
+    if (status)
+        return status;
+    plot_draw();
+    return text_check(&out);
+}
+
+int eos_plot(const char *log)
+{
+    int status;
+
+    memset(&plot, 0, sizeof plot);
+    plot.name = log;
+    plot.lr = (double)NAN;
+    plot.fd = open(log, O_RDONLY | O_CLOEXEC);
+    if (plot.fd < 0)
+        return fail(EOS_USAGE, "%s: cannot open: %s", log, strerror(errno));
+    status = plot_file();
+    close(plot.fd);
+    return status;
+}
+
+/* ------------------------------------------------------------------------
+ * 15  Command line and main
+ * ------------------------------------------------------------------------ */
+
+enum {
+    RUN = 1,
+    TRAIN = 2,
+    DERIV = 4,
+    TOY = 8,
+    PLOT = 16,
+    SYNTH = 32,
+    NETS = 7
+};
 
 static const struct command {
     const char *name;
@@ -5533,6 +6344,8 @@ static const struct command {
  "loss, its first four derivatives and the top eigenpair"},
 {"toy", TOY, eos_toy, "",
  "the paper's Section 4 model: descent, recursion, ODE"},
+{"plot", PLOT, NULL, " LOG",
+ "loss and sharpness of a log, drawn in characters"},
 {"synth", SYNTH, NULL, " N",
  "N records of the built-in images to standard output"},
     /* clang-format on */
@@ -5812,7 +6625,7 @@ static int perform(const struct command *c, int argc, char **argv)
 {
     struct eos_config to = eos_defaults();
     bool helped = false;
-    int left, expected = c->bit == SYNTH;
+    int left, expected = *c->arguments != 0;
     uint64_t records = 0;
     int status = parse(c, argc, argv, &to, &left, &helped);
 
@@ -5829,7 +6642,7 @@ static int perform(const struct command *c, int argc, char **argv)
         status = parse_whole("eos synth", argv[left], 1, 1e9, &records);
         return status ? status : eos_synth(records);
     }
-    return c->call(&to);
+    return c->bit == PLOT ? eos_plot(argv[left]) : c->call(&to);
 }
 
 static int choose(int argc, char **argv)

@@ -61,7 +61,7 @@ struct eos_config {
     double tol;            /* residual of an eigenpair over |S|; 0: default */
     enum eos_eigensolver eig;
     enum eos_precision deriv; /* of Hessian and higher products */
-    enum eos_stats stats;     /* full: every statistic of Appendix E */
+    enum eos_stats stats;     /* full: what Appendix E checks; see README */
     size_t neigs;             /* top eigenvalues in the log */
     size_t sharp;             /* eos_train: steps between sharpnesses */
     size_t threads;           /* 0: one for each processor */
@@ -123,6 +123,10 @@ int eos_run(const struct eos_config *config);
 int eos_train(const struct eos_config *config);
 int eos_deriv(const struct eos_config *config);
 int eos_toy(const struct eos_config *config);
+
+/* Draws the loss and the sharpness of a log that --log wrote, in characters,
+ * to standard output. */
+int eos_plot(const char *log);
 
 /* `records` records of the built-in images, in CIFAR-10 format, to standard
  * output. */
