@@ -44,7 +44,7 @@ CHECK = $(BUILD) -Wno-unused-function -Wno-psabi -no-pie
 COMMON = eos.c eos.h tests/common.h .build
 TESTS = tests/numbers tests/kernels tests/data tests/network \
 	tests/derivatives tests/eig tests/golden tests/dynamics tests/run \
-	tests/toy tests/cli tests/ckpt
+	tests/toy tests/cli tests/ckpt tests/stats
 
 test: eos $(TESTS)
 	failed=0; for t in $(TESTS); do $$t || failed=1; done; exit $$failed
@@ -93,6 +93,8 @@ size: eos
 	    printf "%12d  %s\n", $$2, $$4 } \
 	    END { printf "%12d  the smaller ones\n%12d  bytes in all\n", \
 	        small, all }'
+tests/stats: tests/test_stats.c tests/program.h tests/logs.h tests/small.h $(COMMON)
+	$(CHECK) -o tests/stats tests/test_stats.c -lcriterion $(LIBS)
 
 fuzz: always
 	sh tests/fuzz.sh

@@ -6337,7 +6337,7 @@ static const struct command {
 } commands[] = {
     /* clang-format off */
 {"run", RUN, eos_run, "",
- "gradient descent to the edge, then four trajectories side by side"},
+ "gradient descent to the edge, then four trajectories beside it"},
 {"train", TRAIN, eos_train, "",
  "gradient descent with a sharpness log, past the edge"},
 {"deriv", DERIV, eos_deriv, "",
@@ -6374,13 +6374,13 @@ static const struct option_spec {
 {"loss", NETS, CHOICE, FIELD(loss), 0, 0, 0,
  "mse|ce|bmse|logistic", "loss [mse]"},
 {"data", NETS, FILES, FIELD(data), 0, 0, 0,
- "FILE", "CIFAR-10 binary file, repeatable [built-in images]"},
+ "FILE", "CIFAR-10 binary file, repeatable [built-in set]"},
 {"test", RUN | TRAIN, TEXT, FIELD(test), 0, 0, 0,
  "FILE", "test set: log its loss and accuracy [none]"},
 {"samples", NETS, COUNT, FIELD(samples), 1, SAMPLES, 0,
  "N", "training images [5000]"},
 {"lr", RUN | TRAIN | TOY, NUMBER, FIELD(lr), 0, INFINITY, 1,
- "ETA", "learning rate [by model and loss, see README; toy 0.05]"},
+ "ETA", "learning rate [README: by model, loss; toy 0.05]"},
 {"seed", NETS, SEED, FIELD(seed), 0, 0, 0,
  "N", "of the initialisation [0]"},
 {"steps", RUN | TRAIN | TOY, COUNT, FIELD(steps), 0, STEPS_MAX, 0,
@@ -6394,35 +6394,35 @@ static const struct option_spec {
 {"generalized", RUN, FLAG, FIELD(generalized), 0, 0, 0,
  NULL, "add the generalized prediction (Appendix F)"},
 {"stop-lambda2", RUN, NUMBER, FIELD(stop_lambda2), 0, INFINITY, 1,
- "X", "end the track at lambda2 > X/eta, inf: never [1.9]"},
+ "X", "end it at lambda2 > X/eta; inf: never [1.9]"},
 {"kick", RUN, NUMBER, FIELD(kick), 0, INFINITY, 0,
  "X", "start the track at x = X delta [0]"},
 {"proj", RUN, COUNT, FIELD(proj), 0, 100, 0,
  "N", "projection rounds [3]"},
 {"tol", NETS, NUMBER, FIELD(tol), 0, 1, 1,
- "X", "eigenpair residual over |S| [1e-4; deriv 1e-10, f32 1e-6]"},
+ "X", "residual over |S| [1e-4; deriv 1e-10, f32 1e-6]"},
 {"eig", NETS, CHOICE, FIELD(eig), 0, 0, 0,
  "lobpcg|power", "eigensolver [lobpcg]"},
 {"deriv", NETS, CHOICE, FIELD(deriv), 0, 0, 0,
  "f32|f64", "precision of Hessian and higher products [f32]"},
 {"stats", RUN, CHOICE, FIELD(stats), 0, 0, 0,
- "basic|full", "columns of the track [basic]"},
+ "basic|full", "full: all of Appendix E, and LOG.slow [basic]"},
 {"neigs", RUN | TRAIN, COUNT, FIELD(neigs), 1, EIG_MAX, 0,
  "K", "top eigenvalues logged [1]"},
 {"sharp", TRAIN, COUNT, FIELD(sharp), 1, STEPS_MAX, 0,
  "N", "steps between sharpness measurements [10]"},
 {"threads", NETS, COUNT, FIELD(threads), 1, 256, 0,
- "N", "threads; the numbers do not depend on it [processors]"},
+ "N", "same numbers for every N [processors]"},
 {"log", RUN | TRAIN | TOY, TEXT, FIELD(log), 0, 0, 0,
- "FILE", "every column, 17 digits [none]"},
+ "FILE", "every column, 17 digits, for programs [none]"},
 {"save", RUN | TRAIN, TEXT, FIELD(save), 0, 0, 0,
- "NAME", "NAME-gd.npy and so on at the end [none]"},
+ "NAME", "NAME-gd.npy, -pg, -gf, -v, -u at the end [none]"},
 {"checkpoint", RUN | TRAIN, TEXT, FIELD(checkpoint), 0, 0, 0,
- "FILE", "the whole state, to go on from [none]"},
+ "FILE", "the whole state, written between steps [none]"},
 {"every", RUN | TRAIN, COUNT, FIELD(every), 1, 1e9, 0,
  "N", "steps from one checkpoint to the next [25]"},
 {"resume", RUN | TRAIN, FLAG, FIELD(resume), 0, 0, 0,
- NULL, "go on from the checkpoint, if there is one"},
+ NULL, "go on from the checkpoint; none yet: start"},
 {"direction", DERIV, TEXT, FIELD(direction), 0, 0, 0,
  "V.npy", "direction of the derivatives [top eigenvector]"},
 {"out", DERIV, TEXT, FIELD(out), 0, 0, 0,
@@ -6544,6 +6544,20 @@ _Static_assert(sizeof(enum eos_model) == sizeof(int) &&
                    sizeof(enum eos_stats) == sizeof(int),
                "a choice is stored as an int");
 
+/* What holds for every command, or for those that compute with a network. */
+static void help_foot(bool network)
+{
+    text_put(&out,
+             "\n%s"
+             "Exit status: 0 done, 1 failure while running, 2 bad "
+             "arguments or input, 3\ninstability not reached, 4 "
+             "diverged, 130 or 143 stopped by SIGINT or SIGTERM\n"
+             "after a checkpoint, if one is kept.\n",
+             network ? "Environment: EOS_KERNEL=avx512|avx2|neon|c forces a "
+                       "kernel [the best one].\n"
+                     : "");
+}
+
 /* Usage of a command, or of all. */
 static int help(const struct command *c)
 {
@@ -6558,14 +6572,15 @@ static int help(const struct command *c)
                  VERSION);
         for (i = 0; i < COMMANDS; i++)
             text_put(&out, "  eos %s%-*s %s\n", commands[i].name,
-                     (int)(8 - strlen(commands[i].name)), commands[i].arguments,
+                     (int)(9 - strlen(commands[i].name)), commands[i].arguments,
                      commands[i].what);
         text_put(&out,
-                 "\nWithout a command eos runs. `eos COMMAND --help` lists "
-                 "the options of one.\nWithout --data it makes images of its "
-                 "own. Exit status: 0 done, 1 failure while running,\n2 bad "
-                 "arguments or input, 3 instability not reached, 4 "
-                 "diverged.\n");
+                 "\nWithout a command eos runs. eos COMMAND --help lists the "
+                 "options of one, eos\n--version tells the version. Without "
+                 "--data it makes images of its own. A run\nthat stops goes "
+                 "on by the same command with --resume, if it had "
+                 "--checkpoint.\n");
+        help_foot(true);
         return text_check(&out);
     }
     text_put(&out, "usage: eos %s%s [OPTION]...\n%s\n\n", c->name, c->arguments,
@@ -6576,6 +6591,8 @@ static int help(const struct command *c)
                      options[i].value ? options[i].value : "");
             text_put(&out, "  %-29s %s\n", left, options[i].help);
         }
+    text_put(&out, "  %-29s %s\n", "--help", "this");
+    help_foot(c->bit & NETS);
     return text_check(&out);
 }
 
