@@ -4080,7 +4080,7 @@ static struct full {
 static _Alignas(64) double full_w[STARTS][P_MAX];
 static double full_F[PROFILE];
 
-/* The starts before step t, in the places 0 .. of what is returned. */
+/* How many starts are live at row t; they stand in the first places. */
 static size_t full_starts(size_t t)
 {
     return size_min(STARTS, pieces(t, SELDOM));
