@@ -85,6 +85,9 @@ tests/ckpt: tests/test_ckpt.c tests/faults.h tests/program.h tests/logs.h tests/
 tests/cli: tests/test_cli.c tests/program.h tests/logs.h tests/small.h $(COMMON)
 	$(CHECK) -o tests/cli tests/test_cli.c -lcriterion $(LIBS)
 
+tests/stats: tests/test_stats.c tests/program.h tests/logs.h tests/small.h $(COMMON)
+	$(CHECK) -o tests/stats tests/test_stats.c -lcriterion $(LIBS)
+
 # What the static buffers take, the largest first.
 size: eos
 	@nm -S -t d --size-sort -r eos | awk '$$3 ~ /^[bBdD]$$/ { \
@@ -93,8 +96,6 @@ size: eos
 	    printf "%12d  %s\n", $$2, $$4 } \
 	    END { printf "%12d  the smaller ones\n%12d  bytes in all\n", \
 	        small, all }'
-tests/stats: tests/test_stats.c tests/program.h tests/logs.h tests/small.h $(COMMON)
-	$(CHECK) -o tests/stats tests/test_stats.c -lcriterion $(LIBS)
 
 fuzz: always
 	sh tests/fuzz.sh
