@@ -8,6 +8,12 @@ LDFLAGS =
 SAMPLES = 5000
 PREFIX = /usr/local
 
+# make reproduce ONLY='mlp-mse-005 mlp-ce-050' DATA=images.bin SCALE=0.1
+ONLY =
+DATA = data/cifar10-5k.bin
+TEST = data/cifar10-test1k.bin
+SCALE = 1
+
 # The numbers rely on these: fused multiply-add only where it is written.
 NUMBERS = -std=c11 -ffp-contract=off -DSAMPLES=$(SAMPLES)
 LIBS = -lm -lpthread
@@ -37,6 +43,13 @@ bench: eos bench/bench
 
 bench/bench: bench/bench.c bench/rates.h eos.c eos.h .build
 	$(BUILD) -Wno-unused-function -o bench/bench bench/bench.c $(LIBS) -ldl
+
+# The logs of bench/settings.txt, and the figures of bench/pictures.txt.
+reproduce: eos
+	DATA='$(DATA)' TEST='$(TEST)' SCALE='$(SCALE)' bench/reproduce $(ONLY)
+
+figures: always
+	SCALE='$(SCALE)' bench/draw
 
 # A program for each area, all of eos.c in each; they run one after another.
 # -no-pie: Criterion starts itself anew for each test, at the same addresses.
@@ -109,4 +122,4 @@ install: eos
 
 always:
 
-.PHONY: all run data bench test size fuzz clean install always
+.PHONY: all run data bench reproduce figures test size fuzz clean install always

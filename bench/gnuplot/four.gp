@@ -1,0 +1,35 @@
+# Figure 4: loss, sharpness and distance from the constrained trajectory; with
+# the columns of a generalized prediction also Appendix G's.  The ranges are
+# gradient descent's: a trajectory that runs away leaves the picture.
+high = 900
+load folder."/style.gp"
+
+stats txt using "gd_L" name "L" nooutput
+stats txt using "pg_L" name "P" nooutput
+stats txt using "gd_S" name "S" nooutput
+stats txt using "gd_dist" name "D" nooutput
+
+set multiplot layout 3,1 margins 0.16,0.94,0.075,0.93 spacing 0,0.035
+set format x ""
+low = lowest(L_min, P_min); top = L_max
+eval view
+set ylabel "loss L"
+plot for [t in tracks] txt using "step":t."_L" with lines linetype style(t) \
+    title value(t)
+
+unset key
+low = lowest(S_min, edge); top = highest(S_max, edge)
+eval view
+set ylabel "sharpness S"
+eval edge_label
+plot edge with lines linetype 7, for [t in tracks] \
+    txt using "step":t."_S" with lines linetype style(t)
+unset label 7
+
+set format x "%g"
+set xlabel "step since instability" offset 0,0.5
+low = 0; top = 1.5 * D_max
+set yrange [0 : top]
+set ylabel "distance |θ − θ†|"
+plot for [t in apart] txt using "step":t."_dist" with lines linetype style(t)
+unset multiplot

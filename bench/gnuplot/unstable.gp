@@ -1,0 +1,52 @@
+# Past the paper: several unstable eigenvalues.  Losses; eigenvalues on the
+# edge; the oscillation; distances.  Means over 100 steps stand against those
+# that the stationary covariance Sigma gives, L + tr Sigma / eta and tr Sigma.
+high = 1100
+load folder."/style.gp"
+
+stats txt using "gd_L" name "L" nooutput
+stats txt using "pg_L" name "P" nooutput
+stats txt using "gd_S" name "S" nooutput
+stats txt using "gd_dist" name "D" nooutput
+stats txt using "step" name "T" nooutput
+k = 1 # eigenvalues along theta+
+while (has("pg_S".(k + 1))) { k = k + 1 }
+stats txt using "pg_S".k name "K" nooutput
+
+set xrange [0 : T_max]
+set multiplot layout 4,1 margins 0.16,0.94,0.06,0.92 spacing 0,0.03
+set format x ""
+low = lowest(L_min, P_min); top = L_max
+eval view
+set ylabel "loss L"
+plot for [t in tracks] txt using "step":t."_L" with lines linetype style(t) \
+    title value(t), \
+    txt using "step":"gd_L_mean100" with lines linetype 6 \
+    title "mean of 100", \
+    txt using "step":"mean_L" with lines linetype 8 title "mean, theory"
+
+unset key
+low = lowest(K_min, S_min); top = highest(S_max, edge)
+eval view
+set ylabel "eigenvalues"
+eval edge_label
+plot edge with lines linetype 7, \
+    for [i = 1:2] txt using "step":(column(i > 1 ? "gd_S2" : "gd_S")) \
+    with lines linetype i > 1 ? 6 : 1 linewidth 1, \
+    for [i = 1:k] txt using "step":(column(i > 1 ? "pg_S".i : "pg_S")) \
+    with lines linetype 3 linewidth 2.6 - 0.3*i
+unset label 7
+
+set ylabel "oscillation |x|²"
+set yrange [0:*]
+plot txt using "step":(column("gd_xnorm")**2) with lines linetype 1, \
+    txt using "step":(column("pr_xnorm")**2) with lines linetype 2, \
+    txt using "step":"gd_xnorm_squared_mean100" with lines linetype 6, \
+    txt using "step":"sigma" with lines linetype 8
+
+set format x "%g"
+set xlabel "step since instability" offset 0,0.5
+set yrange [0 : 1.5*D_max]
+set ylabel "distance |θ − θ†|"
+plot for [t in apart] txt using "step":t."_dist" with lines linetype style(t)
+unset multiplot
