@@ -1,0 +1,62 @@
+# Appendix E: what the theory assumes, eight plots.  The blocks of txt: the
+# track, the slow statistics, F along u at the first and last measured step.
+high = 1240
+load folder."/style.gp"
+set key at screen 0.53,0.998 center top horizontal maxcols 3
+
+stats txt index 0 using "step" name "T" nooutput
+stats txt using 1 nooutput
+profiles = STATS_blocks - 2
+half = 0.115; left = 0.61; width = 0.36
+# Panel i: left or right, from the top.
+panel = "set lmargin at screen i % 2 ? left : half; " \
+    ."set rmargin at screen (i % 2 ? left : half) + width; " \
+    ."set tmargin at screen 0.915 - 0.222*int(i/2); " \
+    ."set bmargin at screen 0.915 - 0.222*int(i/2) - 0.165; " \
+    ."set title titles[i + 1] offset 0,-0.6"
+array titles[8] = ["α, progressive sharpening", "β_{s→t} / β", \
+    "ε = η√α", "|x| against δ", "η |d·∇²L d| / ε", "|∇³L(d, d)| / (ε√β)", \
+    "ρ3/√β, |ρ4|/(η ρ3²)", "F(x) − F(0) − x²/η, in δ²/η"]
+
+set multiplot
+set xrange [0 : T_max]
+set format x "%g"
+set format y "%.3g"
+i = 0; eval panel
+set yrange [0:*]
+plot txt index 0 using "step":"alpha" with lines linetype 3 title pg, \
+    NaN with lines linetype 1 title gd, NaN with lines linetype 2 title pr
+unset key
+i = 1; eval panel
+plot 1 with lines linetype 3, for [s = 1:4] txt index 0 using \
+    "step":(column("beta_s".s)/column("beta")) with lines linetype 6
+i = 2; eval panel
+plot txt index 0 using "step":"eps" with lines linetype 3
+i = 3; eval panel
+plot txt index 0 using "step":(sqrt(column("delta2"))) with lines linetype 3, \
+    "" index 0 using "step":(abs(column("gd_x"))) with lines linetype 1, \
+    "" index 0 using "step":(abs(column("pr_x"))) with lines linetype 2
+i = 4; eval panel
+plot txt index 0 using "step":(lr*column("gd_dHd")/column("eps")) \
+    with lines linetype 1, \
+    "" index 0 using "step":(lr*column("pr_dHd")/column("eps")) \
+    with lines linetype 2
+i = 5; eval panel
+third(t) = column(t."_D3d") / column("eps") / sqrt(column("beta"))
+plot txt index 0 using "step":(third("gd")) with lines linetype 1, \
+    "" index 0 using "step":(third("pr")) with lines linetype 2
+i = 6; eval panel
+set xlabel "step since instability" offset 0,0.6
+plot txt index 1 using "slow_step":(column("rho3")/sqrt(column("slow_beta"))) \
+    with linespoints linetype 3 pointtype 7 pointsize 0.5, \
+    "" index 1 using "slow_step":(abs(column("rho4"))/lr/column("rho3")**2) \
+    with linespoints linetype 8 pointtype 5 pointsize 0.5
+i = 7; eval panel
+set xlabel "x/δ"
+set xrange [-5:5]
+set xtics 2.5
+set yrange [*:*]
+plot 0 with lines linetype 7, for [k = 1:profiles] txt index 1 + k \
+    using "x_over_delta":(column("F_excess") - column("x_over_delta")**2) \
+    with lines linetype k == 1 ? 6 : 3
+unset multiplot
