@@ -44,12 +44,15 @@ bench: eos bench/bench
 bench/bench: bench/bench.c bench/rates.h eos.c eos.h .build
 	$(BUILD) -Wno-unused-function -o bench/bench bench/bench.c $(LIBS) -ldl
 
-# The logs of bench/settings.txt, and the figures of bench/pictures.txt.
+# The logs of bench/settings.txt, the figures of bench/pictures.txt, the table.
 reproduce: eos
 	DATA='$(DATA)' TEST='$(TEST)' SCALE='$(SCALE)' bench/reproduce $(ONLY)
 
 figures: always
 	SCALE='$(SCALE)' bench/draw
+
+results: always
+	bench/collect --into bench/RESULTS.md bench/logs/*.log
 
 # A program for each area, all of eos.c in each; they run one after another.
 # -no-pie: Criterion starts itself anew for each test, at the same addresses.
@@ -122,4 +125,5 @@ install: eos
 
 always:
 
-.PHONY: all run data bench reproduce figures test size fuzz clean install always
+.PHONY: all run data bench reproduce figures results test size fuzz clean \
+	install always

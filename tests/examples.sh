@@ -1,0 +1,47 @@
+#!/bin/sh
+# Runs every example of the README's section "Reading a log", in their order,
+# on a small log.  Fails where one fails or has nothing to say.
+set -eu
+cd "$(dirname "$0")/.."
+[ -x eos ] || { echo "tests/examples.sh: eos: not there; make it first" >&2; exit 1; }
+root=$PWD tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+
+# Each fenced block into a file of its own, N.LANGUAGE.
+awk -v dir="$tmp" '
+    /^##/ { inside = $0 == "### Reading a log" }
+    inside && /^```[a-z]/ { file = dir "/" ++n "." substr($0, 4); next }
+    /^```$/ { file = "" }
+    file { print > file }
+    END { exit n != 5 }' README.md || {
+    echo "tests/examples.sh: README.md: not five examples" >&2
+    exit 1
+}
+python=python3 # Debian's, where another one lacks numpy
+python3 -c 'import numpy' 2>/dev/null || python=/usr/bin/python3
+cd "$tmp"
+"$root/eos" run --model cnn --loss bmse --samples 4 --lr 0.05 --tol 1e-2 \
+    --proj 1 --stop-lambda2 inf --kick 0.01 --steps 6 --log mse.log >eos.out
+for file in 1.* 2.* 3.* 4.* 5.*; do
+    case $file in
+    *.sh) set -- sh -e "$file" ;;
+    *.python) set -- $python "$file" ;;
+    *.r) set -- Rscript "$file" ;;
+    *.awk) set -- awk -f "$file" track.txt ;;
+    *.gnuplot) set -- gnuplot "$file" ;;
+    *) echo "tests/examples.sh: $file: which program?" >&2; exit 1 ;;
+    esac
+    echo "== $1: example $file"
+    "$@" >"$file.out" || { echo "tests/examples.sh: $file: fails" >&2; exit 1; }
+    cat "$file.out"
+    if grep -qiw nan "$file.out"; then
+        echo "tests/examples.sh: $file: a column is missing" >&2
+        exit 1
+    fi
+    [ -s "$file.out" ] || [ "${file#*.}" = sh ] || {
+        echo "tests/examples.sh: $file: says nothing" >&2
+        exit 1
+    }
+done
+[ "$(wc -l <track.txt)" = 7 ] || { echo "track.txt: not 7 lines" >&2; exit 1; }
+"$root/bench/columns" mse.log 1 step gd_S pr_S
