@@ -3,7 +3,12 @@
 # on a small log.  Fails where one fails or has nothing to say.
 set -eu
 cd "$(dirname "$0")/.."
-[ -x eos ] || { echo "tests/examples.sh: eos: not there; make it first" >&2; exit 1; }
+
+die() {
+    echo "tests/examples.sh: $1" >&2
+    exit 1
+}
+[ -x eos ] || die "eos: not there; make it first"
 root=$PWD tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 
@@ -13,10 +18,7 @@ awk -v dir="$tmp" '
     inside && /^```[a-z]/ { file = dir "/" ++n "." substr($0, 4); next }
     /^```$/ { file = "" }
     file { print > file }
-    END { exit n != 5 }' README.md || {
-    echo "tests/examples.sh: README.md: not five examples" >&2
-    exit 1
-}
+    END { exit n != 5 }' README.md || die "README.md: not five examples"
 python=python3 # Debian's, where another one lacks numpy
 python3 -c 'import numpy' 2>/dev/null || python=/usr/bin/python3
 cd "$tmp"
@@ -29,19 +31,13 @@ for file in 1.* 2.* 3.* 4.* 5.*; do
     *.r) set -- Rscript "$file" ;;
     *.awk) set -- awk -f "$file" track.txt ;;
     *.gnuplot) set -- gnuplot "$file" ;;
-    *) echo "tests/examples.sh: $file: which program?" >&2; exit 1 ;;
+    *) die "$file: which program?" ;;
     esac
     echo "== $1: example $file"
-    "$@" >"$file.out" || { echo "tests/examples.sh: $file: fails" >&2; exit 1; }
+    "$@" >"$file.out" || die "$file: fails"
     cat "$file.out"
-    if grep -qiw nan "$file.out"; then
-        echo "tests/examples.sh: $file: a column is missing" >&2
-        exit 1
-    fi
-    [ -s "$file.out" ] || [ "${file#*.}" = sh ] || {
-        echo "tests/examples.sh: $file: says nothing" >&2
-        exit 1
-    }
+    if grep -qiw nan "$file.out"; then die "$file: a column is missing"; fi
+    [ -s "$file.out" ] || [ "${file#*.}" = sh ] || die "$file: says nothing"
 done
-[ "$(wc -l <track.txt)" = 7 ] || { echo "track.txt: not 7 lines" >&2; exit 1; }
+[ "$(wc -l <track.txt)" = 7 ] || die "track.txt: not a line of names and 6 rows"
 "$root/bench/columns" mse.log 1 step gd_S pr_S

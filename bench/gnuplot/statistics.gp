@@ -1,6 +1,6 @@
 # Appendix E: what the theory assumes, eight plots.  The blocks of txt: the
 # track, the slow statistics, F along u at the first and last measured step.
-high = 1240
+high = 1280
 load folder."/style.gp"
 set key at screen 0.53,0.998 center top horizontal maxcols 3
 
@@ -11,15 +11,16 @@ half = 0.115; left = 0.61; width = 0.36
 # Panel i: left or right, from the top.
 panel = "set lmargin at screen i % 2 ? left : half; " \
     ."set rmargin at screen (i % 2 ? left : half) + width; " \
-    ."set tmargin at screen 0.915 - 0.222*int(i/2); " \
-    ."set bmargin at screen 0.915 - 0.222*int(i/2) - 0.165; " \
-    ."set title titles[i + 1] offset 0,-0.6"
+    ."set tmargin at screen 0.92 - 0.222*int(i/2); " \
+    ."set bmargin at screen 0.76 - 0.222*int(i/2); " \
+    ."set title titles[i + 1] offset 0,-0.8"
 array titles[8] = ["α, progressive sharpening", "β_{s→t} / β", \
     "ε = η√α", "|x| against δ", "η |d·∇²L d| / ε", "|∇³L(d, d)| / (ε√β)", \
     "ρ3/√β, |ρ4|/(η ρ3²)", "F(x) − F(0) − x²/η, in δ²/η"]
 
 set multiplot
 set xrange [0 : T_max]
+set xtics offset 0,0.3
 set format x "%g"
 set format y "%.3g"
 i = 0; eval panel
@@ -54,7 +55,7 @@ plot txt index 1 using "slow_step":(column("rho3")/sqrt(column("slow_beta"))) \
 i = 7; eval panel
 set xlabel "x/δ"
 set xrange [-5:5]
-set xtics 2.5
+set xtics 2.5 offset 0,0.3
 set yrange [*:*]
 plot 0 with lines linetype 7, for [k = 1:profiles] txt index 1 + k \
     using "x_over_delta":(column("F_excess") - column("x_over_delta")**2) \

@@ -8,7 +8,7 @@
 # and sets `high`, the height in pixels for a width of 720, before it.
 
 if (out[strlen(out)-2:] eq "svg") {
-    set terminal svg size 720,high font "DejaVu Sans,17" linewidth 1.2 \
+    set terminal svg size 720,high font "DejaVu Sans,15" linewidth 1.2 \
         background "white" name "eos"
 } else {
     set terminal pngcairo size 720,high font "DejaVu Sans,13" linewidth 1.2
@@ -18,17 +18,18 @@ set datafile columnheaders
 set encoding utf8
 
 black = "#000000"; orange = "#E69F00"; sky = "#56B4E9"; green = "#009E73"
-yellow = "#F0E442"; blue = "#0072B2"; red = "#D55E00"; purple = "#CC79A7"
-grey = "#888888"
+blue = "#0072B2"; red = "#D55E00"; purple = "#CC79A7"; grey = "#888888"
 
-set linetype 1 linecolor rgb blue linewidth 1.6                # gd
-set linetype 2 linecolor rgb red linewidth 1.6 dashtype (14,7)  # prediction
-set linetype 3 linecolor rgb green linewidth 2.2               # constrained
-set linetype 4 linecolor rgb purple linewidth 2 dashtype (3,3) # flow
-set linetype 5 linecolor rgb black linewidth 1.6 dashtype (3,5) # generalized
-set linetype 6 linecolor rgb sky linewidth 2        # a measured mean
-set linetype 7 linecolor rgb grey linewidth 1.2 dashtype (6,5) # 2/eta, delta
-set linetype 8 linecolor rgb orange linewidth 2     # a mean by theory
+# Gradient descent, prediction, constrained, flow, generalized prediction; a
+# measured mean, 2/eta or delta, a mean by theory.
+set linetype 1 linecolor rgb blue linewidth 1.6
+set linetype 2 linecolor rgb red linewidth 1.6 dashtype (14,7)
+set linetype 3 linecolor rgb green linewidth 2.2
+set linetype 4 linecolor rgb purple linewidth 2 dashtype (3,3)
+set linetype 5 linecolor rgb black linewidth 1.6 dashtype (3,5)
+set linetype 6 linecolor rgb sky linewidth 2
+set linetype 7 linecolor rgb grey linewidth 1.2 dashtype (6,5)
+set linetype 8 linecolor rgb orange linewidth 2
 gd = "gradient descent"
 pr = "prediction"
 pg = "constrained θ†"
@@ -41,8 +42,8 @@ set grid ytics linetype 1 linecolor rgb "#e4e4e4" linewidth 0.8 dashtype solid
 set format y "%.4g"
 set ytics autofreq
 # One legend for all panels, above them: it cannot cover a curve.
-set key tmargin center horizontal maxcols 4 samplen 2.4 spacing 1.15 \
-    width 0 noenhanced Left reverse
+set key tmargin center horizontal maxcols 4 samplen 2.4 spacing 1.0 \
+    noenhanced Left reverse
 
 has(name) = strstrt(" ".names." ", " ".name." ") > 0
 # The trajectories that txt has, those of them with a distance from theta+.
