@@ -21,6 +21,6 @@ set xlabel "step" offset 0,0.5
 set ylabel "loss L"
 set yrange [*:*]
 set logscale y
-set format y "%g"
+set format y "10^{%L}"
 plot txt using "step":"L" with lines linetype 1
 unset multiplot

@@ -1,5 +1,5 @@
-# Figure 6: larger learning rates train faster and, here, no worse: a block of
-# txt for each rate; time is measured in steps, as a user pays it.
+# Figure 6: larger learning rates, training speed and test accuracy; a block of
+# txt for each rate.
 high = 900
 load folder."/style.gp"
 
@@ -11,10 +11,12 @@ set multiplot layout 3,1 margins 0.16,0.95,0.075,0.93 spacing 0,0.035
 set format x ""
 set ylabel "training loss L"
 set logscale y
+set format y "10^{%L}"
 plot for [i = 1:words(rates)] txt index i-1 using "step":"L" with lines \
     linetype 1 linecolor rgb tint[i] title "η = ".word(rates, i)
 unset key
 unset logscale y
+set format y "%g"
 set ylabel "sharpness S"
 top = 1.15 * S_max
 set yrange [0:top]
