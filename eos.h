@@ -57,6 +57,8 @@ struct eos_config {
     bool generalized;      /* adds the prediction of Appendix F */
     double stop_lambda2;   /* the track ends at lambda2 > this / eta */
     double kick;           /* the track starts at x = kick * delta */
+    size_t unstable;       /* K: directions that may be unstable at once */
+    double band;           /* one counts where lambda > this / eta */
     size_t proj;           /* rounds of a projection */
     double tol;            /* residual of an eigenpair over |S|; 0: default */
     enum eos_eigensolver eig;
