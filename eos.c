@@ -5587,6 +5587,7 @@ struct eos_config eos_defaults(void)
         .every = 25,
         .alpha = 1,
         .beta = 1,
+        .alpha2 = 0.5,
         .x0 = 0.1,
     };
 }
@@ -5960,28 +5961,172 @@ static int toy_row(size_t step, const struct toy_state *s)
     return row_end(false);
 }
 
-int eos_toy(const struct eos_config *c)
+/* --- Two unstable directions ---
+ *
+ * x in R^2, y and A symmetric 2 x 2, <A, y> = tr Ay:
+ *     L(x, y, z) = x'(2/eta + sqrt(beta) y) x / 2 - <A, y> / sqrt(beta) - z.
+ * Its gradient along y is sqrt(beta) xx' / 2 - A / sqrt(beta), so descent is,
+ * with Y = sqrt(beta) y,
+ *     x <- -(1 + eta Y) x,   Y <- Y + eta (A - beta xx' / 2).
+ * Y is the sum of its changes.  Where it stays bounded the mean of xx' tends
+ * to 2 A / beta, which only A >= 0 allows; else Y sinks along some direction
+ * and x dies out there: the mean tends to Sigma = sdcp(-A, beta / 2), A's
+ * positive part times 2 / beta.  Matrices are pairs (11, 12, 22). */
+
+struct toy_two {
+    double gd_x[2], gd_y[3], gd_z;
+    double x[2], y[3]; /* of the recursion; y is Y */
+    double sum[3];     /* of its xx' so far */
+    double sigma[3];
+};
+
+static void toy_matrix(double a[3])
 {
-    struct toy_state s = {.gd = {0}, .rec = {0}, .ode = {0}};
-    size_t step;
+    a[0] = config.alpha;
+    a[1] = config.alpha12;
+    a[2] = config.alpha2;
+}
+
+/* xx' */
+static void toy_square(const double x[2], double xx[3])
+{
+    xx[0] = x[0] * x[0];
+    xx[1] = x[0] * x[1];
+    xx[2] = x[1] * x[1];
+}
+
+/* yx = y x */
+static void toy_times(const double y[3], const double x[2], double yx[2])
+{
+    yx[0] = y[0] * x[0] + y[1] * x[1];
+    yx[1] = y[1] * x[0] + y[2] * x[1];
+}
+
+static void toy_two_sum(struct toy_two *s)
+{
+    double xx[3];
+    size_t i;
+
+    toy_square(s->x, xx);
+    for (i = 0; i < 3; i++)
+        s->sum[i] += xx[i];
+}
+
+static void toy_two_start(struct toy_two *s)
+{
+    double a[3], g[PAIRS][PAIRS] = {{0}};
+    size_t i;
+
+    memset(s, 0, sizeof *s);
+    toy_matrix(a);
+    for (i = 0; i < 3; i++) {
+        g[i][i] = config.beta / (i == 1 ? 4 : 2); /* 12 counts twice */
+        a[i] = -a[i];
+        s->gd_y[i] = i == 1 ? 0 : config.y0;
+        s->y[i] = sqrt(config.beta) * s->gd_y[i];
+    }
+    sdcp(2, a, g, s->sigma);
+    for (i = 0; i < 2; i++)
+        s->gd_x[i] = s->x[i] = config.x0;
+    toy_two_sum(s);
+}
+
+static void toy_two_step(struct toy_two *s)
+{
+    const double eta = config.lr, b = sqrt(config.beta);
+    double a[3], xx[3], yx[2];
+    size_t i;
+
+    toy_matrix(a);
+    toy_square(s->gd_x, xx);
+    toy_times(s->gd_y, s->gd_x, yx);
+    for (i = 0; i < 2; i++)
+        s->gd_x[i] -= eta * (2 / eta * s->gd_x[i] + b * yx[i]);
+    for (i = 0; i < 3; i++)
+        s->gd_y[i] -= eta * (0.5 * b * xx[i] - a[i] / b);
+    s->gd_z += eta;
+    toy_square(s->x, xx);
+    toy_times(s->y, s->x, yx);
+    for (i = 0; i < 2; i++)
+        s->x[i] = -(s->x[i] + eta * yx[i]);
+    for (i = 0; i < 3; i++)
+        s->y[i] += eta * (a[i] - 0.5 * config.beta * xx[i]);
+    toy_two_sum(s);
+}
+
+/* |cov - Sigma| / |Sigma| */
+static double toy_two_error(const double *cov, const double *sigma)
+{
+    double error = 0, length = 0, d;
+    size_t i;
+
+    for (i = 0; i < 3; i++) {
+        d = cov[i] - sigma[i];
+        error += (i == 1 ? 2 : 1) * d * d;
+        length += (i == 1 ? 2 : 1) * sigma[i] * sigma[i];
+    }
+    return sqrt(error / length);
+}
+
+static int toy_two_row(size_t step, const struct toy_two *s)
+{
+    double n = (double)step + 1;
+    const double cov[] = {s->sum[0] / n, s->sum[1] / n, s->sum[2] / n};
+    const double error = toy_two_error(cov, s->sigma);
+    const struct column columns[] = {
+        {"gd_x1", &s->gd_x[0]},  {"gd_x2", &s->gd_x[1]},
+        {"gd_y11", &s->gd_y[0]}, {"gd_y12", &s->gd_y[1]},
+        {"gd_y22", &s->gd_y[2]}, {"gd_z", &s->gd_z},
+        {"rec_x1", &s->x[0]},    {"rec_x2", &s->x[1]},
+        {"rec_y11", &s->y[0]},   {"rec_y12", &s->y[1]},
+        {"rec_y22", &s->y[2]},   {"cov11", &cov[0]},
+        {"cov12", &cov[1]},      {"cov22", &cov[2]},
+        {"cov_err", &error},
+    };
+    size_t i;
+
+    row_start();
+    row_count("step", step);
+    track_put(columns, sizeof columns / sizeof *columns);
+    row_show("step", 8, 7, (double)step);
+    for (i = 6; i < sizeof columns / sizeof *columns; i++)
+        row_show(columns[i].name, 10, 4, *columns[i].value);
+    return row_end(false);
+}
+
+/* --- The command --- */
+
+static int toy_begin(const struct eos_config *c)
+{
     int status;
 
     config = *c;
+    if (config.unstable < 1 || config.unstable > 2)
+        return fail(EOS_USAGE, "--unstable: %zu; eos toy takes 1 or 2",
+                    config.unstable);
     if (config.lr <= 0)
         config.lr = 0.05;
+    if ((status = log_open()))
+        return status;
+    text_put(&logfile,
+             "# eos: %s\n# command: toy\n# unstable: %zu\n# alpha: %.17g\n"
+             "# beta: %.17g\n# lr: %.17g\n# x0: %.17g\n# y0: %.17g\n"
+             "# steps: %zu\n",
+             VERSION, config.unstable, config.alpha, config.beta, config.lr,
+             config.x0, config.y0, config.steps);
+    return EOS_DONE;
+}
+
+static int toy_one(void)
+{
+    struct toy_state s = {.gd = {0}, .rec = {0}, .ode = {0}};
+    size_t step;
+    int status = EOS_DONE;
+
     s.gd[0] = s.rec[0] = config.x0;
     s.gd[1] = config.y0;
     s.rec[1] = s.ode[1] = sqrt(config.beta) * config.y0;
     s.ode[0] = fabs(config.x0);
-    if ((status = log_open()))
-        return status;
-    text_put(&logfile,
-             "# eos: %s\n# command: toy\n# alpha: %.17g\n"
-             "# beta: %.17g\n# lr: %.17g\n# x0: %.17g\n# y0: %.17g\n"
-             "# steps: %zu\n",
-             VERSION, config.alpha, config.beta, config.lr, config.x0,
-             config.y0, config.steps);
-    row_phase();
     for (step = 0; !status && step <= config.steps; step++) {
         status = toy_row(step, &s);
         if (!status && !isfinite(s.gd[0] + s.gd[1]))
@@ -5989,6 +6134,36 @@ int eos_toy(const struct eos_config *c)
         toy_step(&s);
     }
     return status;
+}
+
+static int toy_two(void)
+{
+    struct toy_two s;
+    size_t step;
+    int status = EOS_DONE;
+
+    toy_two_start(&s);
+    text_put(&logfile,
+             "# alpha2: %.17g\n# alpha12: %.17g\n"
+             "# sigma: %.17g %.17g %.17g\n",
+             config.alpha2, config.alpha12, s.sigma[0], s.sigma[1], s.sigma[2]);
+    for (step = 0; !status && step <= config.steps; step++) {
+        status = toy_two_row(step, &s);
+        if (!status && !isfinite(s.gd_x[0] + s.gd_x[1]))
+            status = diverged("gradient descent", step);
+        toy_two_step(&s);
+    }
+    return status;
+}
+
+int eos_toy(const struct eos_config *c)
+{
+    int status = toy_begin(c);
+
+    if (status)
+        return status;
+    row_phase();
+    return config.unstable == 2 ? toy_two() : toy_one();
 }
 
 /* ------------------------------------------------------------------------
@@ -6098,13 +6273,17 @@ static const struct option_spec {
 {"out", DERIV, TEXT, FIELD(out), 0, 0, 0,
  "DIR", "folder of the results (required)"},
 {"alpha", TOY, NUMBER, FIELD(alpha), 0, INFINITY, 1,
- "X", "progressive sharpening [1]"},
+ "X", "progressive sharpening; A11 with --unstable 2 [1]"},
+{"alpha2", TOY, NUMBER, FIELD(alpha2), -INFINITY, INFINITY, 1,
+ "X", "A22 with --unstable 2 [0.5]"},
+{"alpha12", TOY, NUMBER, FIELD(alpha12), -INFINITY, INFINITY, 1,
+ "X", "A12 with --unstable 2 [0]"},
 {"beta", TOY, NUMBER, FIELD(beta), 0, INFINITY, 1,
  "X", "stabilization strength [1]"},
 {"x0", TOY, NUMBER, FIELD(x0), -INFINITY, INFINITY, 1,
- "X", "start [0.1]"},
+ "X", "start; of both with --unstable 2 [0.1]"},
 {"y0", TOY, NUMBER, FIELD(y0), -INFINITY, INFINITY, 1,
- "Y", "start [0]"},
+ "Y", "start; times the unit matrix with --unstable 2 [0]"},
     /* clang-format on */
 };
 enum { OPTIONS = sizeof options / sizeof *options };

@@ -74,6 +74,8 @@ struct eos_config {
     const char *direction;    /* eos_deriv: .npy of V or NULL for u */
     const char *out;          /* eos_deriv: folder */
     double alpha, beta;       /* eos_toy */
+    double alpha2, alpha12;   /* eos_toy, unstable 2: A = (alpha, alpha12,
+                               * alpha2) */
     double x0, y0;            /* eos_toy */
 };
 
