@@ -44,7 +44,7 @@ CHECK = $(BUILD) -Wno-unused-function -Wno-psabi -no-pie
 COMMON = eos.c eos.h tests/common.h .build
 TESTS = tests/numbers tests/kernels tests/data tests/network \
 	tests/derivatives tests/eig tests/golden tests/dynamics tests/run \
-	tests/toy tests/cli tests/ckpt
+	tests/toy tests/cli tests/ckpt tests/unstable
 
 test: eos $(TESTS)
 	failed=0; for t in $(TESTS); do $$t || failed=1; done; exit $$failed
@@ -84,6 +84,9 @@ tests/ckpt: tests/test_ckpt.c tests/program.h tests/logs.h tests/small.h $(COMMO
 
 tests/cli: tests/test_cli.c tests/program.h tests/logs.h tests/small.h $(COMMON)
 	$(CHECK) -o tests/cli tests/test_cli.c -lcriterion $(LIBS)
+
+tests/unstable: tests/test_unstable.c tests/program.h tests/table.h tests/vectors.h tests/logs.h tests/small.h $(COMMON)
+	$(CHECK) -o tests/unstable tests/test_unstable.c -lcriterion $(LIBS)
 
 fuzz: always
 	sh tests/fuzz.sh

@@ -3908,11 +3908,12 @@ static double cone_step(double *x, double before)
     return now;
 }
 
-/* Steps from x until none gets nearer; returns |r| / (1 + |x|). */
+/* Steps from x until none gets nearer; returns what Z lacks relative
+ * to what it is made of, |r| / (1 + |G x|). */
 static double cone_solve(double *x)
 {
     enum { ROUNDS = 60 };
-    double now = cone_residual(x), before = INFINITY;
+    double gx[PAIRS], now = cone_residual(x), before = INFINITY;
     size_t round;
 
     for (round = 0; round < ROUNDS && now < before; round++) {
@@ -3920,7 +3921,8 @@ static double cone_solve(double *x)
         now = cone_step(x, before);
     }
     cone_residual(x);
-    return now / (1 + sqrt(sum_products(x, x, cone.n)));
+    cone_times(x, gx);
+    return now / (1 + sqrt(sum_products(gx, gx, cone.n)));
 }
 
 /* The same by way of the problems with G + ridge, each from the solution of
@@ -3952,7 +3954,7 @@ static double cone_scale(double *a, size_t m)
     return length;
 }
 
-/* S from the pairs of C and of G; returns |r| / (1 + |x|): at most 1e-12,
+/* S from the pairs of C and of G; returns what cone_solve does: at most 1e-12,
  * unless there is no solution or G is all but singular. */
 static double sdcp(size_t k, const double *C, double (*G)[PAIRS], double *S)
 {

@@ -117,7 +117,8 @@ void eos_fourth(const double *theta, const double *v, double *out);
 double eos_sharpness(const double *theta, size_t k, double *value, double *u);
 
 /* theta <- proj_M(theta), onto the paper's stable set M = {S <= 2/eta,
- * u.grad L = 0}, by the configured number of rounds. */
+ * u.grad L = 0}, by the configured number of rounds; with unstable > 1 of all
+ * directions in the band. */
 void eos_project(double *theta);
 
 /* The commands, each from eos_start to the last line of its log: the main job;
