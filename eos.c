@@ -189,7 +189,7 @@ enum {
             HIDDEN * CLASSES + CLASSES,
     CHUNK_SUM = 4096,         /* elements of a vector summed in one go */
     EIG_MAX = 8,              /* eigenpairs wanted at most */
-    UNSTABLE = SMALL ? 3 : 6, /* unstable directions at most */
+    UNSTABLE = SMALL ? 2 : 6, /* unstable directions at most */
     PAIRS = UNSTABLE * (UNSTABLE + 1) / 2,
     BASIS = SMALL ? 18 : 24, /* vectors of an eigensolver's basis */
     STEPS_MAX = 1000000,     /* tracked steps */
