@@ -3443,8 +3443,9 @@ static size_t eig_recheck(size_t wanted, const double *enough)
 }
 
 /* Iterates until the first `wanted` pairs have residuals <= tol (of a value
- * alone sqrt(tol): its error is of second order).  Rounding sets a floor (float32 products: some 1e-6): a target that stops improving
- * is left as it is, and its residual tells. */
+ * alone sqrt(tol): its error is of second order).  Rounding sets a floor
+ * (float32 products: some 1e-6): a target that stops improving is left as it
+ * is, and its residual tells. */
 static void eig_iterate(size_t wanted, double tol)
 {
     double best = INFINITY, enough[EIG_MAX], goal;
