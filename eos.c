@@ -4875,25 +4875,26 @@ static void ckpt_text(const char *command)
     uint64_t tests = hash_bytes(HASH_START, test.rows, test.n * PIXELS);
 
     memcpy(&first, &order, 1);
-    snprintf(
-        ckpt_now, sizeof ckpt_now,
-        "eos: %s\ncommand: %s\nmodel: %s\nloss: %s\nsamples: %zu\n"
-        "lr: %.17g\nseed: %" PRIu64 "\ninit: %s\n"
-        "from-instability: %d\ngeneralized: %d\nstop-lambda2: %.17g\n"
-        "kick: %.17g\nunstable: %zu\nband: %.17g\nproj: %zu\ntol: %.17g\neig: %s\nderiv: %s\n"
-        "stats: %s\nneigs: %zu\nsharp: %zu\n"
-        "data checksum: %016" PRIx64 "\ntest images: %zu\n"
-        "test checksum: %016" PRIx64 "\nstart checksum: %016" PRIx64
-        "\nmachine: %zu bits, %s-endian\n",
-        VERSION, command, model_name(), loss_name(), config.samples, config.lr,
-        config.seed, config.init ? "a file" : "the seed",
-        config.from_instability, config.generalized, config.stop_lambda2,
-        config.kick, config.unstable, config.band, config.proj, config.tol,
-        config.eig == EOS_POWER ? "power" : "lobpcg",
-        config.deriv == EOS_F64 ? "f64" : "f32",
-        config.stats == EOS_FULL ? "full" : "basic", config.neigs, config.sharp,
-        data_hash, test.n, hash_bytes(tests, test.label, test.n), theta,
-        8 * sizeof(size_t), first ? "little" : "big");
+    snprintf(ckpt_now, sizeof ckpt_now,
+             "eos: %s\ncommand: %s\nmodel: %s\nloss: %s\nsamples: %zu\n"
+             "lr: %.17g\nseed: %" PRIu64 "\ninit: %s\n"
+             "from-instability: %d\ngeneralized: %d\nstop-lambda2: %.17g\n"
+             "kick: %.17g\nunstable: %zu\nband: %.17g\nproj: %zu\n"
+             "tol: %.17g\neig: %s\nderiv: %s\n"
+             "stats: %s\nneigs: %zu\nsharp: %zu\n"
+             "data checksum: %016" PRIx64 "\ntest images: %zu\n"
+             "test checksum: %016" PRIx64 "\nstart checksum: %016" PRIx64
+             "\nmachine: %zu bits, %s-endian\n",
+             VERSION, command, model_name(), loss_name(), config.samples,
+             config.lr, config.seed, config.init ? "a file" : "the seed",
+             config.from_instability, config.generalized, config.stop_lambda2,
+             config.kick, config.unstable, config.band, config.proj, config.tol,
+             config.eig == EOS_POWER ? "power" : "lobpcg",
+             config.deriv == EOS_F64 ? "f64" : "f32",
+             config.stats == EOS_FULL ? "full" : "basic", config.neigs,
+             config.sharp, data_hash, test.n,
+             hash_bytes(tests, test.label, test.n), theta, 8 * sizeof(size_t),
+             first ? "little" : "big");
 }
 
 /* The log's rows so far are on the disk before the checkpoint that counts on
