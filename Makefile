@@ -60,7 +60,7 @@ CHECK = $(BUILD) -Wno-unused-function -Wno-psabi -no-pie
 COMMON = eos.c eos.h tests/common.h .build
 TESTS = tests/numbers tests/kernels tests/data tests/network \
 	tests/derivatives tests/eig tests/golden tests/dynamics tests/run \
-	tests/toy tests/cli tests/ckpt tests/stats
+	tests/toy tests/cli tests/ckpt tests/stats tests/unstable
 
 test: eos $(TESTS)
 	failed=0; for t in $(TESTS); do $$t || failed=1; done; exit $$failed
@@ -103,6 +103,9 @@ tests/cli: tests/test_cli.c tests/program.h tests/logs.h tests/small.h $(COMMON)
 
 tests/stats: tests/test_stats.c tests/program.h tests/logs.h tests/small.h $(COMMON)
 	$(CHECK) -o tests/stats tests/test_stats.c -lcriterion $(LIBS)
+
+tests/unstable: tests/test_unstable.c tests/program.h tests/table.h tests/vectors.h tests/logs.h tests/small.h $(COMMON)
+	$(CHECK) -o tests/unstable tests/test_unstable.c -lcriterion $(LIBS)
 
 # What the static buffers take, the largest first.
 size: eos

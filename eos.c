@@ -195,8 +195,10 @@ enum {
     PARTS = 64, /* partial gradients of the CNN */
     P_MAX = PIXELS * HIDDEN + HIDDEN + HIDDEN * HIDDEN + HIDDEN +
             HIDDEN * CLASSES + CLASSES,
-    CHUNK_SUM = 4096,        /* elements of a vector summed in one go */
-    EIG_MAX = 8,             /* eigenpairs wanted at most */
+    CHUNK_SUM = 4096,         /* elements of a vector summed in one go */
+    EIG_MAX = 8,              /* eigenpairs wanted at most */
+    UNSTABLE = SMALL ? 2 : 6, /* unstable directions at most */
+    PAIRS = UNSTABLE * (UNSTABLE + 1) / 2,
     BASIS = SMALL ? 18 : 24, /* vectors of an eigensolver's basis */
     STEPS_MAX = 1000000,     /* tracked steps */
     SELDOM = 50,             /* tracked steps between costly measurements */
@@ -3282,6 +3284,7 @@ static struct eig {
     double y[BASIS][BASIS]; /* y[i]: coefficients of Ritz vector i */
     double last[BASIS];     /* the target's before the last step */
     double resid[EIG_MAX];  /* |Hu - Su| / |S| */
+    bool value_only;        /* all that is asked of the last pair wanted */
     uint64_t rng;
 } eig;
 static _Alignas(64) double eig_basis[BASIS][P_MAX], eig_image[BASIS][P_MAX];
@@ -3417,6 +3420,7 @@ static void eig_start(size_t p, operator_fn *apply, size_t wanted)
     eig.apply = apply;
     eig.m = 0;
     eig.cap = size_min(size_min(BASIS, 2 * wanted + 6), p);
+    eig.value_only = false;
     memset(eig.last, 0, sizeof eig.last);
 }
 
@@ -3533,12 +3537,13 @@ static size_t eig_recheck(size_t wanted, const double *enough)
     return target;
 }
 
-/* Iterates until the first `wanted` pairs have residuals <= tol.  Rounding
- * sets a floor (float32 products: some 1e-6): a target that stops improving
- * is left as it is, and its residual tells. */
+/* Iterates until the first `wanted` pairs have residuals <= tol (of a value
+ * alone sqrt(tol): its error is of second order).  Rounding sets a floor
+ * (float32 products: some 1e-6): a target that stops improving is left as it
+ * is, and its residual tells. */
 static void eig_iterate(size_t wanted, double tol)
 {
-    double best = INFINITY, enough[EIG_MAX];
+    double best = INFINITY, enough[EIG_MAX], goal;
     bool stalled;
     size_t target = 0, idle = 0, rounds;
 
@@ -3559,9 +3564,10 @@ static void eig_iterate(size_t wanted, double tol)
             best = fmin(best, eig.resid[target]);
             stalled = idle >= (best < 3e-5 ? 8 : 60) ||
                       !(eig.resid[target] < INFINITY);
-            if (!(eig.resid[target] <= tol) && !stalled)
+            goal = eig.value_only && target + 1 == wanted ? sqrt(tol) : tol;
+            if (!(eig.resid[target] <= goal) && !stalled)
                 break;
-            enough[target] = fmax(tol, 4 * best);
+            enough[target] = fmax(goal, 4 * best);
         }
         if (eig.m == eig.cap)
             eig_restart(size_min(wanted + 2, eig.cap - 2));
@@ -3642,10 +3648,13 @@ static void eig_power(size_t wanted, double tol)
 enum { HISTORY = 4 };
 struct warm {
     bool alternates;
+    bool dagger;             /* it is theta+ */
     size_t solves;           /* so far */
+    size_t seconds;          /* of them, those that left a second vector */
     double value[EIG_MAX];   /* the top eigenvalues; S is the first */
     double resid;            /* of the first */
     float u[HISTORY][P_MAX]; /* u of the last solves, as a ring */
+    float second[2][P_MAX];  /* --unstable: likewise the second vector */
 };
 
 /* Approximations of the leading eigenvectors, shared by all trajectories
@@ -3680,22 +3689,49 @@ static bool warm_guess(const struct warm *w, double *x)
     return true;
 }
 
-static bool top_guess(size_t i, double *x)
+static void warm_widen(double *x, const float *from)
 {
     size_t j;
 
-    for (j = 0; top_known[i] && j < net.params; j++)
-        x[j] = (double)top[i][j];
+    for (j = 0; j < net.params; j++)
+        x[j] = (double)from[j];
+}
+
+static void warm_narrow(float *to, const double *x)
+{
+    size_t j;
+
+    for (j = 0; j < net.params; j++)
+        to[j] = (float)x[j];
+}
+
+static bool top_guess(size_t i, double *x)
+{
+    if (top_known[i])
+        warm_widen(x, top[i]);
     return top_known[i];
 }
 
 static void top_store(size_t i, const double *x)
 {
-    size_t j;
-
-    for (j = 0; j < net.params; j++)
-        top[i][j] = (float)x[j];
+    warm_narrow(top[i], x);
     top_known[i] = true;
+}
+
+/* With several unstable directions what is shared is theta+'s alone, all it
+ * wants; the others keep their second vectors to themselves. */
+static bool warm_several(void)
+{
+    return config.unstable > 1 && top_known[0];
+}
+
+/* The second vector, of the same parity where there is one. */
+static bool warm_second(const struct warm *w, double *x)
+{
+    if (!warm_several() || w->dagger || !w->seconds)
+        return top_guess(1, x);
+    warm_widen(x, w->second[w->seconds > 1 ? w->seconds % 2 : 0]);
+    return true;
 }
 
 /* The sign of u: along the last one; at first, so that the component of the
@@ -3718,11 +3754,7 @@ static void warm_sign(struct warm *w, double *u)
 
 static void warm_store(struct warm *w, const double *u)
 {
-    float *to = w->u[warm_place(w, w->solves++)];
-    size_t i;
-
-    for (i = 0; i < net.params; i++)
-        to[i] = (float)u[i];
+    warm_narrow(w->u[warm_place(w, w->solves++)], u);
 }
 
 static void solve_power(struct warm *w, size_t wanted)
@@ -3730,7 +3762,9 @@ static void solve_power(struct warm *w, size_t wanted)
     size_t i;
 
     for (i = 0; i < wanted; i++)
-        if (!(i ? top_guess(i, eig_basis[i]) : warm_guess(w, eig_basis[0])))
+        if (!(i == 1 ? warm_second(w, eig_basis[1])
+              : i    ? top_guess(i, eig_basis[i])
+                     : warm_guess(w, eig_basis[0])))
             eig_random(eig_basis[i]);
     eig_power(wanted, config.tol);
 }
@@ -3738,17 +3772,21 @@ static void solve_power(struct warm *w, size_t wanted)
 /* Warm start from the trajectory's own vector.  The second vector joins when
  * the top eigenvalue comes near the second and when more pairs are wanted; a
  * thorough search, also the first of a trajectory, takes all that is known
- * and a random one: so an eigenvalue that overtakes from outside is found. */
+ * and a random one: so an eigenvalue that overtakes from outside is found.
+ * Several unstable directions have one eigenvalue, so that their vectors turn
+ * from solve to solve: theta+ takes its last ones as they are. */
 static void solve_lobpcg(struct warm *w, size_t wanted, bool thorough)
 {
+    const bool block = warm_several() && w->dagger;
     size_t i;
 
     thorough = thorough || !w->solves;
     eig_start(net.params, hessian, wanted);
-    if (warm_guess(w, guess))
+    eig.value_only = warm_several() && wanted > 1;
+    if (!block && warm_guess(w, guess))
         eig_append(guess);
-    for (i = !thorough; i < (thorough ? EIG_MAX : wanted); i++)
-        if (top_guess(i, guess))
+    for (i = !thorough && !block; i < (thorough ? EIG_MAX : wanted); i++)
+        if (i == 1 ? warm_second(w, guess) : top_guess(i, guess))
             eig_append(guess);
     if (thorough) {
         eig_random(guess);
@@ -3767,6 +3805,7 @@ static void solve_lobpcg(struct warm *w, size_t wanted, bool thorough)
 /* The `wanted` top eigenpairs at the point; u gets the first vector. */
 static void sharpness(struct warm *w, size_t wanted, bool thorough, double *u)
 {
+    const bool own = warm_several() && !w->dagger;
     size_t i;
 
     if (config.eig == EOS_POWER) {
@@ -3780,13 +3819,16 @@ static void sharpness(struct warm *w, size_t wanted, bool thorough, double *u)
     w->resid = eig.resid[0];
     for (i = 1; i < wanted || (i == 1 && thorough && eig.m > 1); i++) {
         eig_vector(i, u);
-        top_store(i, u);
+        if (!own)
+            top_store(i, u);
+        else if (i == 1 && wanted > 1)
+            warm_narrow(w->second[w->seconds++ % 2], u);
         top_second = eig.value[1];
     }
     eig_vector(0, u);
     warm_sign(w, u);
     warm_store(w, u);
-    if (!w->alternates)
+    if (!w->alternates && !own)
         top_store(0, u);
 }
 
@@ -3798,6 +3840,250 @@ static void sharpness(struct warm *w, size_t wanted, bool thorough, double *u)
  *     x' = -(1 + eta y) x,   y' = y + eta (alpha - beta x^2 / 2),
  * so x grows until it pushes the sharpness back: self-stabilization.
  * ------------------------------------------------------------------------ */
+
+/* --- Several unstable directions: the complementarity problem ---
+ *
+ * The symmetric k x k matrix S >= 0 that minimises <C, S> + <S, G S> / 2, or
+ *     S >= 0,   Z = C + G S >= 0,   <S, Z> = 0.
+ * A symmetric matrix is a vector of pairs i <= j.  Inside, off-diagonal
+ * elements are multiplied by sqrt(2), so that <A, B> = a.b, and C and G are
+ * scaled to norm 1.  S is a solution where r(x) = x - p(x) vanishes,
+ * p(x) = (x - c - G x)+ with ()+ the projection on the cone: negative
+ * eigenvalues go.  Newton's method finds it (r has a slope almost
+ * everywhere); where that gets no nearer, p(x), a step of projected gradient
+ * descent, does, for |r| never grows along it.  S = p(x) is >= 0 by
+ * construction, and |r| bounds what Z lacks. */
+
+static struct {
+    size_t k, n; /* n = k (k + 1) / 2 pairs */
+    double c[PAIRS], g[PAIRS][PAIRS];
+    double p[PAIRS], r[PAIRS];                 /* at the x looked at last */
+    double value[BASIS], vector[BASIS][BASIS]; /* of x - c - G x */
+    double slope[PAIRS][PAIRS];                /* of r */
+} cone;
+
+static size_t pair_of(size_t i, size_t j)
+{
+    return i < j ? j * (j + 1) / 2 + i : i * (i + 1) / 2 + j;
+}
+
+/* How often a pair stands in the matrix. */
+static double pair_count(size_t i, size_t j)
+{
+    return i == j ? 1 : 2;
+}
+
+/* to = the pairs of the symmetric part of sqrt(count) v_a v_b'. */
+static void cone_product(size_t a, size_t b, double *to)
+{
+    const double *x = cone.vector[a], *y = cone.vector[b];
+    size_t i, j;
+
+    for (j = 0; j < cone.k; j++)
+        for (i = 0; i <= j; i++)
+            to[pair_of(i, j)] = 0.5 * (x[i] * y[j] + x[j] * y[i]) *
+                                sqrt(pair_count(a, b) * pair_count(i, j));
+}
+
+static void cone_times(const double *x, double *gx)
+{
+    size_t i;
+
+    for (i = 0; i < cone.n; i++)
+        gx[i] = sum_products(cone.g[i], x, cone.n);
+}
+
+/* p and r at x; returns |r|. */
+static double cone_residual(const double *x)
+{
+    double gx[PAIRS], one[PAIRS], w[BASIS][BASIS];
+    size_t i, j, a;
+
+    cone_times(x, gx);
+    for (j = 0; j < cone.k; j++)
+        for (i = 0; i < cone.k; i++) {
+            a = pair_of(i, j);
+            w[i][j] = (x[a] - cone.c[a] - gx[a]) / sqrt(pair_count(i, j));
+        }
+    jacobi(cone.k, w, cone.value, cone.vector);
+    memset(cone.p, 0, sizeof cone.p);
+    for (a = 0; a < cone.k; a++) {
+        cone_product(a, a, one);
+        for (i = 0; i < cone.n && !(cone.value[a] <= 0); i++)
+            cone.p[i] += cone.value[a] * one[i];
+    }
+    for (i = 0; i < cone.n; i++)
+        cone.r[i] = x[i] - cone.p[i];
+    return sqrt(sum_products(cone.r, cone.r, cone.n));
+}
+
+/* The slope of r: 1 - D (1 - G), where D, that of the projection, has the
+ * eigenvectors v_a v_b' and the eigenvalues 1 (both values positive), 0 (none)
+ * or the positive one's share.  What is added keeps it regular where G is
+ * not. */
+static void cone_slope(void)
+{
+    double one[PAIRS], row[PAIRS];
+    size_t a, b, i, j;
+
+    for (i = 0; i < cone.n; i++)
+        for (j = 0; j < cone.n; j++)
+            cone.slope[i][j] = i == j ? 1 + 1e-13 : 0;
+    for (b = 0; b < cone.k; b++)
+        for (a = 0; a <= b; a++) { /* value[a] >= value[b] */
+            const double up = cone.value[a], down = cone.value[b];
+            const double share = up <= 0 ? 0 : down > 0 ? 1 : up / (up - down);
+
+            cone_product(a, b, one);
+            cone_times(one, row);
+            for (i = 0; i < cone.n; i++)
+                for (j = 0; j < cone.n; j++)
+                    cone.slope[i][j] -= share * one[i] * (one[j] - row[j]);
+        }
+}
+
+/* r <- slope^-1 r, by elimination with the largest pivot of each column. */
+static void cone_newton(double *r)
+{
+    const size_t n = cone.n;
+    size_t i, j, k, most;
+
+    for (k = 0; k < n; k++) {
+        double *row = cone.slope[k], spare;
+
+        for (most = k, i = k + 1; i < n; i++)
+            if (fabs(cone.slope[i][k]) > fabs(cone.slope[most][k]))
+                most = i;
+        for (j = 0; j < n; j++) {
+            spare = row[j];
+            row[j] = cone.slope[most][j];
+            cone.slope[most][j] = spare;
+        }
+        spare = r[k];
+        r[k] = r[most];
+        r[most] = spare;
+        for (i = k + 1; i < n; i++) {
+            const double times = cone.slope[i][k] / row[k];
+
+            for (j = k; j < n; j++)
+                cone.slope[i][j] -= times * row[j];
+            r[i] -= times * r[k];
+        }
+    }
+    for (k = n; k--;) {
+        for (j = k + 1; j < n; j++)
+            r[k] -= cone.slope[k][j] * r[j];
+        r[k] /= cone.slope[k][k];
+    }
+}
+
+/* x <- a point where |r| is smaller; returns |r| there, or `before`. */
+static double cone_step(double *x, double before)
+{
+    double step[PAIRS], trial[PAIRS], p[PAIRS], t, now;
+    size_t i;
+
+    memcpy(step, cone.r, sizeof step);
+    memcpy(p, cone.p, sizeof p);
+    cone_slope();
+    cone_newton(step);
+    for (t = 1; t > 1e-3; t *= 0.5) {
+        for (i = 0; i < cone.n; i++)
+            trial[i] = x[i] - t * step[i];
+        now = cone_residual(trial);
+        if (now < (1 - 0.1 * t) * before)
+            break;
+    }
+    if (t <= 1e-3) {
+        memcpy(trial, p, sizeof trial);
+        now = cone_residual(trial);
+    }
+    if (!(now < before))
+        return before;
+    memcpy(x, trial, sizeof trial);
+    return now;
+}
+
+/* Steps from x until none gets nearer; returns what Z lacks relative
+ * to what it is made of, |r| / (1 + |G x|). */
+static double cone_solve(double *x)
+{
+    enum { ROUNDS = 60 };
+    double gx[PAIRS], now = cone_residual(x), before = INFINITY;
+    size_t round;
+
+    for (round = 0; round < ROUNDS && now < before; round++) {
+        before = now;
+        now = cone_step(x, before);
+    }
+    cone_residual(x);
+    cone_times(x, gx);
+    return now / (1 + sqrt(sum_products(gx, gx, cone.n)));
+}
+
+/* The same by way of the problems with G + ridge, each from the solution of
+ * the one before: where G is nearly singular. */
+static double cone_descend(double *x)
+{
+    double ridge, next;
+    size_t i;
+
+    memset(x, 0, sizeof cone.p);
+    for (ridge = 0, next = 1; ridge != next;
+         next = next > 1e-13 ? next / 8 : 0) {
+        for (i = 0; i < cone.n; i++)
+            cone.g[i][i] += next - ridge;
+        ridge = next;
+        cone_solve(x);
+    }
+    return cone_solve(x);
+}
+
+/* Scales the n x m elements of a to length 1; returns what they had. */
+static double cone_scale(double *a, size_t m)
+{
+    double length = sqrt(sum_products(a, a, m));
+    size_t i;
+
+    for (i = 0; i < m && length > 0; i++)
+        a[i] /= length;
+    return length;
+}
+
+/* S from the pairs of C and of G; returns what cone_solve does: at most 1e-12,
+ * unless there is no solution or G is all but singular. */
+static double sdcp(size_t k, const double *C, double (*G)[PAIRS], double *S)
+{
+    double x[PAIRS] = {0}, best[PAIRS], root[PAIRS], c, g, left, then;
+    size_t i, j;
+
+    memset(&cone, 0, sizeof cone);
+    cone.k = k;
+    cone.n = k * (k + 1) / 2;
+    for (j = 0; j < k; j++)
+        for (i = 0; i <= j; i++)
+            root[pair_of(i, j)] = sqrt(pair_count(i, j));
+    for (i = 0; i < cone.n; i++) {
+        cone.c[i] = root[i] * C[i];
+        for (j = 0; j < cone.n; j++)
+            cone.g[i][j] = root[i] * root[j] * G[i][j];
+    }
+    c = cone_scale(cone.c, PAIRS);
+    g = cone_scale(cone.g[0], PAIRS * PAIRS);
+    left = cone_solve(x);
+    memcpy(best, cone.p, sizeof best);
+    if (left > 1e-12) {
+        then = cone_descend(x);
+        if (then < left)
+            memcpy(best, cone.p, sizeof best);
+        left = fmin(left, then);
+    }
+    for (i = 0; i < cone.n; i++)
+        S[i] = c / (g > 0 ? g : 1) * best[i] / root[i];
+    return left;
+}
+
+/* --- States --- */
 
 static struct {
     double gd[P_MAX];   /* gradient descent */
@@ -3812,11 +4098,19 @@ static struct edge {
     double L, S, resid, su; /* su = (grad S).u */
     double lambda2;         /* the last one measured */
     double alpha, beta, delta2, gamma, eps, newton_x, gradnorm, gradperp;
-    double pull;        /* u.grad L(theta+ + x u): generalized */
+    double pull[UNSTABLE]; /* U' grad L(theta+ + U x): generalized */
+    /* --unstable: k directions, eigenvalues, -grad L.T_ij, T_ij.T_mn, Sigma */
+    size_t k;
+    double lambda[UNSTABLE + 1], A[PAIRS], G[PAIRS][PAIRS], Sigma[PAIRS];
+    double sigma;       /* tr Sigma */
+    double unsolved;    /* the most that a solution of sdcp lacked */
     double grad[P_MAX]; /* of L */
-    double u[P_MAX];
+    union {
+        double u[P_MAX], U[UNSTABLE][P_MAX];
+    };
     double dS[P_MAX], T[P_MAX]; /* grad S, grad S_perp */
     double Hv[2][P_MAX];        /* Hessian times the predictions' v */
+    double T_ij[PAIRS][P_MAX];  /* --unstable: of the pairs i <= j < k */
 } edge;
 
 static struct {
@@ -3824,7 +4118,129 @@ static struct {
 } warm;
 static _Alignas(64) double scratch[P_MAX], scratch2[P_MAX];
 
-/* Everything of Section 4 at the point theta, S with `wanted` eigenvalues. */
+static bool edge_several(void)
+{
+    return config.unstable > 1;
+}
+
+/* The coordinates of d in the unstable directions, x = U'd. */
+static void edge_along(const double *d, double *x)
+{
+    const double *set[UNSTABLE];
+    size_t i;
+
+    for (i = 0; i < edge.k; i++)
+        set[i] = edge.U[i];
+    vec_dots(net.params, edge.k, set, d, x);
+}
+
+/* to = from + sum_i x_i u_i + sum_ij m_ij T_ij; m may be NULL. */
+static void edge_combine(double *to, const double *from, const double *x,
+                         const double *m)
+{
+    const double *set[UNSTABLE + PAIRS];
+    double coef[UNSTABLE + PAIRS];
+    size_t n = 0, i, j;
+
+    for (i = 0; i < edge.k; i++, n++) {
+        set[n] = edge.U[i];
+        coef[n] = x[i];
+    }
+    for (j = 0; j < edge.k && m; j++)
+        for (i = 0; i <= j; i++, n++) {
+            set[n] = edge.T_ij[pair_of(i, j)];
+            coef[n] = pair_count(i, j) * m[pair_of(i, j)];
+        }
+    vec_combine(net.params, to, from, n, coef, set);
+}
+
+/* The eigenpairs after a solve for K + 1 of them: k, and u_2 .. u_k. */
+static void edge_pairs(void)
+{
+    const size_t most = config.unstable;
+
+    memcpy(edge.lambda, warm.pg.value, (most + 1) * sizeof *edge.lambda);
+    edge.lambda2 = edge.lambda[1];
+    for (edge.k = 1; edge.k < most; edge.k++) {
+        if (!(edge.lambda[edge.k] > config.band / config.lr))
+            break;
+        eig_vector(edge.k, edge.U[edge.k]);
+        edge.resid = fmax(edge.resid, eig.resid[edge.k]);
+    }
+}
+
+/* T_ij = P d_ij, P = 1 - UU', d_ij the third derivative of L at (u_i, u_j):
+ * d_ij = [d(u_i + u_j) - d_ii - d_jj] / 2 with d(v) that at (v, v).  d_11 is
+ * grad S.  Then A and G. */
+static void edge_tensor(void)
+{
+    const size_t p = net.params, n = edge.k * (edge.k + 1) / 2;
+    const double *set[PAIRS], half[2] = {-0.5, -0.5};
+    double x[UNSTABLE];
+    size_t i, j, a, b;
+
+    for (j = 0; j < edge.k; j++) {
+        double *last = edge.T_ij[pair_of(j, j)];
+
+        if (j == 0)
+            vec_copy(p, last, edge.dS);
+        else
+            third(edge.U[j], last);
+        for (i = 0; i < j; i++) {
+            double *to = edge.T_ij[pair_of(i, j)];
+            const double *both[] = {edge.T_ij[pair_of(i, i)], last};
+
+            vec_add(p, scratch, edge.U[i], 1, edge.U[j]);
+            third(scratch, to);
+            vec_scale(p, to, 0.5, to);
+            vec_combine(p, to, to, 2, half, both);
+        }
+    }
+    for (a = 0; a < n; a++) {
+        set[a] = edge.T_ij[a];
+        edge_along(edge.T_ij[a], x);
+        for (i = 0; i < edge.k; i++)
+            x[i] = -x[i];
+        edge_combine(edge.T_ij[a], edge.T_ij[a], x, NULL);
+    }
+    vec_dots(p, n, set, edge.grad, edge.A);
+    for (a = 0; a < n; a++) {
+        edge.A[a] = -edge.A[a];
+        vec_dots(p, a + 1, set, edge.T_ij[a], edge.G[a]);
+        for (b = 0; b < a; b++)
+            edge.G[b][a] = edge.G[a][b];
+    }
+}
+
+/* S = sdcp((2/eta) 1 - Lambda - a A, g G) = sdcp(.., G) / g */
+static void edge_sdcp(double a, double g, double *S)
+{
+    double C[PAIRS], left;
+    size_t i, j;
+
+    for (j = 0; j < edge.k; j++)
+        for (i = 0; i <= j; i++)
+            C[pair_of(i, j)] = (i == j ? 2 / config.lr - edge.lambda[i] : 0) -
+                               a * edge.A[pair_of(i, j)];
+    left = sdcp(edge.k, C, edge.G, S);
+    edge.unsolved = left > edge.unsolved ? left : edge.unsolved;
+    for (i = 0; i < PAIRS; i++)
+        S[i] /= g;
+}
+
+/* Sigma = sdcp((2/eta) 1 - Lambda - eta A, (eta / 2) G), the covariance of the
+ * oscillation. */
+static void edge_covariance(void)
+{
+    size_t i;
+
+    edge_sdcp(config.lr, config.lr / 2, edge.Sigma);
+    for (edge.sigma = 0, i = 0; i < edge.k; i++)
+        edge.sigma += edge.Sigma[pair_of(i, i)];
+}
+
+/* Everything of Section 4 at the point theta, S with `wanted` eigenvalues, of
+ * which there are K + 1 with --unstable K > 1. */
 static void edge_measure(const double *theta, size_t wanted)
 {
     const size_t p = net.params;
@@ -3832,10 +4248,13 @@ static void edge_measure(const double *theta, size_t wanted)
 
     point_at(theta);
     edge.L = gradient(EOS_F64, edge.grad);
-    sharpness(&warm.pg, wanted, wanted > 1, edge.u);
+    sharpness(&warm.pg, edge_several() ? config.unstable + 1 : wanted,
+              wanted > 1, edge.u);
     edge.S = warm.pg.value[0];
     edge.resid = warm.pg.resid;
-    if (wanted > 1)
+    if (edge_several())
+        edge_pairs();
+    else if (wanted > 1)
         edge.lambda2 = warm.pg.value[1];
     third(edge.u, edge.dS);
     edge.su = vec_dot(p, edge.dS, edge.u);
@@ -3851,6 +4270,24 @@ static void edge_measure(const double *theta, size_t wanted)
     vec_add(p, scratch, edge.grad, -edge.newton_x * edge.S, edge.u);
     vec_axpy(p, -along / edge.beta, edge.T, scratch);
     edge.gradperp = vec_norm(p, scratch);
+    if (edge_several())
+        edge_tensor();
+}
+
+/* theta <- theta - sum_ij Z_ij T_ij - U Lambda^-1 U' grad L, Z the smallest
+ * that leaves no eigenvalue above 2/eta: Z = sdcp((2/eta) 1 - Lambda, G). */
+static void project_several(double *theta)
+{
+    double Z[PAIRS], x[UNSTABLE];
+    size_t i;
+
+    edge_sdcp(0, 1, Z);
+    edge_along(edge.grad, x);
+    for (i = 0; i < edge.k; i++)
+        x[i] /= -edge.lambda[i];
+    for (i = 0; i < PAIRS; i++)
+        Z[i] = -Z[i];
+    edge_combine(theta, theta, x, Z);
 }
 
 /* theta <- proj_M(theta), M the stable set: S <= 2/eta by a step along
@@ -3864,12 +4301,18 @@ static void project(double *theta, bool second)
         double excess;
 
         edge_measure(theta, 1);
+        if (edge_several()) {
+            project_several(theta);
+            continue;
+        }
         excess = edge.S - 2 / config.lr;
         if (excess > 0)
             vec_axpy(net.params, -excess / edge.beta, edge.T, theta);
         vec_axpy(net.params, -edge.newton_x, edge.u, theta);
     }
     edge_measure(theta, second ? 2 : 1);
+    if (edge_several())
+        edge_covariance();
 }
 
 double eos_sharpness(const double *theta, size_t k, double *value, double *u)
@@ -3892,17 +4335,56 @@ static void predict_prepare(void)
 {
     const size_t p = net.params;
 
-    hessian(path.v[0], edge.Hv[0]);
-    if (config.generalized) {
-        double x = vec_dot(p, edge.u, path.v[1]);
+    double x[UNSTABLE], back[UNSTABLE];
+    size_t i;
 
-        vec_add(p, scratch, path.v[1], -x, edge.u);
+    hessian(path.v[0], edge.Hv[0]);
+    if (config.generalized && edge_several()) {
+        edge_along(path.v[1], x);
+        for (i = 0; i < edge.k; i++)
+            back[i] = -x[i];
+        edge_combine(scratch, path.v[1], back, NULL);
         hessian(scratch, edge.Hv[1]);
-        vec_add(p, scratch, path.pg, x, edge.u);
+        edge_combine(scratch, path.pg, x, NULL);
         point_at(scratch);
         gradient(EOS_F64, scratch2);
-        edge.pull = vec_dot(p, edge.u, scratch2);
+        edge_along(scratch2, edge.pull);
+    } else if (config.generalized) {
+        x[0] = vec_dot(p, edge.u, path.v[1]);
+        vec_add(p, scratch, path.v[1], -x[0], edge.u);
+        hessian(scratch, edge.Hv[1]);
+        vec_add(p, scratch, path.pg, x[0], edge.u);
+        point_at(scratch);
+        gradient(EOS_F64, scratch2);
+        edge.pull[0] = vec_dot(p, edge.u, scratch2);
     }
+}
+
+/* The same with several unstable directions, x = U'v and Y_ij = T_ij.v:
+ * v <- v - eta [ sum_ij (x_i x_j - Sigma_ij)/2 T_ij + (Hessian) v + U Y x ],
+ * generalized with (Hessian)(v - U x) + U U' grad L(theta+ + U x). */
+static void predict_several(size_t which)
+{
+    double *v = path.v[which], x[UNSTABLE], along[UNSTABLE], Y[PAIRS];
+    double m[PAIRS];
+    const double *set[PAIRS];
+    size_t i, j, a;
+
+    for (a = 0; a < PAIRS; a++)
+        set[a] = edge.T_ij[a];
+    edge_along(v, x);
+    vec_dots(net.params, edge.k * (edge.k + 1) / 2, set, v, Y);
+    for (i = 0; i < edge.k; i++) {
+        along[i] = which ? edge.pull[i] : 0;
+        for (j = 0; j < edge.k; j++) {
+            a = pair_of(i, j);
+            along[i] += Y[a] * x[j];
+            m[a] = -config.lr * 0.5 * (x[i] * x[j] - edge.Sigma[a]);
+        }
+        along[i] *= -config.lr;
+    }
+    vec_axpy(net.params, -config.lr, edge.Hv[which], v);
+    edge_combine(v, v, along, m);
 }
 
 /* v <- v - eta [ (x^2 - delta^2)/2 grad S_perp + (Hessian) v + x y u ], the
@@ -3913,8 +4395,12 @@ static void predict(size_t which)
     const size_t p = net.params;
     double *v = path.v[which];
     double x = vec_dot(p, edge.u, v), y = vec_dot(p, edge.T, v);
-    double along_u = x * y + (which ? edge.pull : 0);
+    double along_u = x * y + (which ? edge.pull[0] : 0);
 
+    if (edge_several()) {
+        predict_several(which);
+        return;
+    }
     vec_axpy(p, -config.lr, edge.Hv[which], v);
     vec_axpy(p, -config.lr * 0.5 * (x * x - edge.delta2), edge.T, v);
     vec_axpy(p, -config.lr * along_u, edge.u, v);
@@ -3926,31 +4412,38 @@ struct seen {
     double x;           /* u.d */
     double taylor, avg; /* S+ + grad S.d, S+ + grad S_perp.d */
     double dist;        /* |d| */
+    double S2, xnorm;   /* --unstable: the second eigenvalue, |U'd| */
 };
 
 static void seen_offset(struct seen *s, const double *d)
 {
     const size_t p = net.params;
+    double x[UNSTABLE];
 
     s->x = vec_dot(p, edge.u, d);
     s->taylor = edge.S + vec_dot(p, edge.dS, d);
     s->avg = edge.S + vec_dot(p, edge.T, d);
     s->dist = vec_norm(p, d);
+    if (edge_several()) {
+        edge_along(d, x);
+        s->xnorm = sqrt(sum_products(x, x, edge.k));
+    }
 }
 
-/* S at the point; lost where the loss is. */
+/* S at the point, S2 where it is wanted; lost where the loss is. */
 static void seen_sharpness(struct seen *s, struct warm *w, size_t wanted,
                            bool thorough)
 {
     size_t i;
 
-    s->S = s->resid = (double)NAN;
+    s->S = s->S2 = s->resid = (double)NAN;
     for (i = 0; i < EIG_MAX; i++)
         w->value[i] = (double)NAN;
     if (!isfinite(s->L))
         return;
     sharpness(w, wanted, thorough, scratch2);
     s->S = w->value[0];
+    s->S2 = w->value[1];
     s->resid = w->resid;
 }
 
@@ -3975,6 +4468,7 @@ static struct stats {
     struct score L[2], S[2]; /* prediction, generalized prediction */
     struct window mean_L, pr_L;
     double gd_dist, gf_dist, hvps, resid;
+    double x2, sigma;        /* --unstable: sums of |U'd|^2, of tr Sigma */
     double ratio[STEPS_MAX]; /* |gd_x| / delta, or negative: undefined */
 } stats;
 
@@ -4493,21 +4987,23 @@ static void log_header(struct text *t, const char *command)
     if (!config.ndata)
         text_put(t, "# data: built-in synthetic set\n");
     text_put(t, "# test: %s\n", config.test ? config.test : "none");
-    text_put(
-        t,
-        "# samples: %zu\n# lr: %.17g\n# seed: %" PRIu64 "\n"
-        "# steps: %zu\n# max-steps: %zu\n# init: %s\n"
-        "# from-instability: %d\n# generalized: %d\n"
-        "# stop-lambda2: %.17g\n# kick: %.17g\n# proj: %zu\n"
-        "# tol: %.17g\n# eig: %s\n# deriv: %s\n# stats: %s\n"
-        "# neigs: %zu\n# sharp: %zu\n# checkpoint: %s\n# every: %zu\n",
-        config.samples, config.lr, config.seed, config.steps, config.max_steps,
-        config.init ? config.init : "none", config.from_instability,
-        config.generalized, config.stop_lambda2, config.kick, config.proj,
-        config.tol, config.eig == EOS_POWER ? "power" : "lobpcg",
-        config.deriv == EOS_F64 ? "f64" : "f32",
-        config.stats == EOS_FULL ? "full" : "basic", config.neigs, config.sharp,
-        config.checkpoint ? config.checkpoint : "none", config.every);
+    text_put(t,
+             "# samples: %zu\n# lr: %.17g\n# seed: %" PRIu64 "\n"
+             "# steps: %zu\n# max-steps: %zu\n# init: %s\n"
+             "# from-instability: %d\n# generalized: %d\n"
+             "# stop-lambda2: %.17g\n# kick: %.17g\n# unstable: %zu\n"
+             "# band: %.17g\n# proj: %zu\n"
+             "# tol: %.17g\n# eig: %s\n# deriv: %s\n# stats: %s\n"
+             "# neigs: %zu\n# sharp: %zu\n# checkpoint: %s\n# every: %zu\n",
+             config.samples, config.lr, config.seed, config.steps,
+             config.max_steps, config.init ? config.init : "none",
+             config.from_instability, config.generalized, config.stop_lambda2,
+             config.kick, config.unstable, config.band, config.proj, config.tol,
+             config.eig == EOS_POWER ? "power" : "lobpcg",
+             config.deriv == EOS_F64 ? "f64" : "f32",
+             config.stats == EOS_FULL ? "full" : "basic", config.neigs,
+             config.sharp, config.checkpoint ? config.checkpoint : "none",
+             config.every);
     text_put(t,
              "# parameters: %zu\n# data checksum: %016" PRIx64 "\n"
              "# kernel: %s\n# threads: %zu\n",
@@ -4638,6 +5134,20 @@ static void ckpt_warm(struct warm *w, part_fn *part)
     part(&w->resid, sizeof w->resid);
     for (i = 0; i < size_min(w->solves, HISTORY); i++)
         part(w->u[i], net.params * sizeof *w->u[i]);
+    part(&w->seconds, sizeof w->seconds);
+    for (i = 0; i < size_min(w->seconds, 2); i++)
+        part(w->second[i], net.params * sizeof *w->second[i]);
+}
+
+/* --unstable: U and T_ij. */
+static void ckpt_several(part_fn *part)
+{
+    size_t k = size_min(edge.k, UNSTABLE), i;
+
+    for (i = 1; i < k; i++)
+        part(edge.U[i], net.params * sizeof **edge.U);
+    for (i = 0; i < k * (k + 1) / 2; i++)
+        part(edge.T_ij[i], net.params * sizeof **edge.T_ij);
 }
 
 /* The full statistics, and the w of the starts before the next step. */
@@ -4675,6 +5185,8 @@ static void ckpt_parts(part_fn *part)
         part(late[i], vector);
     for (i = 0; i < 2 && stand.phase == TRACK && config.generalized; i++)
         part(further[i], vector);
+    if (stand.phase == TRACK && edge_several())
+        ckpt_several(part);
     for (i = 0; i < 5; i++)
         ckpt_warm(all[i], part);
     part(&top_second, sizeof top_second);
@@ -4703,15 +5215,17 @@ static void ckpt_text(const char *command)
              "model: %s\nloss: %s\nsamples: %zu\nlr: %.17g\nseed: %" PRIu64
              "\ninit: %s\n"
              "from-instability: %d\ngeneralized: %d\nstop-lambda2: %.17g\n"
-             "kick: %.17g\nproj: %zu\ntol: %.17g\neig: %s\nderiv: %s\n"
+             "kick: %.17g\nunstable: %zu\nband: %.17g\nproj: %zu\n"
+             "tol: %.17g\neig: %s\nderiv: %s\n"
              "stats: %s\nneigs: %zu\nsharp: %zu\n"
              "data checksum: %016" PRIx64 "\ntest images: %zu\n"
              "test checksum: %016" PRIx64 "\nstart checksum: %016" PRIx64 "\n",
              VERSION, 8 * sizeof(size_t), first ? "little" : "big", command,
              model_name(), loss_name(), config.samples, config.lr, config.seed,
              config.init ? "a file" : "the seed", config.from_instability,
-             config.generalized, config.stop_lambda2, config.kick, config.proj,
-             config.tol, config.eig == EOS_POWER ? "power" : "lobpcg",
+             config.generalized, config.stop_lambda2, config.kick,
+             config.unstable, config.band, config.proj, config.tol,
+             config.eig == EOS_POWER ? "power" : "lobpcg",
              config.deriv == EOS_F64 ? "f64" : "f32",
              config.stats == EOS_FULL ? "full" : "basic", config.neigs,
              config.sharp, data_hash, test.n,
@@ -5071,6 +5585,13 @@ static const struct column full_columns[] = {
     {"beta_s2",    &full.beta[1]},    {"beta_s3",    &full.beta[2]},
     {"beta_s4",    &full.beta[3]},
 };
+
+/* --unstable: what stands after the eigenvalues of theta+. */
+static const struct column several_columns[] = {
+    {"gd_S2",      &seen.gd.S2},      {"pr_S2",      &seen.pr[0].S2},
+    {"sigma",      &edge.sigma},      {"gd_xnorm",   &seen.gd.xnorm},
+    {"pr_xnorm",   &seen.pr[0].xnorm},{"pgen_xnorm", &seen.pr[1].xnorm},
+};
 /* clang-format on */
 
 static void track_put(const struct column *c, size_t n)
@@ -5082,10 +5603,25 @@ static void track_put(const struct column *c, size_t n)
             row_count(c->name, seen.hvps);
 }
 
+static void track_put_several(void)
+{
+    char name[24];
+    size_t i;
+
+    row_count("k", edge.k);
+    for (i = 2; i <= config.unstable; i++) {
+        snprintf(name, sizeof name, "pg_S%zu", i + 1);
+        row_real(name, edge.lambda[i]);
+    }
+    track_put(several_columns,
+              sizeof several_columns / sizeof *several_columns -
+                  !config.generalized);
+}
+
 static int track_row(bool names_only)
 {
     const struct seen *prediction = &seen.pr[config.generalized];
-    char name[24];
+    char name[32];
     size_t i;
 
     row_start();
@@ -5098,12 +5634,14 @@ static int track_row(bool names_only)
         row_real("gd_test_L", seen.test_L);
         row_real("gd_test_acc", seen.test_accuracy);
     }
-    for (i = 1; i < config.neigs; i++) {
+    for (i = edge_several() ? 2 : 1; i < config.neigs; i++) {
         snprintf(name, sizeof name, "gd_S%zu", i + 1);
         row_real(name, seen.gd_eigs[i]);
     }
     if (config.stats == EOS_FULL)
         track_put(full_columns, sizeof full_columns / sizeof *full_columns);
+    if (edge_several())
+        track_put_several();
     row_show("step", 8, 7, (double)seen.t);
     row_show("gd_L", 12, 5, seen.gd.L);
     row_show("pr_L", 12, 5, prediction->L);
@@ -5132,6 +5670,10 @@ static void stats_row(void)
     stats.gd_dist = seen.gd.dist;
     stats.gf_dist = seen.gf.dist;
     stats.hvps += (double)seen.hvps;
+    if (edge_several()) {
+        stats.x2 += seen.gd.xnorm * seen.gd.xnorm;
+        stats.sigma += edge.sigma;
+    }
     stats.resid =
         fmax(stats.resid, fmax(seen.gd.resid, fmax(seen.gf.resid, edge.resid)));
     stats.rows = t + 1;
@@ -5206,6 +5748,9 @@ static int summary_write(const char *stop)
                 w[i]->windows > 0 ? w[i]->worst : (double)NAN);
     }
     summary("x_over_delta", stats_ratio());
+    if (edge_several())
+        summary("x2_over_sigma",
+                stats.sigma > 0 ? stats.x2 / stats.sigma : (double)NAN);
     summary("gd_dist", stats.rows ? stats.gd_dist : (double)NAN);
     summary("gf_dist", stats.rows ? stats.gf_dist : (double)NAN);
     summary("hvps_per_step", stats.hvps / (double)stats.rows);
@@ -5220,13 +5765,14 @@ static int summary_write(const char *stop)
 static void track_prediction(size_t which, bool thorough)
 {
     struct seen *s = &seen.pr[which];
+    size_t wanted = which == 0 && edge_several() ? 2 : 1;
     double ignored;
 
     seen_offset(s, path.v[which]);
     vec_add(net.params, scratch, path.pg, 1, path.v[which]);
     point_at(scratch);
     s->L = loss_on(&train, &ignored);
-    seen_sharpness(s, &warm.pr[which], 1, thorough);
+    seen_sharpness(s, &warm.pr[which], wanted, thorough);
 }
 
 /* Gradient flow: its row, then m Euler sub-steps of eta / m in float32. */
@@ -5328,11 +5874,22 @@ static int full_step(size_t t, bool stay)
     return slow ? full_slow(t) : EOS_DONE;
 }
 
+/* Says so where a complementarity problem was not solved: in theory where the
+ * T_ij depend on each other. */
+static void track_unsolved(void)
+{
+    if (edge_several() && edge.unsolved > 1e-12)
+        note("step %zu: complementarity solved to %.1e only", seen.t,
+             edge.unsolved);
+    edge.unsolved = 0;
+}
+
 /* Measures row t, writes it, and (unless the run stays) makes update t. */
 static int track_step(size_t t, bool stay, size_t *counted)
 {
     const size_t p = net.params;
     bool thorough = t % SELDOM == 0, alive;
+    size_t eigs;
     int status;
 
     seen.t = t;
@@ -5344,7 +5901,10 @@ static int track_step(size_t t, bool stay, size_t *counted)
     seen.gd.L = gradient(EOS_F64, scratch); /* kept for the update */
     if (test.n)
         seen.test_L = loss_on(&test, &seen.test_accuracy);
-    seen_sharpness(&seen.gd, &warm.gd, thorough ? config.neigs : 1, thorough);
+    eigs = thorough ? config.neigs : 1;
+    if (edge_several() && eigs < 2)
+        eigs = 2;
+    seen_sharpness(&seen.gd, &warm.gd, eigs, thorough);
     if (thorough)
         memcpy(seen.gd_eigs, warm.gd.value, sizeof seen.gd_eigs);
     alive = isfinite(seen.gd.L) && isfinite(edge.L) && isfinite(edge.S);
@@ -5357,7 +5917,10 @@ static int track_step(size_t t, bool stay, size_t *counted)
     seen.th_L = edge.L + seen.pr[0].x * seen.pr[0].x / config.lr;
     seen.th_S =
         2 / config.lr + vec_dot(p, edge.T, path.v[0]) + edge.su * seen.pr[0].x;
-    seen.mean_L = edge.L + fmax(0, edge.delta2) / config.lr;
+    seen.mean_L =
+        edge.L +
+        (edge_several() ? edge.sigma : fmax(0, edge.delta2)) / config.lr;
+    track_unsolved();
     seen.hvps = point.hvps - *counted;
     *counted = point.hvps;
     stats_row();
@@ -5418,7 +5981,9 @@ static int track(void)
     first = stand.step;
     began = seconds();
     while (stand.step < config.steps && !(status = boundary())) {
-        bool stay = edge.lambda2 > config.stop_lambda2 / config.lr;
+        double next =
+            edge_several() ? edge.lambda[config.unstable] : edge.lambda2;
+        bool stay = next > config.stop_lambda2 / config.lr;
 
         status = track_step(stand.step, stay, &stand.counted);
         stand.step++;
@@ -5467,12 +6032,15 @@ struct eos_config eos_defaults(void)
         .steps = 2000,
         .max_steps = 100000,
         .stop_lambda2 = 1.9,
+        .unstable = 1,
+        .band = 1.8,
         .proj = 3,
         .neigs = 1,
         .sharp = 10,
         .every = 25,
         .alpha = 1,
         .beta = 1,
+        .alpha2 = 0.5,
         .x0 = 0.1,
     };
 }
@@ -5492,6 +6060,11 @@ int eos_start(const struct eos_config *c)
         return fail(EOS_USAGE,
                     "--samples: %zu is odd; two classes take half each",
                     config.samples);
+    if (config.unstable < 1 || config.unstable > UNSTABLE)
+        return fail(EOS_USAGE,
+                    "--unstable: %zu directions; 1 to %d fit a build for "
+                    "%zu-bit machines",
+                    config.unstable, UNSTABLE, 8 * sizeof(size_t));
     if (config.lr <= 0)
         config.lr = default_lr();
     if (config.tol <= 0)
@@ -5499,6 +6072,7 @@ int eos_start(const struct eos_config *c)
     if (!config.threads)
         config.threads = processors < 1 ? 1 : (size_t)processors;
     warm.gd.alternates = warm.pr[0].alternates = warm.pr[1].alternates = true;
+    warm.pg.dagger = true;
     net_setup();
     point_at(NULL);
     status = kernel_choose();
@@ -5603,10 +6177,13 @@ static void memory_tell(void)
 {
     const double p = (double)net.params, n = (double)train.n;
     const double real = config.deriv == EOS_F64 ? 8 : 4;
-    double pairs = fmax(2, (double)config.neigs);
+    const double K = (double)config.unstable;
+    double pairs = fmax(edge_several() ? K + 1 : 2, (double)config.neigs);
     double vectors = 14 + 2.0 * config.generalized + 2 * (2 * pairs + 6) +
+                     edge_several() * (K - 1 + K * (K + 1) / 2) +
                      (config.stats == EOS_FULL ? STARTS : 0);
-    double halves = HISTORY * (3.0 + config.generalized) + pairs;
+    double halves =
+        HISTORY * (3.0 + config.generalized) + pairs + 4.0 * edge_several();
     double bytes = p * (8 * vectors + 4 * halves);
     char line[128];
     int len;
@@ -5866,28 +6443,172 @@ static int toy_row(size_t step, const struct toy_state *s)
     return row_end(false);
 }
 
-int eos_toy(const struct eos_config *c)
+/* --- Two unstable directions ---
+ *
+ * x in R^2, y and A symmetric 2 x 2, <A, y> = tr Ay:
+ *     L(x, y, z) = x'(2/eta + sqrt(beta) y) x / 2 - <A, y> / sqrt(beta) - z.
+ * Its gradient along y is sqrt(beta) xx' / 2 - A / sqrt(beta), so descent is,
+ * with Y = sqrt(beta) y,
+ *     x <- -(1 + eta Y) x,   Y <- Y + eta (A - beta xx' / 2).
+ * Y is the sum of its changes.  Where it stays bounded the mean of xx' tends
+ * to 2 A / beta, which only A >= 0 allows; else Y sinks along some direction
+ * and x dies out there: the mean tends to Sigma = sdcp(-A, beta / 2), A's
+ * positive part times 2 / beta.  Matrices are pairs (11, 12, 22). */
+
+struct toy_two {
+    double gd_x[2], gd_y[3], gd_z;
+    double x[2], y[3]; /* of the recursion; y is Y */
+    double sum[3];     /* of its xx' so far */
+    double sigma[3];
+};
+
+static void toy_matrix(double a[3])
 {
-    struct toy_state s = {.gd = {0}, .rec = {0}, .ode = {0}};
-    size_t step;
+    a[0] = config.alpha;
+    a[1] = config.alpha12;
+    a[2] = config.alpha2;
+}
+
+/* xx' */
+static void toy_square(const double x[2], double xx[3])
+{
+    xx[0] = x[0] * x[0];
+    xx[1] = x[0] * x[1];
+    xx[2] = x[1] * x[1];
+}
+
+/* yx = y x */
+static void toy_times(const double y[3], const double x[2], double yx[2])
+{
+    yx[0] = y[0] * x[0] + y[1] * x[1];
+    yx[1] = y[1] * x[0] + y[2] * x[1];
+}
+
+static void toy_two_sum(struct toy_two *s)
+{
+    double xx[3];
+    size_t i;
+
+    toy_square(s->x, xx);
+    for (i = 0; i < 3; i++)
+        s->sum[i] += xx[i];
+}
+
+static void toy_two_start(struct toy_two *s)
+{
+    double a[3], g[PAIRS][PAIRS] = {{0}};
+    size_t i;
+
+    memset(s, 0, sizeof *s);
+    toy_matrix(a);
+    for (i = 0; i < 3; i++) {
+        g[i][i] = config.beta / (i == 1 ? 4 : 2); /* 12 counts twice */
+        a[i] = -a[i];
+        s->gd_y[i] = i == 1 ? 0 : config.y0;
+        s->y[i] = sqrt(config.beta) * s->gd_y[i];
+    }
+    sdcp(2, a, g, s->sigma);
+    for (i = 0; i < 2; i++)
+        s->gd_x[i] = s->x[i] = config.x0;
+    toy_two_sum(s);
+}
+
+static void toy_two_step(struct toy_two *s)
+{
+    const double eta = config.lr, b = sqrt(config.beta);
+    double a[3], xx[3], yx[2];
+    size_t i;
+
+    toy_matrix(a);
+    toy_square(s->gd_x, xx);
+    toy_times(s->gd_y, s->gd_x, yx);
+    for (i = 0; i < 2; i++)
+        s->gd_x[i] -= eta * (2 / eta * s->gd_x[i] + b * yx[i]);
+    for (i = 0; i < 3; i++)
+        s->gd_y[i] -= eta * (0.5 * b * xx[i] - a[i] / b);
+    s->gd_z += eta;
+    toy_square(s->x, xx);
+    toy_times(s->y, s->x, yx);
+    for (i = 0; i < 2; i++)
+        s->x[i] = -(s->x[i] + eta * yx[i]);
+    for (i = 0; i < 3; i++)
+        s->y[i] += eta * (a[i] - 0.5 * config.beta * xx[i]);
+    toy_two_sum(s);
+}
+
+/* |cov - Sigma| / |Sigma| */
+static double toy_two_error(const double *cov, const double *sigma)
+{
+    double error = 0, length = 0, d;
+    size_t i;
+
+    for (i = 0; i < 3; i++) {
+        d = cov[i] - sigma[i];
+        error += (i == 1 ? 2 : 1) * d * d;
+        length += (i == 1 ? 2 : 1) * sigma[i] * sigma[i];
+    }
+    return sqrt(error / length);
+}
+
+static int toy_two_row(size_t step, const struct toy_two *s)
+{
+    double n = (double)step + 1;
+    const double cov[] = {s->sum[0] / n, s->sum[1] / n, s->sum[2] / n};
+    const double error = toy_two_error(cov, s->sigma);
+    const struct column columns[] = {
+        {"gd_x1", &s->gd_x[0]},  {"gd_x2", &s->gd_x[1]},
+        {"gd_y11", &s->gd_y[0]}, {"gd_y12", &s->gd_y[1]},
+        {"gd_y22", &s->gd_y[2]}, {"gd_z", &s->gd_z},
+        {"rec_x1", &s->x[0]},    {"rec_x2", &s->x[1]},
+        {"rec_y11", &s->y[0]},   {"rec_y12", &s->y[1]},
+        {"rec_y22", &s->y[2]},   {"cov11", &cov[0]},
+        {"cov12", &cov[1]},      {"cov22", &cov[2]},
+        {"cov_err", &error},
+    };
+    size_t i;
+
+    row_start();
+    row_count("step", step);
+    track_put(columns, sizeof columns / sizeof *columns);
+    row_show("step", 8, 7, (double)step);
+    for (i = 6; i < sizeof columns / sizeof *columns; i++)
+        row_show(columns[i].name, 10, 4, *columns[i].value);
+    return row_end(false);
+}
+
+/* --- The command --- */
+
+static int toy_begin(const struct eos_config *c)
+{
     int status;
 
     config = *c;
+    if (config.unstable < 1 || config.unstable > 2)
+        return fail(EOS_USAGE, "--unstable: %zu; eos toy takes 1 or 2",
+                    config.unstable);
     if (config.lr <= 0)
         config.lr = 0.05;
+    if ((status = log_open(&logfile, config.log)))
+        return status;
+    text_put(&logfile,
+             "# eos: %s\n# command: toy\n# unstable: %zu\n# alpha: %.17g\n"
+             "# beta: %.17g\n# lr: %.17g\n# x0: %.17g\n# y0: %.17g\n"
+             "# steps: %zu\n",
+             VERSION, config.unstable, config.alpha, config.beta, config.lr,
+             config.x0, config.y0, config.steps);
+    return EOS_DONE;
+}
+
+static int toy_one(void)
+{
+    struct toy_state s = {.gd = {0}, .rec = {0}, .ode = {0}};
+    size_t step;
+    int status = EOS_DONE;
+
     s.gd[0] = s.rec[0] = config.x0;
     s.gd[1] = config.y0;
     s.rec[1] = s.ode[1] = sqrt(config.beta) * config.y0;
     s.ode[0] = fabs(config.x0);
-    if ((status = log_open(&logfile, config.log)))
-        return status;
-    text_put(&logfile,
-             "# eos: %s\n# command: toy\n# alpha: %.17g\n"
-             "# beta: %.17g\n# lr: %.17g\n# x0: %.17g\n# y0: %.17g\n"
-             "# steps: %zu\n",
-             VERSION, config.alpha, config.beta, config.lr, config.x0,
-             config.y0, config.steps);
-    row_phase();
     for (step = 0; !status && step <= config.steps; step++) {
         status = toy_row(step, &s);
         if (!status && !isfinite(s.gd[0] + s.gd[1]))
@@ -5895,6 +6616,36 @@ int eos_toy(const struct eos_config *c)
         toy_step(&s);
     }
     return status;
+}
+
+static int toy_two(void)
+{
+    struct toy_two s;
+    size_t step;
+    int status = EOS_DONE;
+
+    toy_two_start(&s);
+    text_put(&logfile,
+             "# alpha2: %.17g\n# alpha12: %.17g\n"
+             "# sigma: %.17g %.17g %.17g\n",
+             config.alpha2, config.alpha12, s.sigma[0], s.sigma[1], s.sigma[2]);
+    for (step = 0; !status && step <= config.steps; step++) {
+        status = toy_two_row(step, &s);
+        if (!status && !isfinite(s.gd_x[0] + s.gd_x[1]))
+            status = diverged("gradient descent", step);
+        toy_two_step(&s);
+    }
+    return status;
+}
+
+int eos_toy(const struct eos_config *c)
+{
+    int status = toy_begin(c);
+
+    if (status)
+        return status;
+    row_phase();
+    return config.unstable == 2 ? toy_two() : toy_one();
 }
 
 /* ------------------------------------------------------------------------
@@ -6397,6 +7148,10 @@ static const struct option_spec {
  "X", "end it at lambda2 > X/eta; inf: never [1.9]"},
 {"kick", RUN, NUMBER, FIELD(kick), 0, INFINITY, 0,
  "X", "start the track at x = X delta [0]"},
+{"unstable", RUN | TOY, COUNT, FIELD(unstable), 1, 6, 0,
+ "K", "directions that may be unstable at once, 1: the paper [1]"},
+{"band", RUN, NUMBER, FIELD(band), 0, INFINITY, 1,
+ "X", "a direction counts as unstable where lambda > X/eta [1.8]"},
 {"proj", RUN, COUNT, FIELD(proj), 0, 100, 0,
  "N", "projection rounds [3]"},
 {"tol", NETS, NUMBER, FIELD(tol), 0, 1, 1,
@@ -6428,13 +7183,17 @@ static const struct option_spec {
 {"out", DERIV, TEXT, FIELD(out), 0, 0, 0,
  "DIR", "folder of the results (required)"},
 {"alpha", TOY, NUMBER, FIELD(alpha), 0, INFINITY, 1,
- "X", "progressive sharpening [1]"},
+ "X", "progressive sharpening; A11 with --unstable 2 [1]"},
+{"alpha2", TOY, NUMBER, FIELD(alpha2), -INFINITY, INFINITY, 1,
+ "X", "A22 with --unstable 2 [0.5]"},
+{"alpha12", TOY, NUMBER, FIELD(alpha12), -INFINITY, INFINITY, 1,
+ "X", "A12 with --unstable 2 [0]"},
 {"beta", TOY, NUMBER, FIELD(beta), 0, INFINITY, 1,
  "X", "stabilization strength [1]"},
 {"x0", TOY, NUMBER, FIELD(x0), -INFINITY, INFINITY, 1,
- "X", "start [0.1]"},
+ "X", "start; of both with --unstable 2 [0.1]"},
 {"y0", TOY, NUMBER, FIELD(y0), -INFINITY, INFINITY, 1,
- "Y", "start [0]"},
+ "Y", "start; times the unit matrix with --unstable 2 [0]"},
     /* clang-format on */
 };
 enum { OPTIONS = sizeof options / sizeof *options };

@@ -57,6 +57,8 @@ struct eos_config {
     bool generalized;      /* adds the prediction of Appendix F */
     double stop_lambda2;   /* the track ends at lambda2 > this / eta */
     double kick;           /* the track starts at x = kick * delta */
+    size_t unstable;       /* K: directions that may be unstable at once */
+    double band;           /* one counts where lambda > this / eta */
     size_t proj;           /* rounds of a projection */
     double tol;            /* residual of an eigenpair over |S|; 0: default */
     enum eos_eigensolver eig;
@@ -72,6 +74,8 @@ struct eos_config {
     const char *direction;    /* eos_deriv: .npy of V or NULL for u */
     const char *out;          /* eos_deriv: folder */
     double alpha, beta;       /* eos_toy */
+    double alpha2, alpha12;   /* eos_toy, unstable 2: A = (alpha, alpha12,
+                               * alpha2) */
     double x0, y0;            /* eos_toy */
 };
 
@@ -113,7 +117,8 @@ void eos_fourth(const double *theta, const double *v, double *out);
 double eos_sharpness(const double *theta, size_t k, double *value, double *u);
 
 /* theta <- proj_M(theta), onto the paper's stable set M = {S <= 2/eta,
- * u.grad L = 0}, by the configured number of rounds. */
+ * u.grad L = 0}, by the configured number of rounds; with unstable > 1 of all
+ * directions in the band. */
 void eos_project(double *theta);
 
 /* The commands, each from eos_start to the last line of its log: the main job;
