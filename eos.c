@@ -4672,7 +4672,7 @@ static double full_rho(void (*derivative)(const double *, double *))
 }
 
 /* The i-th of PROFILE points from -5 delta to 5 delta. */
-static double full_x(size_t i, double delta)
+static double full_point(size_t i, double delta)
 {
     return delta * (10.0 * (double)i / (PROFILE - 1) - 5);
 }
@@ -4695,7 +4695,7 @@ static double full_profile(double delta)
     size_t i;
 
     for (i = 0; i < PROFILE; i++)
-        full_F[i] = full_loss(full_x(i, delta));
+        full_F[i] = full_loss(full_point(i, delta));
     return (0.5 * (at_delta + at_minus) - edge.L) / (delta * delta / config.lr);
 }
 
@@ -5832,7 +5832,7 @@ static void slow_block(size_t t, double delta, double ratio)
                           : "nan");
     for (i = 0; i < PROFILE && delta >= 0; i++) {
         row_start();
-        row_real("x", full_x(i, delta));
+        row_real("x", full_point(i, delta));
         row_real("F", full_F[i]);
         if (i == 0)
             text_put(&slowfile, "# columns:%s\n", row.names);
