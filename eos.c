@@ -7149,9 +7149,9 @@ static const struct option_spec {
 {"kick", RUN, NUMBER, FIELD(kick), 0, INFINITY, 0,
  "X", "start the track at x = X delta [0]"},
 {"unstable", RUN | TOY, COUNT, FIELD(unstable), 1, 6, 0,
- "K", "directions that may be unstable at once, 1: the paper [1]"},
+ "K", "unstable directions at most; 1: the paper [1]"},
 {"band", RUN, NUMBER, FIELD(band), 0, INFINITY, 1,
- "X", "a direction counts as unstable where lambda > X/eta [1.8]"},
+ "X", "unstable is where lambda > X/eta [1.8]"},
 {"proj", RUN, COUNT, FIELD(proj), 0, 100, 0,
  "N", "projection rounds [3]"},
 {"tol", NETS, NUMBER, FIELD(tol), 0, 1, 1,
@@ -7183,7 +7183,7 @@ static const struct option_spec {
 {"out", DERIV, TEXT, FIELD(out), 0, 0, 0,
  "DIR", "folder of the results (required)"},
 {"alpha", TOY, NUMBER, FIELD(alpha), 0, INFINITY, 1,
- "X", "progressive sharpening; A11 with --unstable 2 [1]"},
+ "X", "sharpening; A11 with --unstable 2 [1]"},
 {"alpha2", TOY, NUMBER, FIELD(alpha2), -INFINITY, INFINITY, 1,
  "X", "A22 with --unstable 2 [0.5]"},
 {"alpha12", TOY, NUMBER, FIELD(alpha12), -INFINITY, INFINITY, 1,
@@ -7193,7 +7193,7 @@ static const struct option_spec {
 {"x0", TOY, NUMBER, FIELD(x0), -INFINITY, INFINITY, 1,
  "X", "start; of both with --unstable 2 [0.1]"},
 {"y0", TOY, NUMBER, FIELD(y0), -INFINITY, INFINITY, 1,
- "Y", "start; times the unit matrix with --unstable 2 [0]"},
+ "Y", "start; Y = y0 times unit matrix [0]"},
     /* clang-format on */
 };
 enum { OPTIONS = sizeof options / sizeof *options };
