@@ -187,10 +187,11 @@ enum {
     ORDERS = 4,        /* Taylor coefficients 0 .. 3 */
     TILE = 48,         /* samples that are computed together (MLP) */
     BLOCK = 10 * TILE, /* samples summed in one go in float32 */
-    CHUNK = 6 * BLOCK, /* samples whose activations are in memory */
-    DEPTH = 128,       /* inputs a matrix product takes at once */
-    STRETCH = 160,     /* samples, likewise */
-    SLAB = 96,         /* inputs of a weight gradient's task */
+    /* samples whose activations are in memory: no number depends on it */
+    CHUNK = (SMALL ? 2 : 6) * BLOCK,
+    DEPTH = 128,   /* inputs a matrix product takes at once */
+    STRETCH = 160, /* samples, likewise */
+    SLAB = 96,     /* inputs of a weight gradient's task */
     SLABS1 = PIXELS / SLAB,
     PARTS = 64, /* partial gradients of the CNN */
     P_MAX = PIXELS * HIDDEN + HIDDEN + HIDDEN * HIDDEN + HIDDEN +

@@ -39,13 +39,20 @@ static void random_vector(uint64_t seed, size_t n, double *x)
 
 /* --- Vectors, by plain loops and in long double --- */
 
+/* What an addition rounds off goes into the next one (Kahan), for long double
+ * is only double on some machines (32-bit Arm). */
 static double plain_dot(size_t n, const double *x, const double *y)
 {
-    long double sum = 0;
+    long double sum = 0, lost = 0;
     size_t i;
 
-    for (i = 0; i < n; i++)
-        sum += (long double)x[i] * y[i];
+    for (i = 0; i < n; i++) {
+        long double term = (long double)x[i] * y[i] - lost;
+        long double next = sum + term;
+
+        lost = next - sum - term;
+        sum = next;
+    }
     return (double)sum;
 }
 
