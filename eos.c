@@ -165,13 +165,13 @@
 #ifndef SAMPLES /* training records kept; make SAMPLES=50000 */
 #define SAMPLES 5000
 #endif
-#define SMALL (SIZE_MAX < UINT64_MAX) /* 32 bits: less room for threads */
+#define SMALL (SIZE_MAX < UINT64_MAX) /* 32 bits: less memory */
 
 enum {
-    TEST_SAMPLES = 10000,     /* test records kept */
-    WORKERS = SMALL ? 4 : 64, /* threads that really run */
-    STACK = 256 * 1024,       /* bytes of stack a thread */
-    SIDE = 32,                /* an image is SIDE x SIDE x CHANNELS */
+    TEST_SAMPLES = SMALL ? 2000 : 10000, /* test records kept */
+    WORKERS = SMALL ? 4 : 64,            /* threads that really run */
+    STACK = 256 * 1024,                  /* bytes of stack a thread */
+    SIDE = 32, /* an image is SIDE x SIDE x CHANNELS */
     CHANNELS = 3,
     PIXELS = SIDE * SIDE * CHANNELS,
     RECORD = 1 + PIXELS, /* bytes of a CIFAR-10 record */

@@ -11,14 +11,14 @@ flags='-std=c11 -ffp-contract=off -DSAMPLES=40'
 cases=0
 options=
 
-build() { # name, compiler and options
+build() { # name, compiler and options; a build that fails ends all
     name=$1
     shift
     if ! command -v "$1" >/dev/null; then
         echo "skipped: $name: no $1 here"
         return 1
     fi
-    "$@" $flags -o "$dir/$name" "$here/eos.c" -lm -lpthread
+    "$@" $flags -o "$dir/$name" "$here/eos.c" -lm -lpthread || exit 1
 }
 
 # Both models, far over the edge at once, so that few steps do everything.
