@@ -168,10 +168,10 @@
 #define SMALL (SIZE_MAX < UINT64_MAX) /* 32 bits: less memory */
 
 enum {
-    TEST_SAMPLES = SMALL ? 2000 : 10000, /* test records kept */
-    WORKERS = SMALL ? 4 : 64,            /* threads that really run */
-    STACK = 256 * 1024,                  /* bytes of stack a thread */
-    SIDE = 32, /* an image is SIDE x SIDE x CHANNELS */
+    TEST_SAMPLES = 10000,     /* test records kept */
+    WORKERS = SMALL ? 4 : 64, /* threads that really run */
+    STACK = 256 * 1024,       /* bytes of stack a thread */
+    SIDE = 32,                /* an image is SIDE x SIDE x CHANNELS */
     CHANNELS = 3,
     PIXELS = SIDE * SIDE * CHANNELS,
     RECORD = 1 + PIXELS, /* bytes of a CIFAR-10 record */
@@ -200,7 +200,7 @@ enum {
     EIG_MAX = 8,              /* eigenpairs wanted at most */
     UNSTABLE = SMALL ? 2 : 6, /* unstable directions at most */
     PAIRS = UNSTABLE * (UNSTABLE + 1) / 2,
-    BASIS = SMALL ? 18 : 24, /* vectors of an eigensolver's basis */
+    BASIS = SMALL ? 12 : 24, /* vectors of an eigensolver's basis */
     STEPS_MAX = 1000000,     /* tracked steps */
     SELDOM = 50,             /* tracked steps between costly measurements */
     FLOW_STEPS = 10000,      /* Euler sub-steps of gradient flow in a step */
