@@ -7228,8 +7228,11 @@ static int parse_number(const struct option_spec *o, const char *name,
 {
     bool forever = o->field == FIELD(stop_lambda2);
     char *end;
-    double x = strtod(text, &end);
+    double x;
 
+    errno = 0;
+    x = strtod(text, &end);
+    forever = forever && !errno;
     if (end == text || *end || isnan(x))
         return fail(EOS_USAGE, "%s: '%s' is not a number", name, text);
     if (x < o->low || (o->open && x <= o->low) ||
@@ -7445,11 +7448,10 @@ static int choose(int argc, char **argv)
 #ifndef EOS_TEST
 int main(int argc, char **argv)
 {
-    int status;
-
-    int fd;
+    int status, fd;
 
     signal(SIGPIPE, SIG_IGN); /* a closed pipe is a write error */
+    signal(SIGXFSZ, SIG_IGN); /* and so is a file above its limit */
     do /* so that no file takes the number of a closed standard one; not */
         fd = open("/dev/null", O_RDONLY); /* writable: writing stays an error */
     while (fd >= 0 && fd <= STDERR_FILENO);

@@ -28,7 +28,9 @@ static struct {
     enum output output; /* where standard output leads */
     rlim_t file_size;   /* limit on a file, if not 0 */
     int signal;         /* sent, if not 0, `after` seconds of running */
+    int second;         /* another, if not 0, a little later */
     double after;
+    bool nobody; /* without the rights of root, where the test has them */
 } how;
 
 static struct {
@@ -86,10 +88,12 @@ static void redirect_output(void)
     }
 }
 
+extern char **environ;
 /* In the child: the folder, the environment, the limits, the program. */
 static void become(const char *path, char **arguments)
 {
     struct rlimit limit = {how.file_size, how.file_size};
+    int fd = open(path, O_RDONLY); /* nobody may not get there by its name */
 
     if (chdir(folder))
         _exit(126);
@@ -98,11 +102,12 @@ static void become(const char *path, char **arguments)
     unsetenv("EOS_KERNEL");
     if (how.kernel)
         setenv("EOS_KERNEL", how.kernel, 1);
-    signal(SIGXFSZ, SIG_IGN); /* a file too large is then a write error */
     if (how.file_size && setrlimit(RLIMIT_FSIZE, &limit))
         _exit(126);
+    if (how.nobody && geteuid() == 0 && setuid(65534))
+        _exit(126);
     alarm(100);
-    execv(path, arguments);
+    fexecve(fd, arguments, environ);
     _exit(127);
 }
 
@@ -138,6 +143,9 @@ static int eos(const char *format, ...)
 
         nanosleep(&wait, NULL);
         kill(child, how.signal);
+        wait = (struct timespec){0, 100000000};
+        if (how.second && !nanosleep(&wait, NULL))
+            kill(child, how.second);
     }
     cr_assert(waitpid(child, &status, 0) == child, "waitpid");
     cr_assert(WIFEXITED(status) || how.signal, "eos %s: ended by signal %d",

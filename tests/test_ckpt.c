@@ -209,7 +209,7 @@ static void nothing_is_half_written(size_t at)
 
 /* `halt` ends a few steps before `whole_run` does.  From its checkpoint on, a
  * fault in call 1, 2, 3 ... of a run that goes on, among them all calls of its
- * first checkpoint, and then in every 17th; after each the next start ends
+ * first checkpoint, and then in every 23rd; after each the next start ends
  * with the bits of a run without faults. */
 static void fault_everywhere(int kind, const char *whole_run, const char *halt,
                              int halted)
@@ -226,7 +226,7 @@ static void fault_everywhere(int kind, const char *whole_run, const char *halt,
     snprintf(command, sizeof command,
              "%s" GUARDED " --resume --log log --save now", whole_run);
     fault.kind = kind;
-    for (fault.at = 1;; fault.at += fault.at < 60 ? 1 : 17) {
+    for (fault.at = 1;; fault.at += fault.at < 40 ? 1 : 23) {
         stand_again();
         status = eos_here(command);
         if (status != 128 + SIGKILL && strstr(said.out, "no fault"))
@@ -321,6 +321,29 @@ Test(signals, sigterm_writes_a_checkpoint_and_exits_143)
 Test(signals, sigint_writes_a_checkpoint_and_exits_130)
 {
     stopped_by(SIGINT, "SIGINT");
+}
+
+/* The first sharpness of 1000 images to 1e-12 takes seconds: the boundary at
+ * which one signal would end the run is far. */
+Test(signals, a_second_one_exits_at_once)
+{
+    prepare();
+    how.signal = SIGTERM;
+    how.second = SIGINT;
+    for (how.after = 1; how.after < 60; how.after *= 2) {
+        eos("train --samples 1000 --tol 1e-12 --deriv f64 --neigs 8 "
+            "--steps 1 --sharp 1 --threads 1" GUARDED " --log log");
+        if (said.status != 128 + SIGKILL) /* before it listens */
+            break;
+    }
+    cr_assert(said.status == 128 + SIGINT, "status %d: %s", said.status,
+              said.err);
+    cr_assert(!strstr(said.err, "stopped") && said.out_size > 0, "%s%s",
+              said.err, said.out);
+    cr_assert(access(in_folder("ck"), F_OK) &&
+                  access(in_folder("ck.tmp"), F_OK),
+              "a checkpoint");
+    folder_remove();
 }
 
 /* --- What may change, and what may not --- */

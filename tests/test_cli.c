@@ -299,6 +299,35 @@ Test(refusal, of_a_value_names_the_option)
     folder_remove();
 }
 
+/* Every option that takes a number, in every command that has it. */
+Test(refusal, of_what_is_not_quite_a_number)
+{
+    static const char *const values[] = {
+        "1;", "1\t", "1e", "1e999", "-1e999", "1_000", "0x1p", "1.5.5", "--1",
+    };
+    char line[128], name[32];
+    size_t i, j, k, refused = 0;
+
+    prepare();
+    for (i = 0; i < OPTIONS; i++) {
+        const struct option_spec *o = &options[i];
+
+        snprintf(name, sizeof name, "--%s", o->name);
+        for (j = 0; j < COMMANDS; j++)
+            for (k = 0; k < sizeof values / sizeof *values; k++) {
+                if (!(o->commands & commands[j].bit) ||
+                    (o->kind != COUNT && o->kind != SEED && o->kind != NUMBER))
+                    continue;
+                snprintf(line, sizeof line, "%s %s=%s", commands[j].name, name,
+                         values[k]);
+                refuses(line, name);
+                refused++;
+            }
+    }
+    cr_assert(refused > 250, "%zu only", refused);
+    folder_remove();
+}
+
 Test(refusal, of_two_options_together)
 {
     prepare();
@@ -307,6 +336,50 @@ Test(refusal, of_two_options_together)
     refuses("train --samples 7 --loss bmse", "--samples");
     refuses("run --from-instability", "--from-instability");
     refuses("deriv " TINY, "--out");
+    folder_remove();
+}
+
+/* A folder that only root may change, a file that only root may read. */
+Test(file, that_is_not_allowed_is_named)
+{
+    static const char *const refused[][2] = {
+        {"run " TINY " --log locked/log", "locked/log: cannot create"},
+        {"train " TINY " --log locked/log", "locked/log: cannot create"},
+        {"toy --log locked/log", "locked/log: cannot create"},
+        {"run " TINY " --save locked/x", "locked/x-gd.npy: cannot create"},
+        {"train " TINY " --save locked/x", "locked/x-gd.npy: cannot create"},
+        {"run " TINY " --checkpoint locked/ck", "locked/ck: cannot create"},
+        {"run " TINY " --log secret", "secret: cannot create"},
+        {"run " TINY " --data secret", "secret: cannot open"},
+        {"run " TINY " --test secret", "secret: cannot open"},
+        {"run " TINY " --init secret", "secret: cannot open"},
+        {"run " TINY " --checkpoint ck --resume", "ck: cannot open"},
+        {"plot secret", "secret: cannot open"},
+    };
+    static const char *const of_deriv[][2] = {
+        {"deriv " TINY " --out locked", "locked: cannot write"},
+        {"deriv " TINY " --out locked/new", "locked/new: cannot create"},
+        {"deriv " TINY " --out . --direction secret", "secret: cannot open"},
+    };
+    size_t i;
+
+    prepare();
+    write_file("secret", "x", 1);
+    write_file("ck", "x", 1);
+    cr_assert(!chmod(in_folder("secret"), 0) && !chmod(in_folder("ck"), 0) &&
+                  !mkdir(in_folder("locked"), 0555) && !chmod(folder, 0777),
+              "%s", strerror(errno));
+    how.nobody = true;
+    for (i = 0; i < sizeof refused / sizeof *refused; i++)
+        refuses(refused[i][0], refused[i][1]);
+    for (i = 0; i < sizeof of_deriv / sizeof *of_deriv; i++) {
+        exits_with(EOS_USAGE, of_deriv[i][0]); /* it says what it computes */
+        last_words(of_deriv[i][0], of_deriv[i][1]);
+    }
+    how.nobody = false;
+    cr_assert(rmdir(in_folder("locked")) == 0, "locked: files are left");
+    no_file_is_left(".tmp");
+    no_file_is_left(".npy");
     folder_remove();
 }
 
@@ -800,6 +873,27 @@ Test(output, is_narrow_whatever_the_name_of_a_file)
     folder_remove();
 }
 
+/* One line beyond those of memory and time, status 4. */
+Test(log, of_a_huge_rate_says_that_it_diverged)
+{
+    static const char *const commands_with_lr[] = {
+        "run " TINY " --lr 1e308",
+        "train " TINY " --lr 1e308",
+        "run " TINY " --lr 1e60 --steps 9",
+        "toy --lr 1e308",
+    };
+    size_t i;
+
+    prepare();
+    for (i = 0; i < 4; i++) {
+        exits_with(EOS_DIVERGED, commands_with_lr[i]);
+        last_words(commands_with_lr[i], "diverged");
+        cr_assert(lines(said.err) == (i < 3 ? 2 : 1), "%s: %s",
+                  commands_with_lr[i], said.err);
+    }
+    folder_remove();
+}
+
 Test(log, of_a_run_that_gives_up_says_why)
 {
     prepare();
@@ -1023,6 +1117,37 @@ Test(full_disk, of_a_log_is_an_error)
     folder_remove();
 }
 
+/* The disk is full somewhere: the log has the lines that fit, whole. */
+static void log_ends_with_a_line(const char *arguments, size_t limit)
+{
+    static char whole[LOG_TEXT], cut[LOG_TEXT];
+    size_t size, n;
+
+    exits_with(EOS_DONE, arguments);
+    size = read_file(in_folder("log"), whole, LOG_TEXT);
+    for (; limit < size; limit += limit / 3 + 1) {
+        how.file_size = limit;
+        fails_in_one_line(arguments, "log: ");
+        n = read_file(in_folder("log"), cut, LOG_TEXT);
+        cr_assert(n <= limit && limit < n + 3000 && !memcmp(cut, whole, n) &&
+                      (n == 0 || cut[n - 1] == '\n'),
+                  "%s: %zu bytes in a log of at most %zu", arguments, n, limit);
+    }
+    how.file_size = 0;
+}
+
+Test(full_disk, anywhere_in_a_log_leaves_whole_lines)
+{
+    prepare();
+    log_ends_with_a_line("toy --steps 400 --log log", 300);
+    log_ends_with_a_line("train " SHORT_TRAINING " --steps 9 --sharp 1 "
+                         "--log log",
+                         300);
+    log_ends_with_a_line("run " SHORT " --steps 3 --log log", 500);
+    no_file_is_left(".tmp");
+    folder_remove();
+}
+
 /* The disk takes the rows but not the summary. */
 Test(full_disk, at_the_summary_of_a_log_is_an_error)
 {
@@ -1075,6 +1200,36 @@ Test(full_disk, under_standard_output_is_an_error)
 Test(closed_pipe, is_an_error_and_no_signal)
 {
     every_command_fails(CLOSED_PIPE);
+}
+
+/* The log goes to another program, which leaves after its first bytes. */
+static void reader_leaves(const char *arguments)
+{
+    const char *pipe_name = in_folder("pipe");
+    pid_t reader;
+    int status;
+
+    cr_assert(mkfifo(pipe_name, 0666) == 0, "%s", strerror(errno));
+    reader = fork();
+    if (reader == 0) {
+        char bytes[100];
+        int fd = open(pipe_name, O_RDONLY);
+
+        _exit(read_all(fd, bytes, sizeof bytes) != sizeof bytes);
+    }
+    fails_in_one_line(arguments, "pipe: ");
+    cr_assert(waitpid(reader, &status, 0) == reader && !status,
+              "the reader's status: %d", status);
+    unlink(pipe_name);
+}
+
+Test(closed_pipe, under_a_log_is_an_error)
+{
+    prepare();
+    reader_leaves("run " SHORT " --log pipe");
+    reader_leaves("train " SHORT_TRAINING " --sharp 1 --log pipe");
+    reader_leaves("toy --steps 100000 --log pipe");
+    folder_remove();
 }
 
 Test(closed_output, is_an_error)

@@ -261,6 +261,39 @@ Test(npy, a_file_cut_anywhere_is_refused)
     clean_up();
 }
 
+/* Any bit of the preamble or the header flipped, or all of a byte: the same
+ * numbers are read, or none. */
+Test(npy, a_damaged_header_changes_no_number)
+{
+    static unsigned char good[128 + 8 * 5 + 1], bad[sizeof good];
+    const char *path = in_folder("flipped.npy");
+    size_t at, read = 0, refused = 0;
+    int bit, fd;
+
+    random_vector(9, 5, x);
+    cr_assert(npy_write(path, 5, x) == EOS_DONE, "%s", failure);
+    fd = open(path, O_RDONLY);
+    cr_assert(read_all(fd, good, sizeof good) == 168, "not 168 bytes");
+    close(fd);
+    for (at = 0; at < 128; at++)
+        for (bit = 0; bit < 9; bit++) {
+            memcpy(bad, good, sizeof bad);
+            bad[at] = (unsigned char)(bad[at] ^ (bit < 8 ? 1 << bit : 0xff));
+            put_file(path, bad, 168);
+            if (npy_read(path, 5, y) == EOS_DONE) {
+                cr_assert(first_difference(5, x, y) == 5,
+                          "byte %zu, bit %d: other numbers", at, bit);
+                read++;
+            } else {
+                refuses_npy(path, "");
+                refused++;
+            }
+        }
+    cr_assert(read > 500 && refused > 250, "%zu read, %zu refused", read,
+              refused);
+    clean_up();
+}
+
 Test(npy, numbers_that_are_not_finite_are_refused)
 {
     static const double bad[] = {NAN, INFINITY, -INFINITY};
