@@ -209,7 +209,7 @@ static void nothing_is_half_written(size_t at)
 
 /* `halt` ends a few steps before `whole_run` does.  From its checkpoint on, a
  * fault in call 1, 2, 3 ... of a run that goes on, among them all calls of its
- * first checkpoint, and then in every 23rd; after each the next start ends
+ * first checkpoint, and then in every 41st; after each the next start ends
  * with the bits of a run without faults. */
 static void fault_everywhere(int kind, const char *whole_run, const char *halt,
                              int halted)
@@ -226,7 +226,7 @@ static void fault_everywhere(int kind, const char *whole_run, const char *halt,
     snprintf(command, sizeof command,
              "%s" GUARDED " --resume --log log --save now", whole_run);
     fault.kind = kind;
-    for (fault.at = 1;; fault.at += fault.at < 40 ? 1 : 23) {
+    for (fault.at = 1;; fault.at += fault.at < 60 ? 1 : 41) {
         stand_again();
         status = eos_here(command);
         if (status != 128 + SIGKILL && strstr(said.out, "no fault"))

@@ -1,0 +1,61 @@
+#!/bin/sh
+# AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer (clang).
+# eos is built with the first two, and the tests of the command line and of
+# checkpoints drive it; so are the test programs whose sections need no matrix
+# product, unoptimised for a quicker build.  Then threaded runs of both models
+# under the third.  Where memory is read in vectors, checks of each pointer
+# would multiply the time of the build: AddressSanitizer sees to those.
+set -eu
+here=$(cd "$(dirname "$0")/.." && pwd)
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+cd "$here"
+build='clang -std=c11 -ffp-contract=off -g1 -DSAMPLES=1000 -Wno-unused-function'
+checks='-fsanitize=address,undefined -fno-sanitize-recover=all
+    -fno-sanitize=null,alignment,object-size,pointer-overflow'
+unit='-DEOS_NO_CRITERION -Wno-psabi'
+export ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1
+
+began=$(date +%s)
+took() {
+    now=$(date +%s)
+    echo "$*: $((now - began)) s"
+    began=$now
+}
+
+# Two at a time.
+(
+    $build $checks -O1 -o "$dir/eos" eos.c -lm -lpthread
+    for t in numbers data; do
+        $build $checks $unit -O0 -o "$dir/$t" tests/test_$t.c -lm -lpthread
+    done
+) &
+address=$!
+$build -fsanitize=thread -O1 -o "$dir/eos-threads" eos.c -lm -lpthread
+for t in cli ckpt; do
+    $build $unit -O0 -o "$dir/$t" tests/test_$t.c -lm -lpthread
+done
+wait $address
+took "built"
+
+for t in "$dir/numbers" "$dir/data"; do "$t"; done
+took "numbers, data"
+
+export EOS_BIN="$dir/eos"
+for suite in help/ refusal/ range/ file/ kernel/ closed_ full_disk/of \
+    log/of_a_huge log/of_the_toy; do
+    "$dir/cli" $suite
+done
+took "command line"
+for suite in resume/says disk/folders signals/a_second; do
+    "$dir/ckpt" $suite
+done
+took "checkpoints"
+
+for model in cnn mlp; do
+    "$dir/eos-threads" run --model $model --loss bmse --samples 4 --lr 0.5 \
+        --max-steps 2 --steps 2 --tol 0.5 --threads 2 >"$dir/out" 2>&1 || {
+        cat "$dir/out" && exit 1
+    }
+done
+took "threads"
