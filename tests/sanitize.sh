@@ -3,8 +3,8 @@
 # eos is built with the first two, and the tests of the command line and of
 # checkpoints drive it; so are the test programs whose sections need no matrix
 # product, unoptimised for a quicker build.  Then threaded runs of both models
-# under the third.  Where memory is read in vectors, checks of each pointer
-# would multiply the time of the build: AddressSanitizer sees to those.
+# under the third.  UndefinedBehaviorSanitizer's checks of null, alignment,
+# object size and pointer overflow are off.
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
 dir=$(mktemp -d)
