@@ -2678,13 +2678,13 @@ static TARGET void cnn_conv(size_t side, size_t depth, const REAL *in,
 }
 
 /* Its weight gradient, sum[3][3 depth][FILTERS] += windows' * delta, by way of
- * c[3][3 depth][FILTERS].  A few rows at a time, so that both images' stay in
- * the cache for all the tiles. */
+ * c[3][3 depth][FILTERS].  A few rows at a time, 8 KB of the second layer's
+ * images each, so that they stay in the nearest cache for all the tiles. */
 static TARGET void cnn_outer(size_t side, size_t depth, const REAL *in,
                              const REAL *delta, size_t delta_row, REAL *c,
                              double *sum)
 {
-    enum { ROWS = 4 };
+    enum { ROWS = 16 / sizeof(REAL) };
     const size_t row = (side + 2) * depth;
     const struct walk walk = {
         .segs = ROWS,
