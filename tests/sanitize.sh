@@ -2,9 +2,10 @@
 # AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer (clang).
 # eos is built with the first two, and the tests of the command line and of
 # checkpoints drive it; so are the test programs whose sections need no matrix
-# product, unoptimised for a quicker build.  Then threaded runs of both models
-# under the third.  UndefinedBehaviorSanitizer's checks of null, alignment,
-# object size and pointer overflow are off.
+# product, unoptimised for a quicker build.  Matrix products and networks are
+# tested under the first alone.  Then threaded runs of both models under the
+# third.  UndefinedBehaviorSanitizer's checks of null, alignment, object size
+# and pointer overflow are off.
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
 dir=$(mktemp -d)
@@ -31,6 +32,10 @@ took() {
     done
 ) &
 address=$!
+for t in kernels network; do
+    $build -fsanitize=address $unit -Wno-pass-failed -O1 -o "$dir/$t" \
+        tests/test_$t.c -lm -lpthread
+done
 $build -fsanitize=thread -O1 -o "$dir/eos-threads" eos.c -lm -lpthread
 for t in cli ckpt; do
     $build $unit -O0 -o "$dir/$t" tests/test_$t.c -lm -lpthread
@@ -40,6 +45,10 @@ took "built"
 
 for t in "$dir/numbers" "$dir/data"; do "$t"; done
 took "numbers, data"
+for t in "$dir/kernels" "$dir/network"; do "$t" >"$dir/out" 2>&1 || {
+    cat "$dir/out" && exit 1
+}; done
+took "kernels, network"
 
 export EOS_BIN="$dir/eos"
 for suite in help/ refusal/ range/ file/ kernel/ closed_ full_disk/of \
