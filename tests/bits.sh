@@ -66,8 +66,8 @@ for level in -O1 -O2 -O3; do
 done
 build musl musl-gcc -O2 -static && short "musl" "$dir/musl"
 if command -v qemu-aarch64 >/dev/null; then
-    few='--samples 2 --steps 1'
-    short "gcc -O2, two images" "$dir/gcc"
+    few='--samples 4 --steps 1'
+    short "gcc -O2, four images" "$dir/gcc"
     build arm64 aarch64-linux-gnu-gcc -O2 -static &&
         short "64-bit Arm, NEON, emulated" qemu-aarch64 "$dir/arm64"
 else
