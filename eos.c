@@ -4335,7 +4335,6 @@ void eos_project(double *theta)
 static void predict_prepare(void)
 {
     const size_t p = net.params;
-
     double x[UNSTABLE], back[UNSTABLE];
     size_t i;
 
