@@ -777,12 +777,15 @@ INLINE TARGET REAL v_exp1(REAL x)
 }
 
 /* One micro-tile: C[rows][nv] += A[rows][k] B[k][nv], its size known when it
- * is compiled.  Columns beyond the matrix must be readable. */
+ * is compiled.  Columns beyond the matrix must be readable.  A's panels are
+ * short, too short for the processor to foresee the next one: it is asked for
+ * on the way (an address, for it may lie beyond A's end). */
 INLINE TARGET void gemm_tile_of(const size_t rows, const size_t nv,
                                 const struct walk *w, const REAL *a,
                                 const REAL *b, REAL *c)
 {
     const size_t a_step = w->a_step ? w->a_step : rows;
+    const size_t a_next = rows * w->a_tile * sizeof *a;
     V acc[MR + TALL][NV], bk[NV];
     size_t seg, k, i, j;
 
@@ -797,6 +800,7 @@ INLINE TARGET void gemm_tile_of(const size_t rows, const size_t nv,
 
         UNROLL_4
         for (k = 0; k < w->len; k++, ak += a_step, bs += w->b_step) {
+            __builtin_prefetch((const void *)((uintptr_t)ak + a_next));
             UNROLL
             for (j = 0; j < nv; j++)
                 bk[j] = v_load(bs + j * LANES);
