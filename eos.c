@@ -506,23 +506,33 @@ static struct {
     const double *const *set;
 } mix;
 
+/* Elements at .. at + len, of which the sums stay in registers. */
+INLINE void vec_combine_few(size_t at, const size_t len)
+{
+    double sum[8];
+    size_t i, j;
+
+    for (i = 0; i < len; i++)
+        sum[i] = vec.y ? vec.y[at + i] : 0;
+    for (j = 0; j < mix.m; j++) {
+        const double a = mix.coef[j], *x = mix.set[j] + at;
+
+        for (i = 0; i < len; i++)
+            sum[i] += a * x[i];
+    }
+    for (i = 0; i < len; i++)
+        vec.out[at + i] = sum[i];
+}
+
 static void vec_combine_task(size_t worker, size_t task)
 {
-    enum { PIECE = 512 };
-    size_t at, end = vec_end(task), len, i, j;
+    size_t at, end = vec_end(task);
 
     (void)worker;
-    for (at = task * CHUNK_SUM; at < end; at += len) {
-        double sum[PIECE];
-
-        len = size_min(PIECE, end - at);
-        for (i = 0; i < len; i++)
-            sum[i] = vec.y ? vec.y[at + i] : 0;
-        for (j = 0; j < mix.m; j++)
-            for (i = 0; i < len; i++)
-                sum[i] += mix.coef[j] * mix.set[j][at + i];
-        memcpy(vec.out + at, sum, len * sizeof *sum);
-    }
+    for (at = task * CHUNK_SUM; at + 8 <= end; at += 8)
+        vec_combine_few(at, 8);
+    for (; at < end; at++)
+        vec_combine_few(at, 1);
 }
 
 /* out = y + sum_j coef[j] set[j]; y may be NULL, out may be any of them. */
@@ -4280,11 +4290,12 @@ static void edge_measure(const double *theta, size_t wanted)
 }
 
 /* theta <- theta - sum_ij Z_ij T_ij - U Lambda^-1 U' grad L, Z the smallest
- * that leaves no eigenvalue above 2/eta: Z = sdcp((2/eta) 1 - Lambda, G). */
-static void project_several(double *theta)
+ * that leaves no eigenvalue above 2/eta: Z = sdcp((2/eta) 1 - Lambda, G).
+ * Returns the length of that step. */
+static double project_several(double *theta)
 {
-    double Z[PAIRS], x[UNSTABLE];
-    size_t i;
+    double Z[PAIRS], x[UNSTABLE], squares;
+    size_t n = edge.k * (edge.k + 1) / 2, i, j, a, b;
 
     edge_sdcp(0, 1, Z);
     edge_along(edge.grad, x);
@@ -4293,13 +4304,24 @@ static void project_several(double *theta)
     for (i = 0; i < PAIRS; i++)
         Z[i] = -Z[i];
     edge_combine(theta, theta, x, Z);
+    squares = sum_products(x, x, edge.k);
+    for (j = 0; j < edge.k; j++)
+        for (i = 0; i <= j; i++)
+            Z[pair_of(i, j)] *= pair_count(i, j);
+    for (a = 0; a < n; a++)
+        for (b = 0; b < n; b++)
+            squares += Z[a] * edge.G[a][b] * Z[b];
+    return sqrt(squares);
 }
 
 /* theta <- proj_M(theta), M the stable set: S <= 2/eta by a step along
  * grad S_perp, u.grad L = 0 by a Newton step along u.  The point is measured
- * at the end, with lambda2 where it is due. */
+ * at the end, with lambda2 where it is due.  With several directions a round
+ * is dear, so the last ones are left out where convergence is quadratic: after
+ * steps s and r s the next ones are of r^3 s, and below tol^2 s they are noise. */
 static void project(double *theta, bool second)
 {
+    double step, last = 0, r;
     size_t round;
 
     for (round = 0; round < config.proj; round++) {
@@ -4307,7 +4329,11 @@ static void project(double *theta, bool second)
 
         edge_measure(theta, 1);
         if (edge_several()) {
-            project_several(theta);
+            step = project_several(theta);
+            r = step / last;
+            if (round == 1 && r * r * r <= config.tol * config.tol)
+                break;
+            last = step;
             continue;
         }
         excess = edge.S - 2 / config.lr;

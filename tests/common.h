@@ -2,6 +2,7 @@
  * What every test program shares.  Each includes eos.c whole, without its
  * main, and so sees everything that is static in it.
  */
+#pragma once
 #define _POSIX_C_SOURCE 200809L
 #define EOS_TEST
 

@@ -3,6 +3,7 @@
  * program half done as a power cut would.  To be included before common.h,
  * for eos.c must see it.
  */
+#pragma once
 #define _POSIX_C_SOURCE 200809L
 #include <errno.h>
 #include <fcntl.h>

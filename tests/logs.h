@@ -2,6 +2,7 @@
  * A log as a program reads it, and the folder in which the tests of runs put
  * their files.  Needs common.h.
  */
+#pragma once
 #include <dirent.h>
 #include <sys/wait.h>
 

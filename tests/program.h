@@ -3,6 +3,7 @@
  * of its own, with full disks, closed pipes and signals.  EOS_BIN names it;
  * without, ./eos or ../eos.  Needs common.h, logs.h and small.h.
  */
+#pragma once
 #include <sys/resource.h>
 #include <sys/wait.h>
 

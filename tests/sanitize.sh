@@ -1,11 +1,12 @@
 #!/bin/sh
-# AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer (clang).
+# AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer.
 # eos is built with the first two, and the tests of the command line and of
-# checkpoints drive it; so are the test programs whose sections need no matrix
-# product, unoptimised for a quicker build.  Matrix products and networks are
-# tested under the first alone.  Then threaded runs of both models under the
-# third.  UndefinedBehaviorSanitizer's checks of null, alignment, object size
-# and pointer overflow are off.
+# checkpoints drive it; so are the tests of numbers and of data, unoptimised
+# for a quicker build, and the small cases of everything from derivatives to
+# runs, in one program (gcc, which is quicker there).  Matrix products and
+# networks are tested under the first alone.  Then threaded runs of both models
+# under the third.  UndefinedBehaviorSanitizer's checks of null, alignment,
+# object size and pointer overflow are off.
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
 dir=$(mktemp -d)
@@ -36,6 +37,11 @@ for t in kernels network; do
     $build -fsanitize=address $unit -Wno-pass-failed -O1 -o "$dir/$t" \
         tests/test_$t.c -lm -lpthread
 done
+for t in eig derivatives dynamics stats unstable toy run; do
+    echo "#include \"$here/tests/test_$t.c\""
+done >"$dir/small.c"
+gcc ${build#clang} $checks $unit -O2 -o "$dir/small" "$dir/small.c" \
+    -lm -lpthread
 $build -fsanitize=thread -O1 -o "$dir/eos-threads" eos.c -lm -lpthread
 for t in cli ckpt; do
     $build $unit -O0 -o "$dir/$t" tests/test_$t.c -lm -lpthread
@@ -49,6 +55,16 @@ for t in "$dir/kernels" "$dir/network"; do "$t" >"$dir/out" 2>&1 || {
     cat "$dir/out" && exit 1
 }; done
 took "kernels, network"
+
+for suite in jacobi/ block/ power/ guesses/ floor/ network/part_of_an slopes/cnn \
+    homogeneous/ identities/ symmetry/ precision/ step/a_row projection/of_no \
+    quantities/ kick/of_nothing slow/ track/an_offset assumed/ complementarity/ toy/has \
+    toy/turns descent/ equation/ approach/of_no summary/; do
+    "$dir/small" $suite >"$dir/out" 2>&1 || {
+        cat "$dir/out" && exit 1
+    }
+done
+took "derivatives, sharpness, dynamics, statistics, toy, runs: small cases"
 
 export EOS_BIN="$dir/eos"
 for suite in help/ refusal/ range/ file/ kernel/ closed_ full_disk/of \

@@ -2,6 +2,7 @@
  * A problem that is cheap and yet sharpens: for the tests of dynamics and
  * runs.  Needs common.h and logs.h.
  */
+#pragma once
 
 static unsigned random_byte(uint64_t *s)
 {

@@ -2,6 +2,7 @@
  * The images and parameters of the table of golden values (vectors.h), by its
  * rules.  Needs common.h.
  */
+#pragma once
 #include "vectors.h"
 
 enum { TABLE_RECORDS = 40 };

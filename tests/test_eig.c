@@ -493,7 +493,7 @@ Test(block, tiny_matrices)
 
 /* --- Guesses --- */
 
-static double near[P], second[P];
+static double nearby[P], second[P];
 
 /* The unit vector of the k-th largest eigenvalue. */
 static void exact_vector(size_t k, double *x)
@@ -509,25 +509,25 @@ Test(guesses, an_exact_vector_costs_one_product)
     size_t i;
 
     draw_spectrum(OUTLIERS);
-    exact_vector(0, near);
+    exact_vector(0, nearby);
     products = 0;
     eig_start(P, apply_diagonal, 1);
-    cr_assert(eig_append(near), "the guess was not taken");
+    cr_assert(eig_append(nearby), "the guess was not taken");
     eig_iterate(1, 1e-8);
     cr_assert(products == 1, "%zu products", products);
     values_are("exact guess", sorted, 1, 1e-15);
     for (i = 0; i < P; i++) /* a little off: still good enough   */
-        near[i] += 1e-12 * sin((double)i);
+        nearby[i] += 1e-12 * sin((double)i);
     products = 0;
     eig_start(P, apply_diagonal, 1);
-    eig_append(near);
+    eig_append(nearby);
     eig_iterate(1, 1e-8);
     cr_assert(products == 1, "%zu products", products);
     exact_vector(1, second);
     products = 0;
     eig_start(P, apply_diagonal, 2);
     eig_append(second);
-    eig_append(near);
+    eig_append(nearby);
     eig_iterate(2, 1e-8);
     cr_assert(products == 2, "%zu products for two pairs", products);
     values_are("two exact guesses", sorted, 2, 1e-14);
@@ -540,12 +540,12 @@ Test(guesses, a_near_vector_costs_less_than_none)
     draw_spectrum(SPREAD);
     block_solve(P, apply_diagonal, 1, 1e-6);
     cold = products;
-    exact_vector(0, near);
+    exact_vector(0, nearby);
     for (i = 0; i < P; i++)
-        near[i] += 1e-4 * sin((double)i);
+        nearby[i] += 1e-4 * sin((double)i);
     products = 0;
     eig_start(P, apply_diagonal, 1);
-    eig_append(near);
+    eig_append(nearby);
     eig_iterate(1, 1e-6);
     printf("products: %zu from a near vector, %zu from none\n", products, cold);
     cr_assert(2 * products < cold, "%zu from a near vector, %zu from none",
@@ -562,10 +562,10 @@ Test(guesses, an_eigenvalue_overtakes_from_outside)
 
     for (kind = SPREAD; kind <= BELOW; kind++) {
         draw_spectrum((enum spectrum)kind);
-        exact_vector(1, near);
+        exact_vector(1, nearby);
         products = 0;
         eig_start(P, apply_diagonal, 2);
-        eig_append(near);
+        eig_append(nearby);
         eig_iterate(2, 1e-7);
         values_are("overtaken guess", sorted, 2, 1e-10);
         pairs_are_what_they_say("overtaken guess", 2, 1e-7);
@@ -579,10 +579,10 @@ Test(guesses, an_eigenvalue_overtakes_one_that_stalled)
 
     for (kind = SPREAD; kind <= BELOW; kind++) {
         draw_spectrum((enum spectrum)kind);
-        exact_vector(1, near);
+        exact_vector(1, nearby);
         products = 0;
         eig_start(P, apply_rounded, 2);
-        eig_append(near);
+        eig_append(nearby);
         eig_iterate(2, 1e-13);
         values_are("stalled guess", sorted, 2, 1e-6);
         cr_assert(eig.resid[0] <= 1e-5, "%s: residual %g", spectrum_name[kind],
@@ -594,10 +594,10 @@ Test(guesses, an_eigenvalue_overtakes_one_that_stalled)
 Test(guesses, a_random_vector_finds_what_both_guesses_lack)
 {
     draw_spectrum(OUTLIERS);
-    exact_vector(1, near);
+    exact_vector(1, nearby);
     exact_vector(2, second);
     eig_start(P, apply_diagonal, 3);
-    eig_append(near);
+    eig_append(nearby);
     eig_append(second);
     eig_random(image);
     eig_append(image);
@@ -610,15 +610,15 @@ Test(guesses, what_the_basis_holds_is_not_taken_again)
     size_t i;
 
     draw_spectrum(OUTLIERS);
-    random_vector(1, P, near);
+    random_vector(1, P, nearby);
     random_vector(2, P, second);
     products = 0;
     eig_start(P, apply_diagonal, 2);
-    cr_assert(eig_append(near) && eig_append(second), "two good vectors");
+    cr_assert(eig_append(nearby) && eig_append(second), "two good vectors");
     for (i = 0; i < P; i++)
-        image[i] = 3 * near[i] - 2 * second[i];
+        image[i] = 3 * nearby[i] - 2 * second[i];
     cr_assert(!eig_append(image), "a combination of them was taken");
-    cr_assert(!eig_append(near), "the same vector was taken again");
+    cr_assert(!eig_append(nearby), "the same vector was taken again");
     memset(image, 0, P * sizeof *image);
     cr_assert(!eig_append(image), "zero was taken");
     image[7] = NAN;

@@ -11,7 +11,7 @@
 static struct log log_a, log_b;
 
 /* The small problem 40 steps down, near its edge, with files in the folder. */
-static void start_near_edge(void)
+static void start_at_edge(void)
 {
     static double g[P_MAX];
     struct eos_config c = small_problem();
@@ -123,7 +123,7 @@ Test(track, statistics_are_those_of_their_formulas)
     static double w[P_MAX], unit[P_MAX];
     size_t t, counted = 0;
 
-    start_near_edge();
+    start_at_edge();
     track_start();
     for (t = 0; t < 4; t++) {
         remember();
@@ -149,7 +149,7 @@ Test(track, statistics_are_those_of_their_formulas)
 
 Test(track, an_offset_of_zero_has_no_direction)
 {
-    start_near_edge();
+    start_at_edge();
     track_start();
     memcpy(path.gd, path.pg, sizeof path.gd);
     point_at(path.pg);
@@ -199,7 +199,7 @@ Test(beta, of_four_starts_and_their_successors)
 {
     size_t t, i;
 
-    start_near_edge();
+    start_at_edge();
     memcpy(theta, path.gd, sizeof theta);
     for (t = 0; t < LONG; t++) {
         draw_point(t);
@@ -260,7 +260,7 @@ Test(slow, rho_and_the_profile_of_the_loss)
     double delta, ratio;
     size_t i, counted = 0;
 
-    start_near_edge();
+    start_at_edge();
     track_start();
     remember();
     delta = sqrt(edge.delta2);
@@ -294,7 +294,7 @@ Test(slow, rho_and_the_profile_of_the_loss)
 
 Test(slow, without_a_delta_there_is_no_profile)
 {
-    start_near_edge();
+    start_at_edge();
     track_start();
     edge.alpha = -1;
     edge.delta2 = -2 / edge.beta;
@@ -312,7 +312,7 @@ Test(slow, without_a_delta_there_is_no_profile)
 
 Test(assumed, the_worst_row_decides)
 {
-    start_near_edge();
+    start_at_edge();
     stats.rows = 2;
     full.worst[SHARPENING] = (double)NAN;
     full.worst[NORM_H] = (double)NAN;
@@ -339,7 +339,7 @@ Test(assumed, the_worst_row_decides)
 
 #define FULL_RUN "run " SHORT " --kick 0.01 --stats full --log "
 
-static void prepare(void)
+static void prepare_run(void)
 {
     folder_make();
     write_images(in_folder("images"));
@@ -384,7 +384,7 @@ Test(run, resumed_is_bit_for_bit_and_basic_columns_stay)
 {
     int fd;
 
-    prepare();
+    prepare_run();
     exits_with(EOS_DONE, FULL_RUN "ref --steps 53");
     cr_assert(strstr(said.out, "summary assumed_alpha: "), "no verdict");
     exits_with(EOS_DONE, FULL_RUN "log --steps 52 --checkpoint ck --every 20");
@@ -411,7 +411,7 @@ Test(run, resumed_is_bit_for_bit_and_basic_columns_stay)
 
 Test(run, slow_log_that_is_not_ours_is_refused)
 {
-    prepare();
+    prepare_run();
     exits_with(EOS_DONE, FULL_RUN "log --steps 3 --checkpoint ck --every 1");
     cr_assert(!rename(in_folder("images"), in_folder("log.slow")) &&
                   !link(in_folder("log.slow"), in_folder("images")),

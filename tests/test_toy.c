@@ -20,8 +20,8 @@ static struct toy_state at(double alpha, double beta, double lr, double x,
     };
 }
 
-static void near(const char *what, size_t step, double found, double expected,
-                 double tolerance)
+static void near_at_step(const char *what, size_t step, double found,
+                         double expected, double tolerance)
 {
     double scale = fmax(1e-3, fabs(expected));
     bool ok = fabs(found - expected) <= tolerance * scale;
@@ -68,8 +68,8 @@ Test(descent, steps_along_the_gradient_of_the_loss)
         s.gd[2] = z;
         toy_step(&s);
         for (j = 0; j < 3; j++)
-            near("gradient descent", i, s.gd[j],
-                 (double)(from[j] - lr * toy_partial(from, j)), 1e-12);
+            near_at_step("gradient descent", i, s.gd[j],
+                         (double)(from[j] - lr * toy_partial(from, j)), 1e-12);
     }
 }
 
@@ -84,11 +84,11 @@ Test(descent, is_the_recursion)
         x = -(1 + config.lr * y) * x;
         y += config.lr * (0.7 - 0.5 * 4 * before * before);
         toy_step(&s);
-        near("rec_x", i, s.rec[0], x, 1e-12);
-        near("rec_y", i, s.rec[1], y, 1e-12);
-        near("gd_x", i, s.gd[0], s.rec[0], 1e-9);
-        near("sqrt(beta) gd_y", i, 2 * s.gd[1], s.rec[1], 1e-9);
-        near("gd_z", i, s.gd[2], (double)i * config.lr, 1e-12);
+        near_at_step("rec_x", i, s.rec[0], x, 1e-12);
+        near_at_step("rec_y", i, s.rec[1], y, 1e-12);
+        near_at_step("gd_x", i, s.gd[0], s.rec[0], 1e-9);
+        near_at_step("sqrt(beta) gd_y", i, 2 * s.gd[1], s.rec[1], 1e-9);
+        near_at_step("gd_z", i, s.gd[2], (double)i * config.lr, 1e-12);
     }
 }
 
@@ -175,10 +175,10 @@ Test(equation, is_that_of_the_paper)
         struct toy_state s = at(alpha, beta, 1e-6, x, y / sqrt(beta));
 
         toy_ode(s.ode, config.lr);
-        near("X' + 100", i, 100 + (s.ode[0] - x) / config.lr, 100 + x * y,
-             1e-6);
-        near("Y' + 100", i, 100 + (s.ode[1] - y) / config.lr,
-             100 + alpha - beta * x * x / 2, 1e-6);
+        near_at_step("X' + 100", i, 100 + (s.ode[0] - x) / config.lr,
+                     100 + x * y, 1e-6);
+        near_at_step("Y' + 100", i, 100 + (s.ode[1] - y) / config.lr,
+                     100 + alpha - beta * x * x / 2, 1e-6);
     }
 }
 
@@ -195,10 +195,10 @@ Test(equation, has_an_invariant_that_is_its_formula_and_never_negative)
         double found;
 
         found = toy_invariant(&s);
-        near("invariant", i, found,
-             (double)(w - 1 - logl(w) +
-                      (long double)s.ode[1] * s.ode[1] / alpha),
-             1e-12);
+        near_at_step("invariant", i, found,
+                     (double)(w - 1 - logl(w) +
+                              (long double)s.ode[1] * s.ode[1] / alpha),
+                     1e-12);
         cr_assert(found >= 0, "invariant %g at X = %.17g", found, x);
     }
 }
@@ -274,14 +274,14 @@ Test(command, logs_its_columns_from_the_start_to_the_last_step)
         const double *row = b->value[i];
 
         cr_assert(row[0] == (double)i, "row %zu is step %g", i, row[0]);
-        near("gd_x", i, row[1], s.gd[0], 0);
-        near("gd_y", i, row[2], s.gd[1], 0);
-        near("gd_z", i, row[3], s.gd[2], 1e-12);
-        near("rec_x", i, row[4], s.rec[0], 0);
-        near("rec_y", i, row[5], s.rec[1], 0);
-        near("ode_X", i, row[6], s.ode[0], 0);
-        near("ode_Y", i, row[7], s.ode[1], 0);
-        near("invariant", i, row[8], toy_invariant(&s), 0);
+        near_at_step("gd_x", i, row[1], s.gd[0], 0);
+        near_at_step("gd_y", i, row[2], s.gd[1], 0);
+        near_at_step("gd_z", i, row[3], s.gd[2], 1e-12);
+        near_at_step("rec_x", i, row[4], s.rec[0], 0);
+        near_at_step("rec_y", i, row[5], s.rec[1], 0);
+        near_at_step("ode_X", i, row[6], s.ode[0], 0);
+        near_at_step("ode_Y", i, row[7], s.ode[1], 0);
+        near_at_step("invariant", i, row[8], toy_invariant(&s), 0);
     }
     cr_assert(!strcmp(log_comment(&log_a, "alpha"), "0.5"), "# alpha");
     cr_assert(!strcmp(log_comment(&log_a, "beta"), "4"), "# beta");

@@ -283,7 +283,7 @@ static void start_with(enum eos_loss loss, size_t unstable, double edge_S)
 }
 
 /* The first two eigenvalues are judged by a solve that knows nothing of U. */
-static void lands_on_the_stable_set(double *at)
+static void several_land_on_it(double *at)
 {
     static double ignored[P_MAX];
     double value[2];
@@ -309,7 +309,7 @@ Test(several, are_projected_onto_the_stable_set)
     config.proj = 9;
     edge_measure(path.gd, 1);
     cr_assert(edge.lambda[1] >= 26.7 * 1.015, "lambda_2 = %g", edge.lambda[1]);
-    lands_on_the_stable_set(path.gd);
+    several_land_on_it(path.gd);
 }
 
 /* What does not depend on the basis of U: tr Sigma, where the projection and
@@ -470,7 +470,7 @@ Test(golden, rows_of_two_directions)
     near("lambda_2", edge.lambda[1], edge.lambda[0], 1e-4);
     config.lr *= 1.02;
     config.tol = 1e-7;
-    lands_on_the_stable_set(path.pg);
+    several_land_on_it(path.pg);
     folder_remove();
 }
 
@@ -485,7 +485,7 @@ Test(golden, rows_of_two_directions)
     "--from-instability --lr 0.035 --deriv f64 --tol 1e-7 --proj 5 "      \
     "--stop-lambda2 inf --generalized --steps 2"
 
-static void prepare(enum eos_loss loss)
+static void prepare_program(enum eos_loss loss)
 {
     memset(&how, 0, sizeof how);
     start_with(loss, 1, 29);
@@ -521,7 +521,7 @@ Test(program, goes_on_from_a_checkpoint_and_takes_any_threads)
     const size_t n = sizeof last / sizeof *last;
     size_t i, j, twice;
 
-    prepare(EOS_MSE);
+    prepare_program(EOS_MSE);
     exits_with(EOS_DONE, SEVERAL " --steps 4 --threads 1 --log one --save one");
     exits_with(EOS_DONE, SEVERAL " --steps 2 --threads 3 --log two --save two "
                                  "--checkpoint ck --every 1");
@@ -560,7 +560,7 @@ Test(program, with_one_direction_is_the_papers)
     const struct block *x = &log_a.block[0], *y = &log_b.block[0];
     size_t i, t;
 
-    prepare(EOS_BMSE);
+    prepare_program(EOS_BMSE);
     exits_with(EOS_DONE, SINGLE " --log one --save one");
     exits_with(EOS_DONE, SINGLE " --log two --save two --unstable 2");
     log_read(&log_a, in_folder("one"));
@@ -618,7 +618,7 @@ static struct toy_two toy(double a11, double a12, double a22, double x)
 
 /* x'(2/eta + sqrt(beta) y) x / 2 - <A, y> / sqrt(beta), of x1 x2 y11 y12 y22;
  * y12 stands in the matrix twice. */
-static long double toy_loss(const long double *w)
+static long double toy_loss_2(const long double *w)
 {
     const long double b = sqrtl((long double)config.beta);
     const long double x2 = w[0] * w[0] + w[1] * w[1];
@@ -655,7 +655,7 @@ Test(toy, descends_its_loss)
             memcpy(low, before, sizeof low);
             high[j] += 0.25L;
             low[j] -= 0.25L;
-            slope = (double)((toy_loss(high) - toy_loss(low)) / 0.5L);
+            slope = (double)((toy_loss_2(high) - toy_loss_2(low)) / 0.5L);
             slope /= j == 3 ? 2 : 1; /* <., .> counts it twice */
             cr_assert(fabs(found + config.lr * slope) <= 1e-12,
                       "coordinate %zu moves by %g, slope %g", j, found, slope);

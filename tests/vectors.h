@@ -18,6 +18,7 @@
  * of u, so |x| is given.  pr_ is the standard prediction, pgen_ the
  * generalized one.
  */
+#pragma once
 static const struct vector {
     const char *on, *quantity;
     double value;
