@@ -1,6 +1,7 @@
 #!/bin/sh
 # Runs every example of the README's section "Reading a log", in their order,
-# on a small log.  Fails where one fails or has nothing to say.
+# and the picture of its section "Real images", on a small log.  Fails where one
+# fails or has nothing to say.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -41,3 +42,14 @@ for file in 1.* 2.* 3.* 4.* 5.*; do
 done
 [ "$(wc -l <track.txt)" = 7 ] || die "track.txt: not a line of names and 6 rows"
 "$root/bench/columns" mse.log 1 step gd_S pr_S
+
+awk '/^## / { inside = $0 == "## Real images" }
+    inside && /^```$/ { found = 0 }
+    inside && found { print }
+    inside && /^```sh$/ { found = 1 }' "$root/README.md" |
+    grep -v '^./eos' >picture.sh
+ln -s "$root/bench" bench
+echo "== sh: $(wc -l <picture.sh) lines of Real images"
+GNUTERM=dumb sh -e picture.sh >picture.out || die "the picture: fails"
+cat picture.out
+grep -q gf_S picture.out || die "the picture: draws no gf_S"

@@ -154,4 +154,12 @@ echo "== the table"
 bench/collect "$tmp"/slurm/*.log >"$tmp/table"
 rows=$(grep -c '^| cnn-bmse-0.05-[12] | cnn, bmse | 0.05 |' "$tmp/table") || :
 [ "$rows" = 2 ] || die "bench/collect: $(cat "$tmp/table")"
+# One log after the other, the first one again: a row each, in order.
+printf '<!-- results -->\n<!-- end of results -->\n' >"$tmp/into"
+for log in 2 1 2; do
+    bench/collect --into "$tmp/into" "$tmp/slurm/cnn-bmse-0.05-$log.log"
+done
+grep '^| cnn' "$tmp/into" >"$tmp/rows"
+grep '^| cnn' "$tmp/table" | LC_ALL=C sort | cmp - "$tmp/rows" ||
+    die "bench/collect --into: $(cat "$tmp/into")"
 echo "sweeps: all as it should be"
