@@ -4,7 +4,6 @@
  * every machine has.  The one text is thereby tested in all its shapes.
  * Expects SECTION.
  */
-#pragma once
 #if defined __x86_64__
 #define EXTRA_TARGET __attribute__((target("fma")))
 #define EXTRA_MULTIPLY_ADD ISA_FMA
