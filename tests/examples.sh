@@ -24,7 +24,8 @@ python=python3 # Debian's, where another one lacks numpy
 python3 -c 'import numpy' 2>/dev/null || python=/usr/bin/python3
 cd "$tmp"
 "$root/eos" run --model cnn --loss bmse --samples 4 --lr 0.05 --tol 1e-2 \
-    --proj 1 --stop-lambda2 inf --kick 0.01 --steps 6 --log mse.log >eos.out
+    --proj 1 --stop-lambda2 inf --kick 0.01 --steps 6 --log mse.log --save at \
+    >eos.out
 for file in 1.* 2.* 3.* 4.* 5.*; do
     case $file in
     *.sh) set -- sh -e "$file" ;;
@@ -42,6 +43,13 @@ for file in 1.* 2.* 3.* 4.* 5.*; do
 done
 [ "$(wc -l <track.txt)" = 7 ] || die "track.txt: not a line of names and 6 rows"
 "$root/bench/columns" mse.log 1 step gd_S pr_S
+
+# The track of a run without an approach is found too.
+"$root/eos" run --model cnn --loss bmse --samples 4 --lr 0.05 --tol 1e-2 \
+    --proj 1 --stop-lambda2 inf --steps 3 --init at-instability.npy \
+    --from-instability --log from.log >eos.out
+[ "$("$root/bench/columns" from.log 1 step gd_S | grep -c '^[0-2] ')" = 3 ] ||
+    die "bench/columns: no track in from.log"
 
 awk '/^## / { inside = $0 == "## Real images" }
     inside && /^```$/ { found = 0 }
