@@ -69,8 +69,8 @@ static TARGET void N(rate_conv1)(size_t worker, size_t task)
     REAL *w = work[worker].PREC;
 
     (void)task;
-    cnn_conv(SIDE, CHANNELS, w + CNN_X, packed.PREC[0] + CNN_W1, w + CNN_Z1,
-             SIDE * FILTERS);
+    cnn_conv(w + CNN_X, packed.PREC[0] + CNN_W1, packed.PREC[0] + CNN_B1,
+             w + CNN_Z1);
 }
 
 static TARGET void N(rate_conv2)(size_t worker, size_t task)
@@ -78,15 +78,17 @@ static TARGET void N(rate_conv2)(size_t worker, size_t task)
     REAL *w = work[worker].PREC;
 
     (void)task;
-    cnn_conv(SIDE1, FILTERS, w + CNN_P1, packed.PREC[0] + CNN_W2, w + CNN_Z2,
-             SIDE1 * FILTERS);
+    win_image(w + CNN_P1, w + CNN_V);
+    win_product(w + CNN_V, packed.PREC[0] + CNN_W2, packed.PREC[0] + CNN_ZERO,
+                w + CNN_M);
+    win_result(w + CNN_M, packed.PREC[0] + CNN_B2, w + CNN_Z2);
 }
 
 static TARGET void N(rate_conv1_outer)(size_t worker, size_t task)
 {
     REAL *w = work[worker].PREC;
 
-    cnn_outer(SIDE, CHANNELS, w + CNN_X, w + CNN_Z1, SIDE * FILTERS, w + CNN_C,
+    cnn_outer(w + CNN_X, w + CNN_Z1, w + CNN_C,
               cnn_part[task % PARTS] + net.w[0]);
 }
 
@@ -94,8 +96,9 @@ static TARGET void N(rate_conv2_outer)(size_t worker, size_t task)
 {
     REAL *w = work[worker].PREC;
 
-    cnn_outer(SIDE1, FILTERS, w + CNN_P1, w + CNN_DZ2 + ROW1 + FILTERS, ROW1,
-              w + CNN_C, cnn_part[task % PARTS] + net.w[1]);
+    win_delta(w + CNN_DZ2 + ROW1 + FILTERS, w + CNN_M);
+    win_outer(w + CNN_V, w + CNN_M, packed.PREC[0] + CNN_ZERO, w + CNN_S);
+    win_weights(w + CNN_S, w + CNN_C, cnn_part[task % PARTS] + net.w[1]);
 }
 
 static const struct rates N(rates) = {N(rate_peak),

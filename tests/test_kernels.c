@@ -13,7 +13,7 @@ enum { ROOM = 1 << 17, GUARD = 512, CANARY = 0xa5 };
 static struct buffer {
     size_t bytes; /* in use; the canaries follow               */
     _Alignas(64) unsigned char mem[8 * ROOM + GUARD];
-} a_buffer, b_buffer, c_buffer, before, packed_buffer;
+} a_buffer, b_buffer, c_buffer, start_buffer, before, packed_buffer;
 static double real_matrix[ROOM];
 
 static void clear(struct buffer *b, size_t bytes)
@@ -60,7 +60,8 @@ struct shape {
     struct walk w;
     size_t m, n;
     uint64_t seed;
-    bool whole; /* small whole numbers, else random reals    */
+    bool whole;   /* small whole numbers, else random reals  */
+    bool started; /* C begins with a row of its own          */
 };
 
 /* Element (i, seg, k): the tile that row i is in, then the walk in it. */
@@ -199,27 +200,35 @@ static void element_matches(const struct instance *in, const struct shape *s,
               describe(in, s), i, j, found, exact);
 }
 
-/* C[m][n] starts as numbers, what is past its rows' padding as canaries. */
+/* C[m][n] starts as numbers, or as NaN where it is given a row to begin with;
+ * what is past its rows' padding as canaries. */
 static void matmul_matches(const struct instance *in, const struct shape *s)
 {
     const size_t size = (size_t)in->bits / 8, wide = padded(in, s->n);
+    struct walk w = s->w;
     uint64_t rng = s->seed + 1;
     size_t i, j;
 
     fill_operands(in, s);
+    clear(&start_buffer, wide * size);
+    for (j = 0; j < s->n; j++)
+        put(in->bits, &start_buffer, j, number(s, &rng));
+    w.start = s->started ? start_buffer.mem : NULL;
     clear(&c_buffer, ((s->m - 1) * s->w.c_row + wide) * size);
     for (i = 0; i < s->m; i++) {
-        for (j = 0; j < s->n; j++)
+        for (j = 0; !s->started && j < s->n; j++)
             put(in->bits, &c_buffer, i * s->w.c_row + j, number(s, &rng));
         for (j = wide; i + 1 < s->m && j < s->w.c_row; j++)
             put(in->bits, &c_buffer, i * s->w.c_row + j, 77);
     }
     before = c_buffer;
-    in->matmul(&s->w, s->m, s->n, a_buffer.mem, b_buffer.mem, c_buffer.mem);
+    in->matmul(&w, s->m, s->n, a_buffer.mem, b_buffer.mem, c_buffer.mem);
     for (i = 0; i < s->m; i++) {
         for (j = 0; j < s->n; j++)
             element_matches(in, s, i, j,
-                            get(in->bits, &before, i * s->w.c_row + j),
+                            s->started
+                                ? get(in->bits, &start_buffer, j)
+                                : get(in->bits, &before, i * s->w.c_row + j),
                             get(in->bits, &c_buffer, i * s->w.c_row + j));
         for (j = wide; i + 1 < s->m && j < s->w.c_row; j++)
             cr_assert(get(in->bits, &c_buffer, i * s->w.c_row + j) == 77,
@@ -337,6 +346,8 @@ static void both_match(const struct instance *in, struct shape s)
     s.whole = false;
     matmul_matches(in, &s);
     matmul_add_matches(in, &s);
+    s.started = true;
+    matmul_matches(in, &s);
 }
 
 Test(products, every_small_shape)
