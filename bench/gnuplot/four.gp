@@ -1,6 +1,7 @@
 # Figure 4: loss, sharpness and distance from the constrained trajectory; with
 # the columns of a generalized prediction also Appendix G's.  The ranges are
-# gradient descent's: a trajectory that runs away leaves the picture.
+# gradient descent's and at most twice as much where the prediction goes further:
+# a trajectory that runs away leaves the picture.
 high = 900
 load folder."/style.gp"
 
@@ -8,17 +9,22 @@ stats txt using "gd_L" name "L" nooutput
 stats txt using "pg_L" name "P" nooutput
 stats txt using "gd_S" name "S" nooutput
 stats txt using "gd_dist" name "D" nooutput
+stats txt using "pr_L" name "PL" nooutput
+stats txt using "pr_S" name "PS" nooutput
 
 set multiplot layout 3,1 margins 0.16,0.94,0.075,0.93 spacing 0,0.035
 set format x ""
-low = lowest(L_min, P_min); top = L_max
+low = lowest(L_min, P_min)
+top = highest(L_max, lowest(PL_max, 2*L_max - low))
 eval view
 set ylabel "loss L"
 plot for [t in tracks] txt using "step":t."_L" with lines linetype style(t) \
     title value(t)
 
 unset key
-low = lowest(S_min, edge); top = highest(S_max, edge)
+low = highest(lowest(S_min, PS_min), 2*S_min - S_max)
+low = lowest(low, edge)
+top = highest(lowest(highest(S_max, PS_max), 2*S_max - S_min), edge)
 eval view
 set ylabel "sharpness S"
 eval edge_label
