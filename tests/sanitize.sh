@@ -10,7 +10,8 @@
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
 dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
+address=
+trap 'kill $address 2>/dev/null || :; rm -rf "$dir"' EXIT
 cd "$here"
 build='clang -std=c11 -ffp-contract=off -g1 -DSAMPLES=1000 -Wno-unused-function'
 checks='-fsanitize=address,undefined -fno-sanitize-recover=all
@@ -47,6 +48,7 @@ for t in cli ckpt; do
     $build $unit -O0 -o "$dir/$t" tests/test_$t.c -lm -lpthread
 done
 wait $address
+address=
 took "built"
 
 for t in "$dir/numbers" "$dir/data"; do "$t"; done
