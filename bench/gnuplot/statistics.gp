@@ -20,7 +20,9 @@ array titles[8] = ["α, progressive sharpening", "β_{s→t} / β", \
 
 set multiplot
 set xrange [0 : T_max]
-set xtics offset 0,0.3
+ten = 10**floor(log10(T_max))
+tick = T_max < 3*ten ? ten/2 : T_max < 6*ten ? ten : 2*ten
+set xtics tick offset 0,0.3
 set format x "%g"
 set format y "%.3g"
 i = 0; eval panel
@@ -37,16 +39,26 @@ i = 3; eval panel
 plot txt index 0 using "step":(sqrt(column("delta2"))) with lines linetype 3, \
     "" index 0 using "step":(abs(column("gd_x"))) with lines linetype 1, \
     "" index 0 using "step":(abs(column("pr_x"))) with lines linetype 2
-i = 4; eval panel
-plot txt index 0 using "step":(lr*column("gd_dHd")/column("eps")) \
-    with lines linetype 1, \
-    "" index 0 using "step":(lr*column("pr_dHd")/column("eps")) \
-    with lines linetype 2
-i = 5; eval panel
+# At first d is nothing but what the projection leaves: such a row does not
+# stretch the next two.
+second(t) = lr*column(t."_dHd")/column("eps")
 third(t) = column(t."_D3d") / column("eps") / sqrt(column("beta"))
+set yrange [*:*]
+stats txt index 0 every ::2 using (second("gd")) name "D" nooutput
+stats txt index 0 every ::2 using (second("pr")) name "E" nooutput
+i = 4; eval panel
+set yrange [0 : 1.1*highest(D_max, E_max)]
+plot txt index 0 using "step":(second("gd")) with lines linetype 1, \
+    "" index 0 using "step":(second("pr")) with lines linetype 2
+set yrange [*:*]
+stats txt index 0 every ::2 using (third("gd")) name "D" nooutput
+stats txt index 0 every ::2 using (third("pr")) name "E" nooutput
+i = 5; eval panel
+set yrange [0 : 1.1*highest(D_max, E_max)]
 plot txt index 0 using "step":(third("gd")) with lines linetype 1, \
     "" index 0 using "step":(third("pr")) with lines linetype 2
 i = 6; eval panel
+set yrange [0:*]
 set xlabel "step since instability" offset 0,0.6
 plot txt index 1 using "slow_step":(column("rho3")/sqrt(column("slow_beta"))) \
     with linespoints linetype 3 pointtype 7 pointsize 0.5, \
