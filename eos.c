@@ -2031,6 +2031,8 @@ _Static_assert(SHARE % 8 == 0, "a share is made of whole panels");
 #define win_spread     N(win_spread)
 #define win_out        N(win_out)
 #define win_weigh      N(win_weigh)
+#define win_at         N(win_at)
+#define win_put        N(win_put)
 #define win_image      N(win_image)
 #define win_delta      N(win_delta)
 #define win_result     N(win_result)
@@ -2808,6 +2810,22 @@ INLINE TARGET void win_weigh(V x0, V x1, V x2, V x3, V *y)
     y[2] = x3 + half * (x1 + x2);
 }
 
+/* Where a patch begins in an image of such rows. */
+INLINE size_t win_at(size_t row, size_t patch)
+{
+    return patch / (SIDE1 / 2) * 2 * row + patch % (SIDE1 / 2) * 2 * FILTERS;
+}
+
+/* Four points of a patch. */
+INLINE TARGET void win_put(const V *y, REAL *point)
+{
+    size_t i;
+
+    UNROLL
+    for (i = 0; i < 4; i++)
+        v_store(point + i * WIN_PLANE, y[i]);
+}
+
 /* B' d B of each patch of a padded image. */
 static TARGET void win_image(const REAL *image, REAL *to)
 {
@@ -2815,8 +2833,7 @@ static TARGET void win_image(const REAL *image, REAL *to)
 
     for (patch = 0; patch < WIN_PATCHES; patch++)
         for (c = 0; c < FILTERS; c += LANES) {
-            const REAL *d = image + patch / (SIDE1 / 2) * 2 * ROW1 +
-                            patch % (SIDE1 / 2) * 2 * FILTERS + c;
+            const REAL *d = image + win_at(ROW1, patch) + c;
             REAL *point = to + patch * FILTERS + c;
             V x[4][4], y[4];
 
@@ -2828,10 +2845,7 @@ static TARGET void win_image(const REAL *image, REAL *to)
             UNROLL
             for (i = 0; i < 4; i++) {
                 win_in(x[0][i], x[1][i], x[2][i], x[3][i], y);
-                v_store(point + (4 * i + 0) * WIN_PLANE, y[0]);
-                v_store(point + (4 * i + 1) * WIN_PLANE, y[1]);
-                v_store(point + (4 * i + 2) * WIN_PLANE, y[2]);
-                v_store(point + (4 * i + 3) * WIN_PLANE, y[3]);
+                win_put(y, point + 4 * i * WIN_PLANE);
             }
         }
 }
@@ -2843,8 +2857,7 @@ static TARGET void win_delta(const REAL *dy, REAL *to)
 
     for (patch = 0; patch < WIN_PATCHES; patch++)
         for (c = 0; c < FILTERS; c += LANES) {
-            const REAL *d = dy + patch / (SIDE1 / 2) * 2 * ROW1 +
-                            patch % (SIDE1 / 2) * 2 * FILTERS + c;
+            const REAL *d = dy + win_at(ROW1, patch) + c;
             REAL *point = to + patch * FILTERS + c;
             V x[2][4], y[4];
 
@@ -2855,10 +2868,7 @@ static TARGET void win_delta(const REAL *dy, REAL *to)
             UNROLL
             for (i = 0; i < 4; i++) {
                 win_spread(x[0][i], x[1][i], y);
-                v_store(point + (4 * i + 0) * WIN_PLANE, y[0]);
-                v_store(point + (4 * i + 1) * WIN_PLANE, y[1]);
-                v_store(point + (4 * i + 2) * WIN_PLANE, y[2]);
-                v_store(point + (4 * i + 3) * WIN_PLANE, y[3]);
+                win_put(y, point + 4 * i * WIN_PLANE);
             }
         }
 }
@@ -2871,8 +2881,7 @@ static TARGET void win_result(const REAL *m, const REAL *bias, REAL *image)
     for (patch = 0; patch < WIN_PATCHES; patch++)
         for (c = 0; c < FILTERS; c += LANES) {
             const REAL *point = m + patch * FILTERS + c;
-            REAL *to = image + patch / (SIDE1 / 2) * 2 * SIDE1 * FILTERS +
-                       patch % (SIDE1 / 2) * 2 * FILTERS + c;
+            REAL *to = image + win_at(SIDE1 * FILTERS, patch) + c;
             V x[4][2], y[2];
 
             UNROLL
