@@ -596,6 +596,7 @@ enum { TALL = 2 }; /* rows that a tile may have above MR */
 #define v_max          N(v_max)
 #define v_exp          N(v_exp)
 #define v_exp1         N(v_exp1)
+#define v_doubles      N(v_doubles)
 #define gemm_tile_of   N(gemm_tile_of)
 #define gemm_tile_rows N(gemm_tile_rows)
 #define gemm_tile      N(gemm_tile)
@@ -603,6 +604,7 @@ enum { TALL = 2 }; /* rows that a tile may have above MR */
 #define gemm_group     N(gemm_group)
 #define gemm           N(gemm)
 #define gemm_sum       N(gemm_sum)
+#define gemm_rows_few  N(gemm_rows_few)
 #define gemm_rows      N(gemm_rows)
 #define v_clear        N(v_clear)
 #define gemm_pack      N(gemm_pack)
@@ -918,6 +920,18 @@ typedef double N(loose_doubles)
 typedef REAL N(few) __attribute__((vector_size(VBYTES / 8 * sizeof(REAL)),
                                    may_alias, aligned(BITS / 8)));
 
+/* GCC converts half a vector at a time where it is not told. */
+INLINE TARGET N(doubles) v_doubles(N(few) x)
+{
+#if MULTIPLY_ADD == ISA_AVX512 && BITS == 32
+    return (N(doubles))_mm512_cvtps_pd((__m256)x);
+#elif MULTIPLY_ADD == ISA_AVX2 && BITS == 32
+    return (N(doubles))_mm256_cvtps_pd((__m128)x);
+#else
+    return __builtin_convertvector(x, N(doubles));
+#endif
+}
+
 /* sum[m][n] += C for a float64 sum; n is made of whole vectors. */
 static TARGET void gemm_sum(size_t m, size_t n, const REAL *c, size_t c_row,
                             double *sum, size_t sum_row)
@@ -928,24 +942,41 @@ static TARGET void gemm_sum(size_t m, size_t n, const REAL *c, size_t c_row,
     for (i = 0; i < m; i++, c += c_row, sum += sum_row)
         for (j = 0; j < n; j += step)
             *(N(loose_doubles) *)(sum + j) +=
-                __builtin_convertvector(*(const N(few) *)(c + j), N(doubles));
+                v_doubles(*(const N(few) *)(c + j));
 }
 
-/* sum[n] += each of m rows of x, one after another. */
+/* sum[n] += each of m rows of x, one after another: `few` vectors of a row at a
+ * time, whose sums wait for each other's additions. */
+INLINE TARGET void gemm_rows_few(const size_t few, size_t m, const REAL *x,
+                                 size_t row, double *sum)
+{
+    const size_t step = VBYTES / sizeof(double);
+    N(doubles) total[4];
+    size_t i, j;
+
+    UNROLL
+    for (j = 0; j < few; j++)
+        total[j] = *(const N(loose_doubles) *)(sum + j * step);
+    for (i = 0; i < m; i++, x += row) {
+        UNROLL
+        for (j = 0; j < few; j++)
+            total[j] += v_doubles(*(const N(few) *)(x + j * step));
+    }
+    UNROLL
+    for (j = 0; j < few; j++)
+        *(N(loose_doubles) *)(sum + j * step) = total[j];
+}
+
 static TARGET void gemm_rows(size_t m, size_t n, const REAL *x, size_t row,
                              double *sum)
 {
     const size_t step = VBYTES / sizeof(double);
-    size_t i, j;
+    size_t j;
 
-    for (j = 0; j < n; j += step) {
-        N(doubles) total = *(const N(loose_doubles) *)(sum + j);
-
-        for (i = 0; i < m; i++)
-            total += __builtin_convertvector(*(const N(few) *)(x + i * row + j),
-                                             N(doubles));
-        *(N(loose_doubles) *)(sum + j) = total;
-    }
+    for (j = 0; j + 4 * step <= n; j += 4 * step)
+        gemm_rows_few(4, m, x + j, row, sum + j);
+    for (; j < n; j += step)
+        gemm_rows_few(1, m, x + j, row, sum + j);
 }
 
 INLINE TARGET void v_clear(REAL *x, size_t n)
@@ -1895,22 +1926,23 @@ enum {
     WIN_PATCHES = SIDE1 / 2 * SIDE1 / 2,
     WIN_PLANE = WIN_PATCHES * FILTERS + FILTERS,
     WIN_IMAGE = WIN_POINTS * WIN_PLANE,
+    WIN_AREA = FILTERS * FILTERS + FILTERS, /* a point's weights, likewise */
     CNN_X = 0,
     CNN_Z1 = CNN_X + (SIDE + 2) * ROW0 + 4 * OUT,
-    CNN_D1 = CNN_Z1 + 2 * MAP0, /* z has orders 0 and 1 only */
-    CNN_P1 = CNN_D1 + ORDERS * MAP0,
+    CNN_P1 = CNN_Z1 + ORDERS * MAP0,
     CNN_Z2 = CNN_P1 + ORDERS * EDGED1,
-    CNN_D2 = CNN_Z2 + ORDERS * MAP1,
-    CNN_P2 = CNN_D2 + ORDERS * MAP1,
-    CNN_F = CNN_P2 + ORDERS * FLAT,
-    CNN_DP2 = CNN_F + ORDERS * OUT,
+    CNN_HEADS = 4,         /* samples whose last layers wait for each other */
+    CNN_F = ORDERS * FLAT, /* a head: [order][FLAT] its input, then outputs */
+    CNN_HEAD = CNN_F + ORDERS * OUT,
+    CNN_P2 = CNN_Z2 + ORDERS * MAP1,
+    CNN_DP2 = CNN_P2 + CNN_HEADS * CNN_HEAD,
     CNN_DZ2 = CNN_DP2 + ORDERS * FLAT,
     CNN_DP1 = CNN_DZ2 + ORDERS * EDGED1,
     CNN_V = CNN_DP1 + ORDERS * MAP1,
     CNN_M = CNN_V + ORDERS * WIN_IMAGE,
     CNN_S = CNN_M + WIN_IMAGE,
-    CNN_C = CNN_S + WIN_POINTS * FILTERS * FILTERS,
-    CNN_END = CNN_C + 9 * FILTERS * FILTERS,
+    CNN_C = CNN_S + WIN_POINTS * WIN_AREA,
+    CNN_END = CNN_C + 9 * CHANNELS * FILTERS,
     WORK = (int)(CNN_END) > (int)(MLP_END) ? CNN_END : MLP_END
 };
 _Static_assert((STRETCH + HIDDEN) * SLAB <= WORK, "a slab of inputs fits");
@@ -2045,10 +2077,10 @@ _Static_assert(SHARE % 8 == 0, "a share is made of whole panels");
 #define cnn_product    N(cnn_product)
 #define cnn_dot        N(cnn_dot)
 #define cnn_spread     N(cnn_spread)
-#define cnn_add        N(cnn_add)
+#define cnn_heads      N(cnn_heads)
 #define cnn_forward    N(cnn_forward)
-#define cnn_gradient   N(cnn_gradient)
-#define cnn_gradient1  N(cnn_gradient1)
+#define cnn_first      N(cnn_first)
+#define cnn_second     N(cnn_second)
 #define cnn_backward   N(cnn_backward)
 #define cnn_samples    N(cnn_samples)
 #define win_filter     N(win_filter)
@@ -2921,7 +2953,7 @@ static TARGET void win_product(const REAL *x, const REAL *weight,
              weight + i * FILTERS * FILTERS, m + i * WIN_PLANE);
 }
 
-/* s[point][FILTERS][FILTERS] = start + x' * delta, NULL: s +=. */
+/* s[point][WIN_AREA] = start + x' * delta, NULL: s +=. */
 static TARGET void win_outer(const REAL *x, const REAL *delta,
                              const REAL *start, REAL *s)
 {
@@ -2939,39 +2971,41 @@ static TARGET void win_outer(const REAL *x, const REAL *delta,
 
     for (i = 0; i < WIN_POINTS; i++)
         gemm(&walk, FILTERS, FILTERS, x + i * WIN_PLANE, delta + i * WIN_PLANE,
-             s + i * FILTERS * FILTERS);
+             s + i * WIN_AREA);
 }
 
-/* sum[9][FILTERS][FILTERS] += G' s G, by way of c. */
-static TARGET void win_weights(const REAL *s, REAL *c, double *sum)
+/* sum[9][FILTERS][FILTERS] += G' s G. */
+static TARGET void win_weights(const REAL *s, double *sum)
 {
     enum { AREA = FILTERS * FILTERS };
     size_t i, j;
 
     for (j = 0; j < AREA; j += LANES) {
         V x[4][3], y[3];
+        REAL g[9 * LANES];
 
         UNROLL
         for (i = 0; i < 4; i++)
-            win_weigh(v_load(s + i * AREA + j), v_load(s + (4 + i) * AREA + j),
-                      v_load(s + (8 + i) * AREA + j),
-                      v_load(s + (12 + i) * AREA + j), x[i]);
+            win_weigh(v_load(s + i * WIN_AREA + j),
+                      v_load(s + (4 + i) * WIN_AREA + j),
+                      v_load(s + (8 + i) * WIN_AREA + j),
+                      v_load(s + (12 + i) * WIN_AREA + j), x[i]);
         UNROLL
         for (i = 0; i < 3; i++) {
             win_weigh(x[0][i], x[1][i], x[2][i], x[3][i], y);
-            v_store(c + (3 * i + 0) * AREA + j, y[0]);
-            v_store(c + (3 * i + 1) * AREA + j, y[1]);
-            v_store(c + (3 * i + 2) * AREA + j, y[2]);
+            v_store(g + (3 * i + 0) * LANES, y[0]);
+            v_store(g + (3 * i + 1) * LANES, y[1]);
+            v_store(g + (3 * i + 2) * LANES, y[2]);
         }
+        gemm_sum(9, LANES, g, LANES, sum + j, AREA);
     }
-    gemm_sum(9 * FILTERS, FILTERS, c, FILTERS, sum, FILTERS);
 }
 
-/* swish and 2 x 2 mean: the series p of the pooled image (rows p_row apart)
- * and the series d of swish' at each pixel.  z has orders up to top. */
+/* swish and 2 x 2 mean: the series p of the pooled image, rows p_row apart.
+ * That of swish' takes the place of z, which has orders up to top. */
 INLINE TARGET void cnn_swish_k(const int order, const int top, size_t side,
-                               const REAL *z, size_t map, REAL *d, REAL *p,
-                               size_t p_row, size_t p_map)
+                               REAL *z, size_t map, REAL *p, size_t p_row,
+                               size_t p_map)
 {
     const size_t row = side * FILTERS;
     size_t y, x, c, i;
@@ -2994,7 +3028,7 @@ INLINE TARGET void cnn_swish_k(const int order, const int top, size_t side,
                     act_swish(order, zk, ak, dk);
                     UNROLL
                     for (k = 0; k <= order; k++) {
-                        v_store(d + (size_t)k * map + at, dk[k]);
+                        v_store(z + (size_t)k * map + at, dk[k]);
                         sum[k] = i ? sum[k] + ak[k] : ak[k];
                     }
                 }
@@ -3005,21 +3039,21 @@ INLINE TARGET void cnn_swish_k(const int order, const int top, size_t side,
             }
 }
 
-static TARGET void cnn_swish(int top, size_t side, const REAL *z, size_t map,
-                             REAL *d, REAL *p, size_t p_row, size_t p_map)
+static TARGET void cnn_swish(int top, size_t side, REAL *z, size_t map, REAL *p,
+                             size_t p_row, size_t p_map)
 {
     switch (pass.order) {
     case 0:
-        cnn_swish_k(0, top, side, z, map, d, p, p_row, p_map);
+        cnn_swish_k(0, top, side, z, map, p, p_row, p_map);
         break;
     case 1:
-        cnn_swish_k(1, top, side, z, map, d, p, p_row, p_map);
+        cnn_swish_k(1, top, side, z, map, p, p_row, p_map);
         break;
     case 2:
-        cnn_swish_k(2, top, side, z, map, d, p, p_row, p_map);
+        cnn_swish_k(2, top, side, z, map, p, p_row, p_map);
         break;
     default:
-        cnn_swish_k(3, top, side, z, map, d, p, p_row, p_map);
+        cnn_swish_k(3, top, side, z, map, p, p_row, p_map);
         break;
     }
 }
@@ -3126,28 +3160,55 @@ static TARGET void cnn_spread(const REAL *f, const REAL *x, const REAL *g,
     }
 }
 
-/* sum[FLAT] += a x[FLAT] for a float64 sum. */
-static TARGET void cnn_add(REAL a, const REAL *x, double *sum)
+/* Adds the gradient of order K of the last layer, of n samples one after
+ * another, to a partial sum: the sum, in float64, is read and written once. */
+static TARGET void cnn_heads(const REAL *head, size_t n, double *part)
 {
-    size_t i;
+    enum { FEW = 4 }; /* vectors at a time */
+    const size_t order = (size_t)pass.order, step = VBYTES / sizeof(double);
+    size_t i, c, s, k, j;
 
-    for (i = 0; i < FLAT; i += VBYTES / 8)
-        *(N(loose_doubles) *)(sum + i) +=
-            __builtin_convertvector(a * *(const N(few) *)(x + i), N(doubles));
+    for (i = 0; i < FLAT; i += FEW * step)
+        for (c = 0; c < net.classes; c++) {
+            N(loose_doubles) *sum =
+                (N(loose_doubles) *)(part + net.w[2] + c * FLAT + i);
+            N(doubles) total[FEW];
+
+            UNROLL
+            for (j = 0; j < FEW; j++)
+                total[j] = sum[j];
+            for (s = 0; s < n; s++)
+                for (k = 0; k <= order; k++) {
+                    const REAL *x = head + s * CNN_HEAD + k * FLAT + i;
+                    REAL f = head[s * CNN_HEAD + CNN_F + (order - k) * OUT + c];
+
+                    UNROLL
+                    for (j = 0; j < FEW; j++)
+                        total[j] +=
+                            v_doubles(f * *(const N(few) *)(x + j * step));
+                }
+            UNROLL
+            for (j = 0; j < FEW; j++)
+                sum[j] = total[j];
+        }
+    for (s = 0; s < n; s++)
+        for (c = 0; c < net.classes; c++)
+            part[net.b[2] + c] +=
+                (double)head[s * CNN_HEAD + CNN_F + order * OUT + c];
 }
 
-static TARGET void cnn_forward(REAL *w, size_t sample)
+static TARGET void cnn_forward(REAL *w, size_t sample, REAL *head)
 {
     const REAL *wt = packed.PREC[0], *wv = packed.PREC[1];
     REAL *z1 = w + CNN_Z1, *p1 = w + CNN_P1, *z2 = w + CNN_Z2;
-    REAL *p2 = w + CNN_P2, *f = w + CNN_F, *m = w + CNN_M;
+    REAL *p2 = head, *f = head + CNN_F, *m = w + CNN_M;
     size_t k, c, order = (size_t)pass.order;
 
     cnn_input(pass.set->rows[sample], w + CNN_X);
     for (k = 0; k <= size_min(order, 1); k++)
         cnn_conv(w + CNN_X, packed.PREC[k] + CNN_W1, packed.PREC[k] + CNN_B1,
                  z1 + k * MAP0);
-    cnn_swish(1, SIDE, z1, MAP0, w + CNN_D1, p1 + ROW1 + FILTERS, ROW1, EDGED1);
+    cnn_swish(1, SIDE, z1, MAP0, p1 + ROW1 + FILTERS, ROW1, EDGED1);
     for (k = 0; k <= order; k++) {
         REAL *v = w + CNN_V + k * WIN_IMAGE;
 
@@ -3158,8 +3219,7 @@ static TARGET void cnn_forward(REAL *w, size_t sample)
         win_result(m, k < 2 ? packed.PREC[k] + CNN_B2 : wt + CNN_ZERO,
                    z2 + k * MAP1);
     }
-    cnn_swish(pass.order, SIDE1, z2, MAP1, w + CNN_D2, p2, SIDE2 * FILTERS,
-              FLAT);
+    cnn_swish(pass.order, SIDE1, z2, MAP1, p2, SIDE2 * FILTERS, FLAT);
     for (k = 0; k <= order; k++)
         for (c = 0; c < net.classes; c++) {
             const double *bias = net_bias((int)k, 2);
@@ -3172,8 +3232,8 @@ static TARGET void cnn_forward(REAL *w, size_t sample)
 }
 
 /* Adds the sample's gradient of order K to a partial sum: the first layer, and
- * the two above it. */
-static TARGET void cnn_gradient1(REAL *w, double *part)
+ * the second. */
+static TARGET void cnn_first(REAL *w, double *part)
 {
     const REAL *dz1 = w + CNN_Z1;
 
@@ -3181,42 +3241,34 @@ static TARGET void cnn_gradient1(REAL *w, double *part)
     gemm_rows(SIDE * SIDE, FILTERS, dz1, FILTERS, part + net.b[0]);
 }
 
-static TARGET void cnn_gradient(REAL *w, double *part)
+static TARGET void cnn_second(REAL *w, double *part)
 {
-    const REAL *f = w + CNN_F, *p2 = w + CNN_P2;
     const REAL *dz2 = w + CNN_DZ2 + ROW1 + FILTERS;
-    size_t order = (size_t)pass.order, k, c, y;
+    size_t order = (size_t)pass.order, k, y;
 
     for (k = 0; k <= order; k++) {
         win_delta(dz2 + (order - k) * EDGED1, w + CNN_M);
         win_outer(w + CNN_V + k * WIN_IMAGE, w + CNN_M,
                   k ? NULL : packed.PREC[0] + CNN_ZERO, w + CNN_S);
     }
-    win_weights(w + CNN_S, w + CNN_C, part + net.w[1]);
-    for (c = 0; c < net.classes; c++) {
-        for (k = 0; k <= order; k++)
-            cnn_add(f[(order - k) * OUT + c], p2 + k * FLAT,
-                    part + net.w[2] + c * FLAT);
-        part[net.b[2] + c] += (double)f[order * OUT + c];
-    }
+    win_weights(w + CNN_S, part + net.w[1]);
     for (y = 0; y < SIDE1; y++)
         gemm_rows(SIDE1, FILTERS, dz2 + order * EDGED1 + y * ROW1, FILTERS,
                   part + net.b[1]);
 }
 
-static TARGET void cnn_backward(REAL *w, double *part)
+static TARGET void cnn_backward(REAL *w, const REAL *f, double *part)
 {
     const REAL *wt = packed.PREC[0], *wv = packed.PREC[1];
-    REAL *f = w + CNN_F, *dp2 = w + CNN_DP2, *dz2 = w + CNN_DZ2;
-    REAL *dp1 = w + CNN_DP1;
+    REAL *dp2 = w + CNN_DP2, *dz2 = w + CNN_DZ2, *dp1 = w + CNN_DP1;
     size_t k, order = (size_t)pass.order;
 
     for (k = 0; k <= order; k++)
         cnn_spread(f + k * OUT, wt + CNN_W3, k ? f + (k - 1) * OUT : NULL,
                    k ? wv + CNN_W3 : NULL, dp2 + k * FLAT);
-    cnn_product(0, SIDE1, dp2, FLAT, w + CNN_D2, MAP1, dz2 + ROW1 + FILTERS,
+    cnn_product(0, SIDE1, dp2, FLAT, w + CNN_Z2, MAP1, dz2 + ROW1 + FILTERS,
                 ROW1, EDGED1);
-    cnn_gradient(w, part);
+    cnn_second(w, part);
     /* The points of p1 have done their work: dz2's take their place. */
     for (k = 0; k <= order; k++) {
         REAL *v = w + CNN_V + k * WIN_IMAGE;
@@ -3228,27 +3280,34 @@ static TARGET void cnn_backward(REAL *w, double *part)
         win_result(w + CNN_M, wt + CNN_ZERO, dp1 + k * MAP1);
     }
     /* So has z1: its place takes dz1, at order 0's. */
-    cnn_product(pass.order, SIDE, dp1, MAP1, w + CNN_D1, MAP0, w + CNN_Z1,
+    cnn_product(pass.order, SIDE, dp1, MAP1, w + CNN_Z1, MAP0, w + CNN_Z1,
                 SIDE * FILTERS, 0);
-    cnn_gradient1(w, part);
+    cnn_first(w, part);
 }
 
 /* Task: a share of the samples, fixed by their number alone. */
 static TARGET void cnn_samples(size_t worker, size_t task)
 {
-    size_t share = pieces(pass.set->n, PARTS), s;
-    size_t end = size_min((task + 1) * share, pass.set->n);
+    size_t share = pieces(pass.set->n, PARTS), s = task * share, n = 0;
+    size_t end = size_min(s + share, pass.set->n);
     REAL *w = work[worker].PREC;
 
     if (pass.backward)
         memset(cnn_part[task], 0, sizeof cnn_part[task]);
     memset(w + CNN_P1, 0, ORDERS * EDGED1 * sizeof *w); /* the borders */
     memset(w + CNN_DZ2, 0, ORDERS * EDGED1 * sizeof *w);
-    for (s = task * share; s < end; s++) {
-        cnn_forward(w, s);
-        loss_series(s, w + CNN_F, OUT, 1);
-        if (pass.backward)
-            cnn_backward(w, cnn_part[task]);
+    for (; s < end; s++) {
+        REAL *head = w + CNN_P2 + n * CNN_HEAD;
+
+        cnn_forward(w, s, head);
+        loss_series(s, head + CNN_F, OUT, 1);
+        if (!pass.backward)
+            continue;
+        cnn_backward(w, head + CNN_F, cnn_part[task]);
+        if (++n == CNN_HEADS || s + 1 == end) {
+            cnn_heads(w + CNN_P2, n, cnn_part[task]);
+            n = 0;
+        }
     }
 }
 
@@ -3357,7 +3416,7 @@ static void mlp_gather(size_t worker, size_t task)
  * so that their sums stay in the nearest cache. */
 static void cnn_gather(size_t worker, size_t task)
 {
-    enum { FEW = 512 };
+    enum { FEW = 2048 };
     const size_t parts = pieces(pass.set->n, pieces(pass.set->n, PARTS));
     const size_t end = size_min((task + 1) * CHUNK_SUM, net.params);
     const size_t w = net.w[2], b = net.b[2];

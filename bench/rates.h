@@ -98,7 +98,7 @@ static TARGET void N(rate_conv2_outer)(size_t worker, size_t task)
 
     win_delta(w + CNN_DZ2 + ROW1 + FILTERS, w + CNN_M);
     win_outer(w + CNN_V, w + CNN_M, packed.PREC[0] + CNN_ZERO, w + CNN_S);
-    win_weights(w + CNN_S, w + CNN_C, cnn_part[task % PARTS] + net.w[1]);
+    win_weights(w + CNN_S, cnn_part[task % PARTS] + net.w[1]);
 }
 
 static const struct rates N(rates) = {N(rate_peak),

@@ -947,10 +947,11 @@ Test(cuts, mlp_blocks)
     repeats_change_nothing(EOS_MLP, EOS_F64, 47, n);
 }
 
-/* PARTS = 64 partial gradients: shares of one sample, of two, unequal. */
+/* PARTS = 64 partial gradients: shares of one sample, of two, unequal, of more
+ * than the last layer takes at once. */
 Test(cuts, cnn_parts)
 {
-    static const size_t n[] = {2, 9, 10, 13, 19, 26, 0};
+    static const size_t n[] = {2, 9, 10, 13, 19, 26, 40, 0};
 
     repeats_change_nothing(EOS_CNN, EOS_F64, 7, n);
 }
