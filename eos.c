@@ -3279,7 +3279,7 @@ static TARGET void cnn_backward(REAL *w, const REAL *f, double *part)
             win_product(v - WIN_IMAGE, wv + CNN_T2, NULL, w + CNN_M);
         win_result(w + CNN_M, wt + CNN_ZERO, dp1 + k * MAP1);
     }
-    /* So has z1: its place takes dz1, at order 0's. */
+    /* dz1 takes the place of the slopes it is made from, of their order 0. */
     cnn_product(pass.order, SIDE, dp1, MAP1, w + CNN_Z1, MAP0, w + CNN_Z1,
                 SIDE * FILTERS, 0);
     cnn_first(w, part);
