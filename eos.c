@@ -3161,8 +3161,10 @@ static TARGET void cnn_spread(const REAL *f, const REAL *x, const REAL *g,
 }
 
 /* Adds the gradient of order K of the last layer, of n samples one after
- * another, to a partial sum: the sum, in float64, is read and written once. */
-static TARGET void cnn_heads(const REAL *head, size_t n, double *part)
+ * another, to a partial sum, or begins it with them: a sum, in float64, is read
+ * and written once. */
+static TARGET void cnn_heads(const REAL *head, size_t n, bool begin,
+                             double *part)
 {
     enum { FEW = 4 }; /* vectors at a time */
     const size_t order = (size_t)pass.order, step = VBYTES / sizeof(double);
@@ -3176,7 +3178,7 @@ static TARGET void cnn_heads(const REAL *head, size_t n, double *part)
 
             UNROLL
             for (j = 0; j < FEW; j++)
-                total[j] = sum[j];
+                total[j] = begin ? (N(doubles)){0} : (N(doubles))sum[j];
             for (s = 0; s < n; s++)
                 for (k = 0; k <= order; k++) {
                     const REAL *x = head + s * CNN_HEAD + k * FLAT + i;
@@ -3191,10 +3193,14 @@ static TARGET void cnn_heads(const REAL *head, size_t n, double *part)
             for (j = 0; j < FEW; j++)
                 sum[j] = total[j];
         }
-    for (s = 0; s < n; s++)
-        for (c = 0; c < net.classes; c++)
-            part[net.b[2] + c] +=
-                (double)head[s * CNN_HEAD + CNN_F + order * OUT + c];
+    for (c = 0; c < net.classes; c++) {
+        double *sum = part + net.b[2] + c;
+
+        if (begin)
+            *sum = 0;
+        for (s = 0; s < n; s++)
+            *sum += (double)head[s * CNN_HEAD + CNN_F + order * OUT + c];
+    }
 }
 
 static TARGET void cnn_forward(REAL *w, size_t sample, REAL *head)
@@ -3288,15 +3294,15 @@ static TARGET void cnn_backward(REAL *w, const REAL *f, double *part)
 /* Task: a share of the samples, fixed by their number alone. */
 static TARGET void cnn_samples(size_t worker, size_t task)
 {
-    size_t share = pieces(pass.set->n, PARTS), s = task * share, n = 0;
-    size_t end = size_min(s + share, pass.set->n);
+    size_t share = pieces(pass.set->n, PARTS), begin = task * share, s, n = 0;
+    size_t end = size_min(begin + share, pass.set->n);
     REAL *w = work[worker].PREC;
 
-    if (pass.backward)
-        memset(cnn_part[task], 0, sizeof cnn_part[task]);
+    if (pass.backward) /* but for the last layer */
+        memset(cnn_part[task], 0, net.w[2] * sizeof cnn_part[task][0]);
     memset(w + CNN_P1, 0, ORDERS * EDGED1 * sizeof *w); /* the borders */
     memset(w + CNN_DZ2, 0, ORDERS * EDGED1 * sizeof *w);
-    for (; s < end; s++) {
+    for (s = begin; s < end; s++) {
         REAL *head = w + CNN_P2 + n * CNN_HEAD;
 
         cnn_forward(w, s, head);
@@ -3305,7 +3311,7 @@ static TARGET void cnn_samples(size_t worker, size_t task)
             continue;
         cnn_backward(w, head + CNN_F, cnn_part[task]);
         if (++n == CNN_HEADS || s + 1 == end) {
-            cnn_heads(w + CNN_P2, n, cnn_part[task]);
+            cnn_heads(w + CNN_P2, n, s < begin + CNN_HEADS, cnn_part[task]);
             n = 0;
         }
     }
