@@ -1414,12 +1414,14 @@ enum {
 };
 static _Alignas(64) unsigned char train_rows[TRAIN_TILES * TILE][PIXELS];
 static _Alignas(64) unsigned char train_cols[TRAIN_TILES][PIXELS][TILE];
-static _Alignas(64) unsigned char test_rows[TEST_TILES * TILE][PIXELS];
-static _Alignas(64) unsigned char test_cols[TEST_TILES][PIXELS][TILE];
+static _Alignas(64) union { /* a test set has no gradient: one or the other */
+    unsigned char rows[TEST_TILES * TILE][PIXELS];
+    unsigned char cols[TEST_TILES][PIXELS][TILE];
+} test_images;
 static unsigned char train_label[SAMPLES], test_label[TEST_SAMPLES];
 
 static struct set train = {0, train_rows, train_cols, train_label};
-static struct set test = {0, test_rows, test_cols, test_label};
+static struct set test = {0, test_images.rows, test_images.cols, test_label};
 static double data_mean[CHANNELS], data_inverse_std[CHANNELS];
 static struct { /* the same for TILE inputs, as kernels read */
     struct {
@@ -1428,6 +1430,7 @@ static struct { /* the same for TILE inputs, as kernels read */
     } mean, inverse_std;
 } norm;
 static uint64_t data_hash; /* of the records in use, in their order */
+static uint64_t test_hash; /* likewise */
 
 static bool two_classes(void)
 {
@@ -1438,6 +1441,7 @@ static bool two_classes(void)
 static void set_put(struct set *s, size_t i, int label,
                     const unsigned char *planes)
 {
+    const bool cols = config.model == EOS_MLP, rows = !cols || s != &test;
     size_t at, c;
 
     for (at = 0; at < SIDE * SIDE; at++)
@@ -1445,8 +1449,9 @@ static void set_put(struct set *s, size_t i, int label,
             unsigned char byte = planes[c * SIDE * SIDE + at];
             size_t pixel = at * CHANNELS + c;
 
-            s->rows[i][pixel] = byte;
-            if (config.model == EOS_MLP)
+            if (rows)
+                s->rows[i][pixel] = byte;
+            if (cols)
                 s->cols[i / TILE][pixel][i % TILE] = byte;
         }
     s->label[i] = (unsigned char)label;
@@ -1488,6 +1493,8 @@ static void filling_put(struct filling *f, const unsigned char *record)
         f->cats += !dog;
         label = dog;
     }
+    if (f->set == &test)
+        test_hash = hash_bytes(test_hash, record, RECORD);
     set_put(f->set, at, label, record + 1);
     f->set->n++;
 }
@@ -1735,14 +1742,14 @@ static void data_synth(struct filling *f)
 }
 
 /* Mean and population standard deviation of each channel over the training
- * set; sums of bytes are exact integers. */
+ * set. */
 static int data_normalise(void)
 {
     double n = (double)train.n * SIDE * SIDE;
     size_t i, at, c;
 
     for (c = 0; c < CHANNELS; c++) {
-        double sum = 0, squares = 0; /* whole numbers: exact */
+        double sum = 0, squares = 0; /* the sum is of whole numbers: exact */
 
         for (i = 0; i < train.n; i++)
             for (at = c; at < PIXELS; at += CHANNELS)
@@ -1804,6 +1811,7 @@ static int data_load(void)
         data_hash = hash_bytes(data_hash, train.rows[i], PIXELS);
     }
     test.n = 0;
+    test_hash = HASH_START;
     f = (struct filling){&test, 0, 0, 0, 0};
     if (!status && config.test)
         status = data_read(&f, config.test);
@@ -5595,7 +5603,6 @@ static void ckpt_text(const char *command)
     unsigned char first;
     uint64_t theta =
         hash_bytes(HASH_START, path.gd, net.params * sizeof *path.gd);
-    uint64_t tests = hash_bytes(HASH_START, test.rows, test.n * PIXELS);
 
     memcpy(&first, &order, 1);
     snprintf(ckpt_now, sizeof ckpt_now,
@@ -5616,8 +5623,7 @@ static void ckpt_text(const char *command)
              config.eig == EOS_POWER ? "power" : "lobpcg",
              config.deriv == EOS_F64 ? "f64" : "f32",
              config.stats == EOS_FULL ? "full" : "basic", config.neigs,
-             config.sharp, data_hash, test.n,
-             hash_bytes(tests, test.label, test.n), theta);
+             config.sharp, data_hash, test.n, test_hash, theta);
 }
 
 /* What a log has so far is on the disk before the checkpoint that counts on
@@ -6576,7 +6582,7 @@ static void memory_tell(void)
     char line[128];
     int len;
 
-    bytes += (n + (double)test.n) * PIXELS * (config.model == EOS_MLP ? 2 : 1);
+    bytes += (n * (config.model == EOS_MLP ? 2 : 1) + (double)test.n) * PIXELS;
     if (config.model == EOS_MLP)
         bytes += HIDDEN * real * (12 * fmin(n, CHUNK) + n) +
                  (MLP_PACKED * 2 + PIXELS * HIDDEN) * 8.0;
