@@ -1399,8 +1399,9 @@ static int npy_write(const char *name, size_t n, const double *x)
  * normalised, (byte - mean[c]) / std[c], where a kernel packs it.
  * ------------------------------------------------------------------------ */
 
-/* Images are kept as the kernels read them: rows, an image after another,
- * and (MLP) columns, tiles of TILE images with the images innermost. */
+/* Images are kept as the kernels read them: rows, an image after another
+ * (the CNN; the MLP's weight gradients), and columns, tiles of TILE images
+ * with the images innermost (the MLP's forward pass). */
 struct set {
     size_t n;
     unsigned char (*rows)[PIXELS];
@@ -3669,7 +3670,7 @@ static struct eig {
     uint64_t rng;
 } eig;
 static _Alignas(64) double eig_basis[BASIS][P_MAX], eig_image[BASIS][P_MAX];
-static _Alignas(64) double eig_residual[P_MAX];
+static _Alignas(64) double eig_next[P_MAX]; /* a guess, a residual */
 
 /* The eigenvalues (descending) and vectors y[i] of a symmetric m x m matrix,
  * by cyclic Jacobi rotations. */
@@ -3911,7 +3912,7 @@ static size_t eig_recheck(size_t wanted, const double *enough)
     size_t target = wanted, i;
 
     for (i = wanted; i-- && wanted > 1;) {
-        eig.resid[i] = eig_residual_of(i, eig_residual);
+        eig.resid[i] = eig_residual_of(i, eig_next);
         if (eig.resid[i] > enough[i])
             target = i;
     }
@@ -3930,8 +3931,8 @@ static void eig_iterate(size_t wanted, double tol)
 
     for (rounds = 0; rounds < 2000; rounds++) {
         while (eig.m < wanted) {
-            eig_random(eig_residual);
-            if (!eig_append(eig_residual) && eig.m == eig.cap)
+            eig_random(eig_next);
+            if (!eig_append(eig_next) && eig.m == eig.cap)
                 return;
         }
         eig_ritz();
@@ -3940,7 +3941,7 @@ static void eig_iterate(size_t wanted, double tol)
                 target = eig_recheck(wanted, enough);
             if (target == wanted)
                 return;
-            eig.resid[target] = eig_residual_of(target, eig_residual);
+            eig.resid[target] = eig_residual_of(target, eig_next);
             idle = eig.resid[target] < 0.95 * best ? 0 : idle + 1;
             best = fmin(best, eig.resid[target]);
             stalled = idle >= (best < 3e-5 ? 8 : 60) ||
@@ -3953,9 +3954,9 @@ static void eig_iterate(size_t wanted, double tol)
         if (eig.m == eig.cap)
             eig_restart(size_min(wanted + 2, eig.cap - 2));
         memcpy(eig.last, eig.y[target], sizeof eig.last);
-        if (!eig_append(eig_residual)) {
-            eig_random(eig_residual);
-            if (!eig_append(eig_residual))
+        if (!eig_append(eig_next)) {
+            eig_random(eig_next);
+            if (!eig_append(eig_next))
                 return;
         }
     }
@@ -3979,7 +3980,7 @@ static void eig_swap(size_t i, size_t j)
  * magnitude than the top one, it repeats on H - lambda I. */
 static void eig_power(size_t wanted, double tol)
 {
-    double *x = eig_residual, *hx;
+    double *x = eig_next, *hx;
     size_t i, j, round;
 
     for (i = 0; i < wanted; i++) {
@@ -4023,19 +4024,17 @@ static void eig_power(size_t wanted, double tol)
     eig.m = wanted;
 }
 
-/* What a trajectory remembers of its leading eigenvectors.  At the edge
- * gradient descent has period two, so its guess comes from the vectors of the
- * same parity; along a smooth path it is extrapolated from the last two. */
-enum { HISTORY = 4 };
+/* What a trajectory remembers of its last solves. */
+enum { HISTORY = 3, SKETCH = 64 };
 struct warm {
-    bool alternates;
-    bool dagger;             /* it is theta+ */
-    size_t solves;           /* so far */
-    size_t seconds;          /* of them, those that left a second vector */
-    double value[EIG_MAX];   /* the top eigenvalues; S is the first */
-    double resid;            /* of the first */
-    float u[HISTORY][P_MAX]; /* u of the last solves, as a ring */
-    float second[2][P_MAX];  /* --unstable: likewise the second vector */
+    bool dagger;                /* it is theta+ */
+    size_t kept, newest;        /* solves, the place of the last one */
+    size_t seconds;             /* solves that left a second vector */
+    double value[EIG_MAX];      /* the top eigenvalues; S is the first */
+    double resid;               /* of the first */
+    double at[HISTORY][SKETCH]; /* where the solves were */
+    float u[HISTORY][P_MAX];    /* and their vectors */
+    float second[2][P_MAX];     /* --unstable: second vectors, as a ring */
 };
 
 /* Approximations of the leading eigenvectors, shared by all trajectories
@@ -4043,59 +4042,200 @@ struct warm {
 static float top[EIG_MAX][P_MAX];
 static bool top_known[EIG_MAX];
 static double top_second;
-static _Alignas(64) double guess[P_MAX];
 
-/* Where u of a solve is kept: of as many as guesses are made from. */
-static size_t warm_place(const struct warm *w, size_t solve)
+/* --- Vectors kept in float32 --- */
+
+static struct {
+    size_t m;
+    const double *c;
+    float (*set)[P_MAX];
+    const double *x;
+    double *out;
+} kept;
+
+/* As in vec_combine_few: sums in registers. */
+INLINE void kept_combine_few(size_t at, const size_t len)
 {
-    return solve % (w->alternates ? HISTORY : HISTORY / 2);
+    double sum[8] = {0};
+    size_t i, j;
+
+    for (j = 0; j < kept.m; j++) {
+        const double c = kept.c[j];
+        const float *x = kept.set[j] + at;
+
+        for (i = 0; i < len; i++)
+            sum[i] += c * (double)x[i];
+    }
+    for (i = 0; i < len; i++)
+        kept.out[at + i] = sum[i];
 }
 
-static const float *warm_back(const struct warm *w, size_t back)
+static void kept_combine_task(size_t worker, size_t task)
 {
-    return w->solves < back ? NULL : w->u[warm_place(w, w->solves - back)];
+    size_t at, end = size_min((task + 1) * CHUNK_SUM, net.params);
+
+    (void)worker;
+    for (at = task * CHUNK_SUM; at + 8 <= end; at += 8)
+        kept_combine_few(at, 8);
+    for (; at < end; at++)
+        kept_combine_few(at, 1);
 }
 
-/* The guess: the vector of `near` solves ago, extrapolated by that of `far`
- * solves ago where there is one; false without any. */
-static bool warm_guess(const struct warm *w, double *x)
+/* out = sum_j c_j set_j */
+static void kept_combine(double *out, size_t m, const double *c,
+                         float (*set)[P_MAX])
 {
-    size_t near = w->alternates && w->solves >= 2 ? 2 : 1, i;
-    const float *a = warm_back(w, near), *b = warm_back(w, 2 * near);
-
-    if (!w->solves)
-        return false;
-    for (i = 0; i < net.params; i++)
-        x[i] = b ? 2 * (double)a[i] - (double)b[i] : (double)a[i];
-    return true;
+    kept.out = out;
+    kept.m = m;
+    kept.c = c;
+    kept.set = set;
+    parallel(pieces(net.params, CHUNK_SUM), kept_combine_task);
 }
 
-static void warm_widen(double *x, const float *from)
+static void kept_read(double *out, float (*from)[P_MAX])
 {
-    size_t j;
+    static const double one = 1;
 
-    for (j = 0; j < net.params; j++)
-        x[j] = (double)from[j];
+    kept_combine(out, 1, &one, from);
 }
 
-static void warm_narrow(float *to, const double *x)
+static void kept_write_task(size_t worker, size_t task)
 {
-    size_t j;
+    size_t i, end = size_min((task + 1) * CHUNK_SUM, net.params);
 
-    for (j = 0; j < net.params; j++)
-        to[j] = (float)x[j];
+    (void)worker;
+    for (i = task * CHUNK_SUM; i < end; i++)
+        kept.set[0][i] = (float)kept.x[i];
+}
+
+static void kept_write(float (*to)[P_MAX], const double *x)
+{
+    kept.set = to;
+    kept.x = x;
+    parallel(pieces(net.params, CHUNK_SUM), kept_write_task);
+}
+
+/* --- Guesses ---
+ *
+ * u is a smooth function of theta: where theta is near a combination sum_j c_j
+ * theta_j, sum_j c_j = 1, of a trajectory's last points, u is near sum_j c_j
+ * u_j.  That extrapolates along a smooth path, finds that gradient descent at
+ * the edge has period two, and takes a projection the way of the one before.
+ * The c minimise |theta - sum_j c_j theta_j|^2 + rho |c|^2, with rho against
+ * noise in the u_j; with D_ij = (theta - theta_i).(theta - theta_j) they are
+ * (D + rho)^-1 (1 .. 1) but for their sum.  No theta_j is kept for that: sums
+ * of their elements with random signs, in SKETCH classes (a count sketch,
+ * Charikar, Chen, Farach-Colton 2002), have the same D, nearly. */
+
+static double sketch[SKETCH]; /* of the point */
+static double sketch_part[P_MAX / CHUNK_SUM + 1][SKETCH];
+
+static void sketch_task(size_t worker, size_t task)
+{
+    size_t begin = task * CHUNK_SUM, i, j;
+    size_t end = size_min(begin + CHUNK_SUM, net.params);
+    double sum[SKETCH] = {0};
+    uint64_t rng = task;
+
+    (void)worker;
+    for (i = begin; i < end; i += SKETCH) {
+        const uint64_t signs = rng_next(&rng);
+
+        for (j = 0; j < SKETCH && i + j < end; j++)
+            sum[j] += (signs >> j & 1 ? 1 : -1) * point.theta[i + j];
+    }
+    memcpy(sketch_part[task], sum, sizeof sum);
+}
+
+static void sketch_point(void)
+{
+    size_t tasks = pieces(net.params, CHUNK_SUM), i, j;
+
+    parallel(tasks, sketch_task);
+    memset(sketch, 0, sizeof sketch);
+    for (i = 0; i < tasks; i++)
+        for (j = 0; j < SKETCH; j++)
+            sketch[j] += sketch_part[i][j];
+}
+
+static double sketch_product(const double *a, const double *b, const double *c,
+                             const double *d)
+{
+    double sum = 0; /* (a - b).(c - d) */
+    size_t i;
+
+    for (i = 0; i < SKETCH; i++)
+        sum += (a[i] - b[i]) * (c[i] - d[i]);
+    return sum;
+}
+
+/* The c for the point. */
+static void warm_mix(const struct warm *w, double *c)
+{
+    double D[BASIS][BASIS], value[BASIS], y[BASIS][BASIS];
+    double rho = 1e-200, all = 0;
+    size_t i, j, k;
+
+    for (i = 0; i < w->kept; i++) {
+        for (j = 0; j < w->kept; j++)
+            D[i][j] = sketch_product(sketch, w->at[i], sketch, w->at[j]);
+        rho += 1e-5 * D[i][i] / (double)w->kept;
+        c[i] = 0;
+    }
+    jacobi(w->kept, D, value, y);
+    for (k = 0; k < w->kept; k++) {
+        double sum = 0;
+
+        for (i = 0; i < w->kept; i++)
+            sum += y[k][i];
+        for (i = 0; i < w->kept; i++)
+            c[i] += y[k][i] * sum / (fmax(value[k], 0) + rho);
+    }
+    for (i = 0; i < w->kept; i++)
+        all += c[i];
+    for (i = 0; i < w->kept; i++)
+        c[i] /= all;
+}
+
+/* The guess for u at the point; false without any. */
+static bool warm_guess(struct warm *w, double *x)
+{
+    double c[HISTORY];
+
+    if (w->kept) {
+        warm_mix(w, c);
+        kept_combine(x, w->kept, c, w->u);
+    }
+    return w->kept;
+}
+
+/* Keeps u of the point.  It takes the place of the last one where that is less
+ * than a tenth of its own step away: of a projection's rounds the final
+ * one counts. */
+static void warm_store(struct warm *w, const double *u)
+{
+    const double *last = w->at[w->newest];
+    const double *before = w->at[(w->newest + HISTORY - 1) % HISTORY];
+
+    if (w->kept < 2 || !(sketch_product(sketch, last, sketch, last) <
+                         0.01 * sketch_product(last, before, last, before)))
+        w->newest = w->kept ? (w->newest + 1) % HISTORY : 0;
+    if (w->kept == w->newest)
+        w->kept++;
+    memcpy(w->at[w->newest], sketch, sizeof sketch);
+    kept_write(&w->u[w->newest], u);
 }
 
 static bool top_guess(size_t i, double *x)
 {
     if (top_known[i])
-        warm_widen(x, top[i]);
+        kept_read(x, &top[i]);
     return top_known[i];
 }
 
 static void top_store(size_t i, const double *x)
 {
-    warm_narrow(top[i], x);
+    kept_write(&top[i], x);
     top_known[i] = true;
 }
 
@@ -4107,11 +4247,11 @@ static bool warm_several(void)
 }
 
 /* The second vector, of the same parity where there is one. */
-static bool warm_second(const struct warm *w, double *x)
+static bool warm_second(struct warm *w, double *x)
 {
     if (!warm_several() || w->dagger || !w->seconds)
         return top_guess(1, x);
-    warm_widen(x, w->second[w->seconds > 1 ? w->seconds % 2 : 0]);
+    kept_read(x, &w->second[w->seconds > 1 ? w->seconds % 2 : 0]);
     return true;
 }
 
@@ -4119,23 +4259,20 @@ static bool warm_second(const struct warm *w, double *x)
  * largest magnitude is positive. */
 static void warm_sign(struct warm *w, double *u)
 {
-    const float *last = warm_back(w, 1);
-    double with = 0;
     size_t i, most = 0;
+    double along;
 
-    for (i = 0; i < net.params; i++) {
-        if (last)
-            with += u[i] * (double)last[i];
-        if (fabs(u[i]) > fabs(u[most]))
-            most = i;
+    if (w->kept) {
+        kept_read(eig_next, &w->u[w->newest]);
+        along = vec_dot(net.params, u, eig_next);
+    } else {
+        for (i = 0; i < net.params; i++)
+            if (fabs(u[i]) > fabs(u[most]))
+                most = i;
+        along = u[most];
     }
-    if ((last ? with : u[most]) < 0)
+    if (along < 0)
         vec_scale(net.params, u, -1, u);
-}
-
-static void warm_store(struct warm *w, const double *u)
-{
-    warm_narrow(w->u[warm_place(w, w->solves++)], u);
 }
 
 static void solve_power(struct warm *w, size_t wanted)
@@ -4150,23 +4287,24 @@ static void solve_power(struct warm *w, size_t wanted)
     eig_power(wanted, config.tol);
 }
 
-/* Warm start from the trajectory's own vector.  The second vector joins when
- * the top eigenvalue comes near the second and when more pairs are wanted; a
- * thorough search, also the first of a trajectory, takes all that is known
- * and a random one: so an eigenvalue that overtakes from outside is found.
- * Several unstable directions have one eigenvalue, so that their vectors turn
- * from solve to solve: theta+ takes its last ones as they are. */
+/* Warm start from the trajectory's own vectors.  The second joins where the top
+ * eigenvalue is near to it or more pairs are wanted; a thorough search, also
+ * the first of a trajectory, takes all that is known and a random one: so an
+ * eigenvalue that overtakes from outside is found.  Several unstable
+ * directions have one eigenvalue, so that their vectors turn from solve to
+ * solve: theta+ takes its last ones as they are. */
 static void solve_lobpcg(struct warm *w, size_t wanted, bool thorough)
 {
     const bool block = warm_several() && w->dagger;
-    size_t i;
+    double *guess = eig_next;
+    size_t known = thorough ? EIG_MAX : wanted, i;
 
-    thorough = thorough || !w->solves;
     eig_start(net.params, hessian, wanted);
     eig.value_only = warm_several() && wanted > 1;
-    if (!block && warm_guess(w, guess))
-        eig_append(guess);
-    for (i = !thorough && !block; i < (thorough ? EIG_MAX : wanted); i++)
+    if (!block && warm_guess(w, guess) && eig_append(guess) &&
+        eig.t[0][0] < 1.1 * top_second && known < 2)
+        known = 2;
+    for (i = !thorough && !block; i < known; i++)
         if (i == 1 ? warm_second(w, guess) : top_guess(i, guess))
             eig_append(guess);
     if (thorough) {
@@ -4174,13 +4312,6 @@ static void solve_lobpcg(struct warm *w, size_t wanted, bool thorough)
         eig_append(guess);
     }
     eig_iterate(wanted, config.tol);
-    if (!thorough && wanted == 1 && eig.value[0] < 1.1 * top_second &&
-        top_guess(1, guess)) {
-        if (eig.m == eig.cap)
-            eig_restart(2);
-        if (eig_append(guess))
-            eig_iterate(wanted, config.tol);
-    }
 }
 
 /* The `wanted` top eigenpairs at the point; u gets the first vector. */
@@ -4189,6 +4320,8 @@ static void sharpness(struct warm *w, size_t wanted, bool thorough, double *u)
     const bool own = warm_several() && !w->dagger;
     size_t i;
 
+    thorough = thorough || !w->kept;
+    sketch_point();
     if (config.eig == EOS_POWER) {
         eig_start(net.params, hessian, wanted);
         solve_power(w, wanted);
@@ -4203,13 +4336,13 @@ static void sharpness(struct warm *w, size_t wanted, bool thorough, double *u)
         if (!own)
             top_store(i, u);
         else if (i == 1 && wanted > 1)
-            warm_narrow(w->second[w->seconds++ % 2], u);
+            kept_write(&w->second[w->seconds++ % 2], u);
         top_second = eig.value[1];
     }
     eig_vector(0, u);
     warm_sign(w, u);
     warm_store(w, u);
-    if (!w->alternates && !own)
+    if (w->dagger)
         top_store(0, u);
 }
 
@@ -4714,7 +4847,7 @@ static void project(double *theta, bool second)
 
 double eos_sharpness(const double *theta, size_t k, double *value, double *u)
 {
-    warm.pg.solves = 0;
+    warm.pg.kept = 0;
     point_at(theta);
     sharpness(&warm.pg, k, true, u);
     memcpy(value, warm.pg.value, k * sizeof *value);
@@ -4723,7 +4856,7 @@ double eos_sharpness(const double *theta, size_t k, double *value, double *u)
 
 void eos_project(double *theta)
 {
-    warm.pg.solves = 0;
+    warm.pg.kept = 0;
     project(theta, false);
 }
 
@@ -5490,7 +5623,7 @@ static void signals_catch(void)
  * bytes of the text and of the parts, the text (the options that shape the
  * numbers), the parts, a hash of all before it. */
 
-#define CKPT_MAGIC "eos checkpoint 2\n"
+#define CKPT_MAGIC "eos checkpoint 3\n"
 enum { CKPT_HEAD = sizeof CKPT_MAGIC - 1 + 16, CKPT_TEXT = 2048 };
 
 static struct {
@@ -5525,10 +5658,12 @@ static void ckpt_warm(struct warm *w, part_fn *part)
 {
     size_t i;
 
-    part(&w->solves, sizeof w->solves);
+    part(&w->kept, sizeof w->kept);
+    part(&w->newest, sizeof w->newest);
+    part(w->at, sizeof w->at);
     part(w->value, sizeof w->value);
     part(&w->resid, sizeof w->resid);
-    for (i = 0; i < size_min(w->solves, HISTORY); i++)
+    for (i = 0; i < w->kept; i++)
         part(w->u[i], net.params * sizeof *w->u[i]);
     part(&w->seconds, sizeof w->seconds);
     for (i = 0; i < size_min(w->seconds, 2); i++)
@@ -6465,7 +6600,6 @@ int eos_start(const struct eos_config *c)
         config.tol = 1e-4;
     if (!config.threads)
         config.threads = processors < 1 ? 1 : (size_t)processors;
-    warm.gd.alternates = warm.pr[0].alternates = warm.pr[1].alternates = true;
     warm.pg.dagger = true;
     net_setup();
     point_at(NULL);
@@ -6573,11 +6707,11 @@ static void memory_tell(void)
     const double real = config.deriv == EOS_F64 ? 8 : 4;
     const double K = (double)config.unstable;
     double pairs = fmax(edge_several() ? K + 1 : 2, (double)config.neigs);
-    double vectors = 14 + 2.0 * config.generalized + 2 * (2 * pairs + 6) +
+    double vectors = 13 + 2.0 * config.generalized + 2 * (2 * pairs + 6) +
                      edge_several() * (K - 1 + K * (K + 1) / 2) +
                      (config.stats == EOS_FULL ? STARTS : 0);
     double halves =
-        HISTORY * (3.0 + config.generalized) + pairs + 4.0 * edge_several();
+        HISTORY * (4.0 + config.generalized) + pairs + 4.0 * edge_several();
     double bytes = p * (8 * vectors + 4 * halves);
     char line[128];
     int len;

@@ -28,7 +28,7 @@ static void start_near_edge(const struct eos_config *c, double ratio)
         eos_init(0, path.gd);
     eos_sharpness(path.gd, 1, &s, ignored);
     config.lr = 2 / (ratio * s);
-    warm.pg.solves = 0;
+    warm.pg.kept = 0;
 }
 
 /* --- The quantities of Section 4 at a point, in plain loops --- */
@@ -111,7 +111,7 @@ static void start_on_the_floor(const struct eos_config *c, double eta,
     }
     eos_sharpness(path.gd, 1, &s, plain.u);
     config.lr = 2 / (ratio * s);
-    warm.pg.solves = 0;
+    warm.pg.kept = 0;
 }
 
 /* --- One step of each trajectory --- */
@@ -498,7 +498,7 @@ Test(quantities, the_sign_of_u_matters_to_what_is_odd_in_u_alone)
     alpha = edge.alpha;
     beta = edge.beta;
     gradperp = edge.gradperp;
-    u = warm.pg.u[(warm.pg.solves - 1) % HISTORY]; /* the next looks back */
+    u = warm.pg.u[warm.pg.newest]; /* the next looks back */
     for (i = 0; i < net.params; i++)
         u[i] = -u[i];
     edge_measure(path.gd, 1);

@@ -653,6 +653,136 @@ Test(guesses, power_orders_its_pairs)
     pairs_are_what_they_say("second vector as a guess", 3, 1e-6);
 }
 
+/* --- Guesses along a trajectory ---
+ *
+ * With theta itself in u's place the best guess is theta. */
+
+static struct warm known;
+static double spot[P_MAX];
+
+static void go(const double x, const double y, const double z)
+{
+    static double to[3][P_MAX];
+    size_t i;
+
+    net.params = P;
+    for (i = 0; i < 3; i++)
+        random_vector(40 + i, P, to[i]);
+    for (i = 0; i < P; i++)
+        spot[i] = 10 + x * to[0][i] + y * to[1][i] + z * to[2][i];
+    point_at(spot);
+    sketch_point();
+}
+
+/* How far the guess is off, over how far the nearest known point is. */
+static double guess_misses(void)
+{
+    double nearest = INFINITY, missed = 0;
+    size_t i, j;
+
+    cr_assert(warm_guess(&known, image), "no guess");
+    for (j = 0; j < known.kept; j++) {
+        double d = 0;
+
+        for (i = 0; i < P; i++)
+            d += pow(spot[i] - (double)known.u[j][i], 2);
+        nearest = fmin(nearest, sqrt(d));
+    }
+    for (i = 0; i < P; i++)
+        missed += pow(spot[i] - image[i], 2);
+    return sqrt(missed) / nearest;
+}
+
+static void guess_is_good(const char *what)
+{
+    double misses = guess_misses();
+
+    cr_assert(misses < 0.05, "%s: the guess misses by %g of the way", what,
+              misses);
+    warm_store(&known, spot);
+}
+
+Test(trajectories, a_straight_path_is_extrapolated)
+{
+    size_t t;
+
+    for (t = 0; t < 8; t++) {
+        go((double)t, 0, 0);
+        if (t < 2)
+            warm_store(&known, spot);
+        else
+            guess_is_good("straight path");
+    }
+    cr_assert(known.kept == HISTORY, "%zu kept", known.kept);
+    guess_misses();
+    cr_assert(vec_norm(P, image) > 0, "a known point has no guess");
+    for (t = 0; t < P; t++)
+        cr_assert(fabs(image[t] - spot[t]) < 1e-5, "known point: %g, not %g",
+                  image[t], spot[t]);
+}
+
+/* Gradient descent at the edge: to and fro along y, slowly on along x. */
+Test(trajectories, period_two_is_found)
+{
+    size_t t;
+
+    for (t = 0; t < 8; t++) {
+        go(0.1 * (double)t, t % 2 ? 1 : -1, 0);
+        if (t < 3)
+            warm_store(&known, spot);
+        else
+            guess_is_good("period two");
+    }
+}
+
+/* A step along x and z, then rounds that take the z back: the last one is
+ * kept in the place of those before it. */
+Test(trajectories, a_projection_goes_the_way_of_the_last)
+{
+    static const double left[] = {1, 0.04, 1e-4, 1e-8};
+    double misses;
+    size_t t, i;
+
+    for (t = 0; t < 6; t++)
+        for (i = 0; i < 4; i++) {
+            go(3 * (double)t, 0, left[i]);
+            misses = t < 2 ? 0 : guess_misses();
+            cr_assert(misses < (i < 2 ? 0.1 : 1.1),
+                      "round %zu: the guess misses by %g of the way", i,
+                      misses);
+            warm_store(&known, spot);
+            if (i > 1)
+                cr_assert(
+                    !memcmp(known.at[known.newest], sketch, sizeof sketch) &&
+                        known.u[known.newest][0] == (float)spot[0],
+                    "round %zu is not the newest", i);
+        }
+    go(3 * 5, 0, 1);
+    for (i = 0, t = 0; i < HISTORY; i++) /* P0 of the last step is there */
+        t += sketch_product(sketch, known.at[i], sketch, known.at[i]) < 1e-9;
+    cr_assert(t == 1, "the step before the projection is kept %zu times", t);
+}
+
+/* Inner products of sketches are nearly those of the vectors. */
+Test(trajectories, sketches_keep_lengths)
+{
+    static double a[SKETCH], b[P_MAX];
+    double d = 0;
+    size_t i;
+
+    go(1, 2, 3);
+    memcpy(a, sketch, sizeof a);
+    memcpy(b, spot, sizeof b);
+    go(2, 0, 3.5);
+    for (i = 0; i < P; i++)
+        d += pow(spot[i] - b[i], 2);
+    cr_assert(fabs(sketch_product(sketch, a, sketch, a) / d - 1) < 0.5,
+              "squared length %g, not %g", sketch_product(sketch, a, sketch, a),
+              d);
+    go(1, 2, 3);
+    cr_assert(sketch_product(sketch, a, sketch, a) == 0, "not the same sketch");
+}
+
 /* --- Where there is no exact answer --- */
 
 /* Rounded products: the residual cannot fall below some 1e-7.  The solver

@@ -29,7 +29,7 @@ static void start_at_edge(void)
     }
     eos_sharpness(path.gd, 1, &s, g);
     config.lr = 2 / (0.95 * s);
-    warm.pg.solves = 0;
+    warm.pg.kept = 0;
 }
 
 static void to_file(struct text *t, const char *name)
