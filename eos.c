@@ -504,10 +504,11 @@ static struct {
     size_t m;
     const double *coef;
     const double *const *set;
+    float (*kept)[P_MAX]; /* or vectors in float32 */
 } mix;
 
 /* Elements at .. at + len, of which the sums stay in registers. */
-INLINE void vec_combine_few(size_t at, const size_t len)
+INLINE void vec_combine_few(size_t at, const size_t len, const bool kept)
 {
     double sum[8];
     size_t i, j;
@@ -515,24 +516,36 @@ INLINE void vec_combine_few(size_t at, const size_t len)
     for (i = 0; i < len; i++)
         sum[i] = vec.y ? vec.y[at + i] : 0;
     for (j = 0; j < mix.m; j++) {
-        const double a = mix.coef[j], *x = mix.set[j] + at;
+        const double a = mix.coef[j];
 
         for (i = 0; i < len; i++)
-            sum[i] += a * x[i];
+            sum[i] +=
+                a * (kept ? (double)mix.kept[j][at + i] : mix.set[j][at + i]);
     }
     for (i = 0; i < len; i++)
         vec.out[at + i] = sum[i];
 }
 
-static void vec_combine_task(size_t worker, size_t task)
+INLINE void vec_combine_chunk(size_t task, const bool kept)
 {
     size_t at, end = vec_end(task);
 
-    (void)worker;
     for (at = task * CHUNK_SUM; at + 8 <= end; at += 8)
-        vec_combine_few(at, 8);
+        vec_combine_few(at, 8, kept);
     for (; at < end; at++)
-        vec_combine_few(at, 1);
+        vec_combine_few(at, 1, kept);
+}
+
+static void vec_combine_task(size_t worker, size_t task)
+{
+    (void)worker;
+    vec_combine_chunk(task, false);
+}
+
+static void kept_combine_task(size_t worker, size_t task)
+{
+    (void)worker;
+    vec_combine_chunk(task, true);
 }
 
 /* out = y + sum_j coef[j] set[j]; y may be NULL, out may be any of them. */
@@ -546,6 +559,43 @@ static void vec_combine(size_t n, double *out, const double *y, size_t m,
     mix.coef = coef;
     mix.set = set;
     parallel(pieces(n, CHUNK_SUM), vec_combine_task);
+}
+
+/* out = sum_j coef[j] kept[j], of vectors in float32. */
+static void kept_combine(size_t n, double *out, size_t m, const double *coef,
+                         float (*kept)[P_MAX])
+{
+    vec.n = n;
+    vec.out = out;
+    vec.y = NULL;
+    mix.m = m;
+    mix.coef = coef;
+    mix.kept = kept;
+    parallel(pieces(n, CHUNK_SUM), kept_combine_task);
+}
+
+static void kept_read(size_t n, double *out, float (*from)[P_MAX])
+{
+    static const double one = 1;
+
+    kept_combine(n, out, 1, &one, from);
+}
+
+static void kept_write_task(size_t worker, size_t task)
+{
+    size_t i, end = vec_end(task);
+
+    (void)worker;
+    for (i = task * CHUNK_SUM; i < end; i++)
+        mix.kept[0][i] = (float)vec.x[i];
+}
+
+static void kept_write(size_t n, float (*to)[P_MAX], const double *x)
+{
+    vec.n = n;
+    vec.x = x;
+    mix.kept = to;
+    parallel(pieces(n, CHUNK_SUM), kept_write_task);
 }
 
 static void vec_copy(size_t n, double *out, const double *x)
@@ -4043,78 +4093,6 @@ static float top[EIG_MAX][P_MAX];
 static bool top_known[EIG_MAX];
 static double top_second;
 
-/* --- Vectors kept in float32 --- */
-
-static struct {
-    size_t m;
-    const double *c;
-    float (*set)[P_MAX];
-    const double *x;
-    double *out;
-} kept;
-
-/* As in vec_combine_few: sums in registers. */
-INLINE void kept_combine_few(size_t at, const size_t len)
-{
-    double sum[8] = {0};
-    size_t i, j;
-
-    for (j = 0; j < kept.m; j++) {
-        const double c = kept.c[j];
-        const float *x = kept.set[j] + at;
-
-        for (i = 0; i < len; i++)
-            sum[i] += c * (double)x[i];
-    }
-    for (i = 0; i < len; i++)
-        kept.out[at + i] = sum[i];
-}
-
-static void kept_combine_task(size_t worker, size_t task)
-{
-    size_t at, end = size_min((task + 1) * CHUNK_SUM, net.params);
-
-    (void)worker;
-    for (at = task * CHUNK_SUM; at + 8 <= end; at += 8)
-        kept_combine_few(at, 8);
-    for (; at < end; at++)
-        kept_combine_few(at, 1);
-}
-
-/* out = sum_j c_j set_j */
-static void kept_combine(double *out, size_t m, const double *c,
-                         float (*set)[P_MAX])
-{
-    kept.out = out;
-    kept.m = m;
-    kept.c = c;
-    kept.set = set;
-    parallel(pieces(net.params, CHUNK_SUM), kept_combine_task);
-}
-
-static void kept_read(double *out, float (*from)[P_MAX])
-{
-    static const double one = 1;
-
-    kept_combine(out, 1, &one, from);
-}
-
-static void kept_write_task(size_t worker, size_t task)
-{
-    size_t i, end = size_min((task + 1) * CHUNK_SUM, net.params);
-
-    (void)worker;
-    for (i = task * CHUNK_SUM; i < end; i++)
-        kept.set[0][i] = (float)kept.x[i];
-}
-
-static void kept_write(float (*to)[P_MAX], const double *x)
-{
-    kept.set = to;
-    kept.x = x;
-    parallel(pieces(net.params, CHUNK_SUM), kept_write_task);
-}
-
 /* --- Guesses ---
  *
  * u is a smooth function of theta: where theta is near a combination sum_j c_j
@@ -4204,7 +4182,7 @@ static bool warm_guess(struct warm *w, double *x)
 
     if (w->kept) {
         warm_mix(w, c);
-        kept_combine(x, w->kept, c, w->u);
+        kept_combine(net.params, x, w->kept, c, w->u);
     }
     return w->kept;
 }
@@ -4223,19 +4201,19 @@ static void warm_store(struct warm *w, const double *u)
     if (w->kept == w->newest)
         w->kept++;
     memcpy(w->at[w->newest], sketch, sizeof sketch);
-    kept_write(&w->u[w->newest], u);
+    kept_write(net.params, &w->u[w->newest], u);
 }
 
 static bool top_guess(size_t i, double *x)
 {
     if (top_known[i])
-        kept_read(x, &top[i]);
+        kept_read(net.params, x, &top[i]);
     return top_known[i];
 }
 
 static void top_store(size_t i, const double *x)
 {
-    kept_write(&top[i], x);
+    kept_write(net.params, &top[i], x);
     top_known[i] = true;
 }
 
@@ -4251,7 +4229,7 @@ static bool warm_second(struct warm *w, double *x)
 {
     if (!warm_several() || w->dagger || !w->seconds)
         return top_guess(1, x);
-    kept_read(x, &w->second[w->seconds > 1 ? w->seconds % 2 : 0]);
+    kept_read(net.params, x, &w->second[w->seconds > 1 ? w->seconds % 2 : 0]);
     return true;
 }
 
@@ -4263,7 +4241,7 @@ static void warm_sign(struct warm *w, double *u)
     double along;
 
     if (w->kept) {
-        kept_read(eig_next, &w->u[w->newest]);
+        kept_read(net.params, eig_next, &w->u[w->newest]);
         along = vec_dot(net.params, u, eig_next);
     } else {
         for (i = 0; i < net.params; i++)
@@ -4336,7 +4314,7 @@ static void sharpness(struct warm *w, size_t wanted, bool thorough, double *u)
         if (!own)
             top_store(i, u);
         else if (i == 1 && wanted > 1)
-            kept_write(&w->second[w->seconds++ % 2], u);
+            kept_write(net.params, &w->second[w->seconds++ % 2], u);
         top_second = eig.value[1];
     }
     eig_vector(0, u);

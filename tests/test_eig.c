@@ -714,8 +714,7 @@ Test(trajectories, a_straight_path_is_extrapolated)
             guess_is_good("straight path");
     }
     cr_assert(known.kept == HISTORY, "%zu kept", known.kept);
-    guess_misses();
-    cr_assert(vec_norm(P, image) > 0, "a known point has no guess");
+    warm_guess(&known, image);
     for (t = 0; t < P; t++)
         cr_assert(fabs(image[t] - spot[t]) < 1e-5, "known point: %g, not %g",
                   image[t], spot[t]);
