@@ -427,7 +427,7 @@ static void tracked_step(enum eos_model model, size_t samples)
     eos_sharpness(path.gd, 1, &s, scratch);
     config.lr = 2 / s;
     config.stop_lambda2 = INFINITY;
-    warm.pg.solves = 0;
+    warm.gd.kept = warm.pg.kept = warm.gf.kept = 0; /* another model's */
     counted = point.hvps;
     track_start();
     for (t = 0; t < BEFORE + STEPS; t++) {
