@@ -641,3 +641,33 @@ Test(eigensolvers, agree_on_the_sharpness)
     near("S by power iteration", s[1], s[0], 1e-6);
     near("u.u", fabs(plain_dot(net.params, u[0], u[1])), 1, 1e-6);
 }
+
+/* --- The second vector joins a solve where its eigenvalue is near --- */
+
+static size_t products_of_a_solve(double lambda2)
+{
+    static double u[P_MAX];
+    size_t before = point.hvps;
+
+    top_second = lambda2;
+    sharpness(&warm.pg, 1, false, u);
+    return point.hvps - before;
+}
+
+/* From exact vectors a solve takes a product for each. */
+Test(eigensolvers, the_second_vector_joins_where_its_eigenvalue_is_near)
+{
+    static double u[P_MAX];
+    struct eos_config c = small_problem();
+    double s[2];
+
+    c.tol = 1e-8;
+    c.deriv = EOS_F64;
+    start(&c);
+    eos_init(0, path.gd);
+    eos_sharpness(path.gd, 2, s, u);
+    config.tol = 1e-3; /* what float32 vectors keep of them */
+    cr_assert(products_of_a_solve(0.5 * s[0]) == 1, "lambda2 far: it joined");
+    cr_assert(products_of_a_solve(0.95 * s[0]) == 2, "near: it did not join");
+    cr_assert(products_of_a_solve(0.5 * s[0]) == 1, "far again: it joined");
+}
