@@ -428,6 +428,7 @@ static void tracked_step(enum eos_model model, size_t samples)
     config.lr = 2 / s;
     config.stop_lambda2 = INFINITY;
     warm.gd.kept = warm.pg.kept = warm.gf.kept = 0; /* another model's */
+    warm.pr[0].kept = 0;
     counted = point.hvps;
     track_start();
     for (t = 0; t < BEFORE + STEPS; t++) {
