@@ -548,30 +548,31 @@ static void kept_combine_task(size_t worker, size_t task)
     vec_combine_chunk(task, true);
 }
 
-/* out = y + sum_j coef[j] set[j]; y may be NULL, out may be any of them. */
-static void vec_combine(size_t n, double *out, const double *y, size_t m,
-                        const double *coef, const double *const *set)
+static void combine(size_t n, double *out, const double *y, size_t m,
+                    const double *coef, task_fn *task)
 {
     vec.n = n;
     vec.out = out;
     vec.y = y;
     mix.m = m;
     mix.coef = coef;
+    parallel(pieces(n, CHUNK_SUM), task);
+}
+
+/* out = y + sum_j coef[j] set[j]; y may be NULL, out may be any of them. */
+static void vec_combine(size_t n, double *out, const double *y, size_t m,
+                        const double *coef, const double *const *set)
+{
     mix.set = set;
-    parallel(pieces(n, CHUNK_SUM), vec_combine_task);
+    combine(n, out, y, m, coef, vec_combine_task);
 }
 
 /* out = sum_j coef[j] kept[j], of vectors in float32. */
 static void kept_combine(size_t n, double *out, size_t m, const double *coef,
                          float (*kept)[P_MAX])
 {
-    vec.n = n;
-    vec.out = out;
-    vec.y = NULL;
-    mix.m = m;
-    mix.coef = coef;
     mix.kept = kept;
-    parallel(pieces(n, CHUNK_SUM), kept_combine_task);
+    combine(n, out, NULL, m, coef, kept_combine_task);
 }
 
 static void kept_read(size_t n, double *out, float (*from)[P_MAX])
