@@ -5562,7 +5562,8 @@ static struct {
     size_t last;   /* the step of the last one */
     double dt;     /* units of time from one to the next */
     bool measured; /* this point has been, before going back */
-    size_t counted, hvps; /* Hessian products: in rows, in all */
+    size_t counted, hvps;    /* Hessian products: in rows, in all */
+    size_t steps, max_steps; /* of the configuration then */
     struct {
         uint64_t size, hash;
         size_t phases;
@@ -5602,7 +5603,7 @@ static void signals_catch(void)
  * bytes of the text and of the parts, the text (the options that shape the
  * numbers), the parts, a hash of all before it. */
 
-#define CKPT_MAGIC "eos checkpoint 3\n"
+#define CKPT_MAGIC "eos checkpoint 4\n"
 enum { CKPT_HEAD = sizeof CKPT_MAGIC - 1 + 16, CKPT_TEXT = 2048 };
 
 static struct {
@@ -5761,6 +5762,8 @@ static int ckpt_write(void)
     if (status)
         return status;
     stand.hvps = point.hvps;
+    stand.steps = config.steps;
+    stand.max_steps = config.max_steps;
     stand.log.size = logfile.fd < 0 ? 0 : logfile.size;
     stand.log.hash = logfile.hash;
     stand.log.phases = row.phases;
@@ -6594,7 +6597,8 @@ const char *eos_error(void)
     return failure;
 }
 
-/* Opens a log: cut back to what the checkpoint knows of it, or new. */
+/* Opens a log: cut back to what the checkpoint knows of it, or new.  One that
+ * goes on says where it does so with other bounds. */
 static int log_begin(struct text *t, const char *name, uint64_t size,
                      uint64_t hash, const char *command, bool *found)
 {
@@ -6603,6 +6607,10 @@ static int log_begin(struct text *t, const char *name, uint64_t size,
     *found = false;
     if (resumed && name)
         status = log_reopen(t, name, size, hash, found);
+    if (!status && *found && stand.steps != config.steps)
+        text_put(t, "# steps: %zu\n", config.steps);
+    if (!status && *found && stand.max_steps != config.max_steps)
+        text_put(t, "# max-steps: %zu\n", config.max_steps);
     if (status || *found)
         return status;
     status = log_open(t, name);
