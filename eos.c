@@ -1458,6 +1458,7 @@ struct set {
     unsigned char (*rows)[PIXELS];
     unsigned char (*cols)[PIXELS][TILE];
     unsigned char *label; /* 0 .. 9; for two classes cat 0, dog 1 */
+    bool trained;         /* has gradients: the MLP reads it both ways */
 };
 
 enum {
@@ -1466,14 +1467,15 @@ enum {
 };
 static _Alignas(64) unsigned char train_rows[TRAIN_TILES * TILE][PIXELS];
 static _Alignas(64) unsigned char train_cols[TRAIN_TILES][PIXELS][TILE];
-static _Alignas(64) union { /* a test set has no gradient: one or the other */
+static _Alignas(64) union { /* one or the other */
     unsigned char rows[TEST_TILES * TILE][PIXELS];
     unsigned char cols[TEST_TILES][PIXELS][TILE];
 } test_images;
 static unsigned char train_label[SAMPLES], test_label[TEST_SAMPLES];
 
-static struct set train = {0, train_rows, train_cols, train_label};
-static struct set test = {0, test_images.rows, test_images.cols, test_label};
+static struct set train = {0, train_rows, train_cols, train_label, true};
+static struct set test = {0, test_images.rows, test_images.cols, test_label,
+                          false};
 static double data_mean[CHANNELS], data_inverse_std[CHANNELS];
 static struct { /* the same for TILE inputs, as kernels read */
     struct {
@@ -1481,8 +1483,7 @@ static struct { /* the same for TILE inputs, as kernels read */
         double f64[TILE];
     } mean, inverse_std;
 } norm;
-static uint64_t data_hash; /* of the records in use, in their order */
-static uint64_t test_hash; /* likewise */
+static uint64_t data_hash, test_hash; /* of the records in use, as they come */
 
 static bool two_classes(void)
 {
@@ -1493,7 +1494,7 @@ static bool two_classes(void)
 static void set_put(struct set *s, size_t i, int label,
                     const unsigned char *planes)
 {
-    const bool cols = config.model == EOS_MLP, rows = !cols || s != &test;
+    const bool cols = config.model == EOS_MLP, rows = !cols || s->trained;
     size_t at, c;
 
     for (at = 0; at < SIDE * SIDE; at++)
@@ -1516,6 +1517,7 @@ struct filling {
     struct set *set;
     size_t want; /* records, 0: as many as come */
     size_t cats, dogs, seen;
+    uint64_t hash; /* of the records taken */
 };
 
 static bool filling_full(const struct filling *f)
@@ -1545,8 +1547,7 @@ static void filling_put(struct filling *f, const unsigned char *record)
         f->cats += !dog;
         label = dog;
     }
-    if (f->set == &test)
-        test_hash = hash_bytes(test_hash, record, RECORD);
+    f->hash = hash_bytes(f->hash, record, RECORD);
     set_put(f->set, at, label, record + 1);
     f->set->n++;
 }
@@ -1836,7 +1837,7 @@ static int data_load(void)
     size_t i;
     int status = EOS_DONE;
 
-    f = (struct filling){&train, config.samples, 0, 0, 0};
+    f = (struct filling){&train, config.samples, .hash = HASH_START};
     train.n = 0;
     for (i = 0; !status && i < config.ndata; i++)
         status = data_read(&f, config.data[i]);
@@ -1857,16 +1858,12 @@ static int data_load(void)
                     "fit this data",
                     config.data[config.ndata - 1], f.seen, f.seen);
     status = data_normalise();
-    data_hash = HASH_START;
-    for (i = 0; i < train.n; i++) {
-        data_hash = hash_bytes(data_hash, &train.label[i], 1);
-        data_hash = hash_bytes(data_hash, train.rows[i], PIXELS);
-    }
+    data_hash = f.hash;
     test.n = 0;
-    test_hash = HASH_START;
-    f = (struct filling){&test, 0, 0, 0, 0};
+    f = (struct filling){&test, .hash = HASH_START};
     if (!status && config.test)
         status = data_read(&f, config.test);
+    test_hash = f.hash;
     if (!status && config.test && !test.n)
         status = fail(EOS_USAGE, "%s: no cat or dog in it", config.test);
     return status;

@@ -590,7 +590,7 @@ static double plain_loss(const struct set *s, double *accuracy)
 static unsigned char spare_rows[TEST_TILES * TILE][PIXELS];
 static unsigned char spare_cols[TEST_TILES][PIXELS][TILE];
 static unsigned char spare_label[TEST_SAMPLES];
-static struct set spare = {0, spare_rows, spare_cols, spare_label};
+static struct set spare = {0, spare_rows, spare_cols, spare_label, true};
 
 /* The first n records of the built-in set after the training set's, to both. */
 static void draw_test_set(size_t n)
