@@ -6594,8 +6594,7 @@ const char *eos_error(void)
     return failure;
 }
 
-/* Opens a log: cut back to what the checkpoint knows of it, or new.  One that
- * goes on says where it does so with other bounds. */
+/* Opens a log: cut back to what the checkpoint knows of it, or new. */
 static int log_begin(struct text *t, const char *name, uint64_t size,
                      uint64_t hash, const char *command, bool *found)
 {
@@ -6604,10 +6603,6 @@ static int log_begin(struct text *t, const char *name, uint64_t size,
     *found = false;
     if (resumed && name)
         status = log_reopen(t, name, size, hash, found);
-    if (!status && *found && stand.steps != config.steps)
-        text_put(t, "# steps: %zu\n", config.steps);
-    if (!status && *found && stand.max_steps != config.max_steps)
-        text_put(t, "# max-steps: %zu\n", config.max_steps);
     if (status || *found)
         return status;
     status = log_open(t, name);
@@ -6633,7 +6628,8 @@ static int slow_begin(const char *command)
     return status;
 }
 
-/* From a checkpoint where that is asked for; the logs, new or cut back. */
+/* From a checkpoint where that is asked for; the logs, new or cut back.  One
+ * that goes on with other bounds says so there. */
 static int resume(const char *command)
 {
     bool found;
@@ -6653,6 +6649,10 @@ static int resume(const char *command)
         return status;
     row.phases = found ? stand.log.phases : resumed;
     row.named = found && stand.log.named;
+    if (found && stand.steps != config.steps)
+        text_put(&logfile, "# steps: %zu\n", config.steps);
+    if (found && stand.max_steps != config.max_steps)
+        text_put(&logfile, "# max-steps: %zu\n", config.max_steps);
     return slow_begin(command);
 }
 
