@@ -1,5 +1,5 @@
 # Past the paper: several unstable eigenvalues.  Losses; eigenvalues on the
-# edge; the oscillation; distances.  Means over 100 steps stand against those
+# edge; the oscillation; distances.  Means over some steps stand against those
 # that the stationary covariance Sigma gives, L + tr Sigma / eta and tr Sigma.
 high = 1100
 load folder."/style.gp"
@@ -12,6 +12,8 @@ stats txt using "step" name "T" nooutput
 k = 1 # eigenvalues along theta+
 while (has("pg_S".(k + 1))) { k = k + 1 }
 stats txt using "pg_S".k name "K" nooutput
+swings = has("pgen_xnorm") ? "gd pr pgen" : "gd pr"
+over = word(names[strstrt(names, "gd_L_mean") + strlen("gd_L_mean") : *], 1)
 
 set xrange [0 : T_max]
 set multiplot layout 4,1 margins 0.16,0.94,0.06,0.92 spacing 0,0.03
@@ -21,8 +23,8 @@ eval view
 set ylabel "loss L"
 plot for [t in tracks] txt using "step":t."_L" with lines linetype style(t) \
     title value(t), \
-    txt using "step":"gd_L_mean100" with lines linetype 6 \
-    title "mean of 100", \
+    txt using "step":"gd_L_mean".over with lines linetype 6 \
+    title "mean of ".over, \
     txt using "step":"mean_L" with lines linetype 8 title "mean, theory"
 
 unset key
@@ -39,9 +41,9 @@ unset label 7
 
 set ylabel "oscillation |x|²"
 set yrange [0:*]
-plot txt using "step":(column("gd_xnorm")**2) with lines linetype 1, \
-    txt using "step":(column("pr_xnorm")**2) with lines linetype 2, \
-    txt using "step":"gd_xnorm_squared_mean100" with lines linetype 6, \
+plot for [t in swings] txt using "step":(column(t."_xnorm")**2) \
+    with lines linetype style(t), \
+    txt using "step":"gd_xnorm_squared_mean".over with lines linetype 6, \
     txt using "step":"sigma" with lines linetype 8
 
 set format x "%g"
