@@ -6449,12 +6449,18 @@ static int track_step(size_t t, bool stay, size_t *counted)
     return EOS_DONE;
 }
 
-/* theta+, gradient flow and v from theta_gd; --kick moves theta_gd first. */
+/* theta+, gradient flow and v from theta_gd; --kick moves theta_gd first.  The
+ * first search at theta+ starts from descent's u: from the second vector, which
+ * the approach leaves, and a random one alone it may end on the second. */
 static void track_start(void)
 {
     const size_t p = net.params;
     size_t i;
 
+    if (warm.gd.kept) {
+        kept_read(p, scratch, &warm.gd.u[warm.gd.newest]);
+        top_store(0, scratch);
+    }
     vec_copy(p, path.pg, path.gd);
     if (config.kick > 0) {
         project(path.pg, false);
