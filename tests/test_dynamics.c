@@ -221,6 +221,28 @@ Test(step, each_trajectory_takes_the_step_of_its_formula)
     cr_assert(most > 2, "sub-steps: %zu at most; the test wants a third", most);
 }
 
+/* What the approach leaves: descent's u and the second vector.  At a loose
+ * tolerance that one alone is good enough for a search. */
+Test(step, the_kick_goes_along_the_top_vector)
+{
+    struct eos_config c = small_problem();
+    static double d[P_MAX];
+    double x;
+
+    c.kick = 0.3;
+    start_on_the_floor(&c, 0.002, 0.95);
+    memset(top_known, 0, sizeof top_known);
+    warm.pg.kept = warm.gd.kept = 0;
+    point_at(path.gd);
+    sharpness(&warm.gd, 2, true, d);
+    config.tol = 0.1;
+    track_start();
+    memcpy(d, path.gd, sizeof d);
+    add(d, -1, path.pg);
+    x = plain_dot(net.params, edge.u, d) / sqrt(edge.delta2);
+    cr_assert(fabs(x) > 0.15 && fabs(x) < 0.6, "x = %g delta, not 0.3", x);
+}
+
 Test(step, a_row_that_ends_the_track_moves_nothing)
 {
     struct eos_config c = small_problem();
