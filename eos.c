@@ -107,6 +107,14 @@
  * ------------------------------------------------------------------------ */
 
 #define _POSIX_C_SOURCE 200809L
+#if defined __linux__
+#define _GNU_SOURCE /* sched_getaffinity */
+#endif
+
+#if defined __FAST_MATH__ || \
+    (defined __FINITE_MATH_ONLY__ && __FINITE_MATH_ONLY__)
+#error "-ffast-math, -Ofast and -ffinite-math-only break eos: build without"
+#endif
 
 #if defined __GNUC__ && !defined __clang__ && __FLT_EVAL_METHOD__ > 0
 #pragma GCC optimize "excess-precision=fast" /* float is float: s390x */
@@ -121,6 +129,7 @@
 #include <limits.h>
 #include <math.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -129,6 +138,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -162,16 +172,26 @@
 #define LIKE_PRINTF(f, a) __attribute__((format(printf, f, a)))
 #define INLINE static inline __attribute__((always_inline, unused))
 
-#ifndef SAMPLES /* training records kept; make SAMPLES=50000 */
-#define SAMPLES 5000
+/* What a build has room for: make SAMPLES=50000 THREADS=64 UNSTABLE=6.  One
+ * for small boards, of at most 1,000 images, has less of the others, too. */
+#if !defined SAMPLES || SAMPLES + 0 == 0
+#undef SAMPLES
+#define SAMPLES 5000 /* training images */
 #endif
-#define SMALL (SIZE_MAX < UINT64_MAX) /* 32 bits: less memory */
+#define BOARD (SAMPLES <= 1000)
+#if !defined THREADS || THREADS + 0 == 0
+#undef THREADS
+#define THREADS (BOARD ? 4 : 8)
+#endif
+#if !defined UNSTABLE || UNSTABLE + 0 == 0
+#undef UNSTABLE
+#define UNSTABLE (BOARD ? 1 : 3) /* directions of --unstable */
+#endif
 
 enum {
-    TEST_SAMPLES = 10000,     /* test records kept */
-    WORKERS = SMALL ? 4 : 64, /* threads that really run */
-    STACK = 256 * 1024,       /* bytes of stack a thread */
-    SIDE = 32,                /* an image is SIDE x SIDE x CHANNELS */
+    TEST_SAMPLES = BOARD ? 2000 : 10000, /* test images kept */
+    STACK = 256 * 1024,                  /* bytes of stack a thread */
+    SIDE = 32, /* an image is SIDE x SIDE x CHANNELS */
     CHANNELS = 3,
     PIXELS = SIDE * SIDE * CHANNELS,
     RECORD = 1 + PIXELS, /* bytes of a CIFAR-10 record */
@@ -187,28 +207,29 @@ enum {
     ORDERS = 4,        /* Taylor coefficients 0 .. 3 */
     TILE = 48,         /* samples that are computed together (MLP) */
     BLOCK = 10 * TILE, /* samples summed in one go in float32 */
-    /* samples whose activations are in memory: no number depends on it */
-    CHUNK = (SMALL ? 2 : 6) * BLOCK,
-    DEPTH = 128,   /* inputs a matrix product takes at once */
-    STRETCH = 160, /* samples, likewise */
-    SLAB = 96,     /* inputs of a weight gradient's task */
+    CHUNK = 6,         /* blocks whose activations are in memory, at most:
+                            * no number depends on it */
+    DEPTH = 128,       /* inputs a matrix product takes at once */
+    STRETCH = 160,     /* samples, likewise */
+    SLAB = 96,         /* inputs of a weight gradient's task */
     SLABS1 = PIXELS / SLAB,
     PARTS = 64, /* partial gradients of the CNN */
     P_MAX = PIXELS * HIDDEN + HIDDEN + HIDDEN * HIDDEN + HIDDEN +
             HIDDEN * CLASSES + CLASSES,
-    CHUNK_SUM = 4096,         /* elements of a vector summed in one go */
-    EIG_MAX = 8,              /* eigenpairs wanted at most */
-    UNSTABLE = SMALL ? 2 : 6, /* unstable directions at most */
+    CHUNK_SUM = 4096, /* elements of a vector summed in one go */
+    EIG_MAX = 8,      /* eigenpairs wanted at most */
     PAIRS = UNSTABLE * (UNSTABLE + 1) / 2,
-    BASIS = SMALL ? 12 : 24, /* vectors of an eigensolver's basis */
+    BASIS = 2 * EIG_MAX + 6, /* vectors of an eigensolver's basis at most */
     STEPS_MAX = 1000000,     /* tracked steps */
     SELDOM = 50,             /* tracked steps between costly measurements */
     FLOW_STEPS = 10000,      /* Euler sub-steps of gradient flow in a step */
     PATH = 4096              /* bytes of a file name */
 };
 
-_Static_assert(SAMPLES >= 1 && SAMPLES <= 1000000, "SAMPLES is out of range");
-_Static_assert(CHUNK % TILE == 0 && BLOCK % TILE == 0, "tiles fill a block");
+_Static_assert(SAMPLES >= 1 && SAMPLES <= 1000000, "SAMPLES: 1 to 1000000");
+_Static_assert(THREADS >= 1 && THREADS <= 256, "THREADS: 1 to 256");
+_Static_assert(UNSTABLE >= 1 && UNSTABLE <= 6, "UNSTABLE: 1 to 6");
+_Static_assert(BLOCK % TILE == 0, "tiles fill a block");
 _Static_assert(PIXELS % DEPTH == 0, "the first weight is cut evenly");
 _Static_assert(PIXELS % SLAB == 0 && SLAB % TILE == 0, "slabs fill an image");
 _Static_assert(TILE % CHANNELS == 0, "a tile of inputs begins with red");
@@ -228,9 +249,63 @@ static size_t size_min(size_t a, size_t b)
 {
     return a < b ? a : b;
 }
+static size_t size_max(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
 static size_t pieces(size_t n, size_t m)
 {
     return (n + m - 1) / m;
+}
+
+/* --- Memory ---
+ *
+ * The room is the one block in which a run's large arrays stand.  Each section
+ * takes its own from it when a run starts, as large as the options need them,
+ * so that what is not asked for takes none; they live as long as the run.  A
+ * build has room for the larger network and most of what can be asked for with
+ * as many unstable directions, in vectors of P_MAX float64 numbers. */
+#define ROOM_VECTORS(K) ((K) < 2 ? 36 : (K) < 4 ? 58 : 104)
+#define ROOM_THREAD 2000000 /* scratch of a thread (MLP) */
+#define ROOM_NETWORK (BOARD ? 24000000 : 49000000) /* activations, weights */
+#define ROOM_FOR(K)                                     \
+    ((size_t)ROOM_VECTORS(K) * P_MAX * sizeof(double) + \
+     (size_t)THREADS * ROOM_THREAD +                    \
+     ((size_t)SAMPLES * 2 + TEST_SAMPLES) * PIXELS + ROOM_NETWORK)
+#define ROOM ROOM_FOR(UNSTABLE)
+static _Alignas(64) unsigned char room[ROOM];
+static size_t room_used; /* more than there is: room_check refuses */
+
+static void *room_take(size_t n, size_t size)
+{
+    size_t at = room_used;
+
+    room_used += (n * size + 63) / 64 * 64;
+    return room_used <= ROOM ? room + at : room;
+}
+
+/* A new run: everything is taken anew, and zero. */
+static void room_clear(void)
+{
+    memset(room, 0, room_used < ROOM ? room_used : ROOM);
+    room_used = 0;
+}
+
+/* Vectors of n numbers that belong together lie one after another, each from a
+ * whole cache line on. */
+static size_t vec_stride(size_t n)
+{
+    return (n + 15) / 16 * 16;
+}
+
+static double *nth(double *set, size_t n, size_t i)
+{
+    return set + i * vec_stride(n);
+}
+
+static double *room_vectors(size_t n, size_t m)
+{
+    return room_take(m * vec_stride(n), sizeof(double));
 }
 
 /* A task gets the number of the worker that runs it (for scratch memory) and
@@ -238,8 +313,8 @@ static size_t pieces(size_t n, size_t m)
 typedef void task_fn(size_t worker, size_t task);
 
 static struct {
-    pthread_t thread[WORKERS];
-    size_t born[WORKERS]; /* the round in which a thread was created */
+    pthread_t thread[THREADS];
+    size_t born[THREADS]; /* the round in which a thread was created */
     pthread_mutex_t lock;
     pthread_cond_t wake, idle;
     size_t workers; /* threads at work, the caller included */
@@ -255,7 +330,7 @@ static struct {
     .idle = PTHREAD_COND_INITIALIZER,
     .workers = 1,
 };
-static _Alignas(64) unsigned char pool_stack[WORKERS][STACK];
+static _Alignas(64) unsigned char pool_stack[THREADS][STACK];
 
 static void pool_work(size_t worker)
 {
@@ -314,7 +389,7 @@ static void pool_start(size_t n)
     pthread_attr_t attr;
     size_t i;
 
-    n = size_min(n, WORKERS);
+    n = size_min(n, THREADS);
     for (i = pool.started + 1; i < n; i++) {
         pool.born[i] = pool.round;
         if (pthread_attr_init(&attr) ||
@@ -325,6 +400,19 @@ static void pool_start(size_t n)
         pool.started = i;
     }
     pool.workers = pool.started + 1;
+}
+
+/* Processors that this process may run on. */
+static size_t processors(void)
+{
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+#if defined CPU_COUNT
+    cpu_set_t set;
+
+    if (!sched_getaffinity(0, sizeof set, &set) && CPU_COUNT(&set) > 0)
+        return (size_t)CPU_COUNT(&set);
+#endif
+    return online < 1 ? 1 : (size_t)online;
 }
 
 /* log(1 + y) for 0 <= y, by 2 artanh(y / (2 + y)) = 2 sum s^(2k+1)/(2k+1)
@@ -391,8 +479,7 @@ static uint64_t hash_bytes(uint64_t h, const void *bytes, size_t n)
 static struct {
     size_t n, m; /* elements, vectors in a set */
     double a;
-    const double *x, *y;
-    const double *const *set;
+    const double *x, *y, *set;
     double *out;
     double part[EIG_MAX + BASIS][P_MAX / CHUNK_SUM + 1];
 } vec;
@@ -422,13 +509,13 @@ static void vec_dots_task(size_t worker, size_t task)
 
     (void)worker;
     for (j = 0; j < vec.m; j++)
-        vec.part[j][task] =
-            sum_products(vec.set[j] + begin, vec.y + begin, len);
+        vec.part[j][task] = sum_products(
+            vec.set + j * vec_stride(vec.n) + begin, vec.y + begin, len);
 }
 
 /* out[j] = set[j] . y for m vectors of n elements. */
-static void vec_dots(size_t n, size_t m, const double *const *set,
-                     const double *y, double *out)
+static void vec_dots(size_t n, size_t m, const double *set, const double *y,
+                     double *out)
 {
     size_t tasks = pieces(n, CHUNK_SUM), i, j;
 
@@ -446,7 +533,7 @@ static double vec_dot(size_t n, const double *x, const double *y)
 {
     double dot;
 
-    vec_dots(n, 1, &x, y, &dot);
+    vec_dots(n, 1, x, y, &dot);
     return dot;
 }
 
@@ -500,16 +587,38 @@ static void vec_scale(size_t n, double *out, double a, const double *x)
     parallel(pieces(n, CHUNK_SUM), vec_scale_task);
 }
 
+/* A set of vectors, which may be kept in float32. */
+struct vecs {
+    double *f64; /* or NULL */
+    float *f32;
+};
+
+static struct vecs room_kept(size_t n, size_t m, bool narrow)
+{
+    const size_t all = m * vec_stride(n);
+
+    return narrow ? (struct vecs){.f32 = room_take(all, sizeof(float))}
+                  : (struct vecs){.f64 = room_take(all, sizeof(double))};
+}
+
+/* Vector i of a set, as a set. */
+static struct vecs vecs_from(struct vecs set, size_t n, size_t i)
+{
+    i *= vec_stride(n);
+    return set.f64 ? (struct vecs){.f64 = set.f64 + i}
+                   : (struct vecs){.f32 = set.f32 + i};
+}
+
 static struct {
     size_t m;
     const double *coef;
-    const double *const *set;
-    float (*kept)[P_MAX]; /* or vectors in float32 */
+    struct vecs set;
 } mix;
 
 /* Elements at .. at + len, of which the sums stay in registers. */
-INLINE void vec_combine_few(size_t at, const size_t len, const bool kept)
+INLINE void vec_combine_few(size_t at, const size_t len, const bool narrow)
 {
+    const size_t stride = vec_stride(vec.n);
     double sum[8];
     size_t i, j;
 
@@ -519,84 +628,78 @@ INLINE void vec_combine_few(size_t at, const size_t len, const bool kept)
         const double a = mix.coef[j];
 
         for (i = 0; i < len; i++)
-            sum[i] +=
-                a * (kept ? (double)mix.kept[j][at + i] : mix.set[j][at + i]);
+            sum[i] += a * (narrow ? (double)mix.set.f32[j * stride + at + i]
+                                  : mix.set.f64[j * stride + at + i]);
     }
     for (i = 0; i < len; i++)
         vec.out[at + i] = sum[i];
 }
 
-INLINE void vec_combine_chunk(size_t task, const bool kept)
+INLINE void vec_combine_chunk(size_t task, const bool narrow)
 {
     size_t at, end = vec_end(task);
 
     for (at = task * CHUNK_SUM; at + 8 <= end; at += 8)
-        vec_combine_few(at, 8, kept);
+        vec_combine_few(at, 8, narrow);
     for (; at < end; at++)
-        vec_combine_few(at, 1, kept);
+        vec_combine_few(at, 1, narrow);
 }
 
 static void vec_combine_task(size_t worker, size_t task)
 {
     (void)worker;
-    vec_combine_chunk(task, false);
+    if (mix.set.f64)
+        vec_combine_chunk(task, false);
+    else
+        vec_combine_chunk(task, true);
 }
 
-static void kept_combine_task(size_t worker, size_t task)
-{
-    (void)worker;
-    vec_combine_chunk(task, true);
-}
-
-static void combine(size_t n, double *out, const double *y, size_t m,
-                    const double *coef, task_fn *task)
+/* out = y + sum_j coef[j] set[j]; y may be NULL, out may be any of them. */
+static void vecs_combine(size_t n, double *out, const double *y, size_t m,
+                         const double *coef, struct vecs set)
 {
     vec.n = n;
     vec.out = out;
     vec.y = y;
     mix.m = m;
     mix.coef = coef;
-    parallel(pieces(n, CHUNK_SUM), task);
-}
-
-/* out = y + sum_j coef[j] set[j]; y may be NULL, out may be any of them. */
-static void vec_combine(size_t n, double *out, const double *y, size_t m,
-                        const double *coef, const double *const *set)
-{
     mix.set = set;
-    combine(n, out, y, m, coef, vec_combine_task);
+    parallel(pieces(n, CHUNK_SUM), vec_combine_task);
 }
 
-/* out = sum_j coef[j] kept[j], of vectors in float32. */
-static void kept_combine(size_t n, double *out, size_t m, const double *coef,
-                         float (*kept)[P_MAX])
+static void vec_combine(size_t n, double *out, const double *y, size_t m,
+                        const double *coef, double *set)
 {
-    mix.kept = kept;
-    combine(n, out, NULL, m, coef, kept_combine_task);
+    vecs_combine(n, out, y, m, coef, (struct vecs){.f64 = set});
 }
 
-static void kept_read(size_t n, double *out, float (*from)[P_MAX])
+/* out = vector i of the set. */
+static void vecs_read(size_t n, double *out, struct vecs set, size_t i)
 {
     static const double one = 1;
 
-    kept_combine(n, out, 1, &one, from);
+    vecs_combine(n, out, NULL, 1, &one, vecs_from(set, n, i));
 }
 
-static void kept_write_task(size_t worker, size_t task)
+static void vecs_write_task(size_t worker, size_t task)
 {
     size_t i, end = vec_end(task);
 
     (void)worker;
     for (i = task * CHUNK_SUM; i < end; i++)
-        mix.kept[0][i] = (float)vec.x[i];
+        if (mix.set.f64)
+            mix.set.f64[i] = vec.x[i];
+        else
+            mix.set.f32[i] = (float)vec.x[i];
 }
 
-static void kept_write(size_t n, float (*to)[P_MAX], const double *x)
+/* Vector i of the set = x. */
+static void vecs_write(size_t n, struct vecs set, size_t i, const double *x)
 {
     vec.n = n;
     vec.x = x;
-    mix.kept = to;
-    parallel(pieces(n, CHUNK_SUM), kept_write_task);
+    mix.set = vecs_from(set, n, i);
+    parallel(pieces(n, CHUNK_SUM), vecs_write_task);
 }
 
 static void vec_copy(size_t n, double *out, const double *x)
@@ -1119,6 +1222,22 @@ static int write_all(int fd, const void *bytes, size_t n)
     return write_most(fd, bytes, n) == n ? 0 : -1;
 }
 
+/* A line for people on standard error, which ends nothing. */
+LIKE_PRINTF(1, 2)
+static void tell(const char *format, ...)
+{
+    char line[2 * PATH] = "eos: ";
+    va_list args;
+    int n;
+
+    va_start(args, format);
+    n = vsnprintf(line + 5, sizeof line - 6, format, args);
+    va_end(args);
+    n = (int)size_min((size_t)(n < 0 ? 0 : n), sizeof line - 7) + 5;
+    line[n] = '\n';
+    write_all(STDERR_FILENO, line, (size_t)n + 1);
+}
+
 /* Reads until n bytes or the end of the file; -1 on error. */
 static ssize_t read_all(int fd, void *bytes, size_t n)
 {
@@ -1333,23 +1452,51 @@ static const char *npy_value(const char *header, const char *key)
 
 enum { NPY_HEADER = 4096 };
 
-/* Reads the preamble and the header; sets the bytes of an element. */
+/* How long a value is, for a message: a string, a list or a tuple. */
+static int npy_span(const char *value)
+{
+    const char *open = "'\"([", *close = "'\")]";
+    const char *kind = *value ? strchr(open, *value) : NULL;
+    const char *end = kind ? strchr(value + 1, close[kind - open]) : NULL;
+    size_t span = end ? (size_t)(end - value) + 1 : strcspn(value, ",}\n");
+
+    return (int)size_min(span, 60);
+}
+
+/* Whether a shape is (n,), which Python writes in several ways. */
+static bool npy_one_dimension(const char *shape, size_t n)
+{
+    char *end;
+
+    if (*shape++ != '(')
+        return false;
+    shape += strspn(shape, " ");
+    errno = 0;
+    if (*shape < '0' || *shape > '9' || strtoull(shape, &end, 10) != n || errno)
+        return false;
+    end += *end == 'L'; /* Python 2's long */
+    end += strspn(end, " ");
+    if (*end++ != ',')
+        return false;
+    return end[strspn(end, " ")] == ')';
+}
+
+/* Reads the preamble and the header; sets the bytes of an element.  Of one
+ * dimension, so the order of elements means nothing. */
 static int npy_header(int fd, const char *name, size_t n, int *bytes)
 {
     unsigned char start[12];
     char header[NPY_HEADER];
-    const char *shape;
-    char *end;
+    const char *descr, *shape;
     size_t len, width;
 
     if (read_all(fd, start, 10) != 10 || memcmp(start, "\x93NUMPY", 6))
         return fail(EOS_USAGE, "%s: not a .npy file; numpy.save writes one",
                     name);
-    if (start[6] != 1 && start[6] != 2)
+    if (start[6] < 1 || start[6] > 3)
         return fail(EOS_USAGE,
-                    "%s: .npy format %d.%d; formats 1.0 and 2.0 are "
-                    "read",
-                    name, start[6], start[7]);
+                    "%s: .npy format %d.%d; formats 1.0 to 3.0 are read", name,
+                    start[6], start[7]);
     width = start[6] == 1 ? 2 : 4;
     if (width == 4 && read_all(fd, start + 10, 2) != 2)
         return fail(EOS_USAGE, "%s: cut short in its header", name);
@@ -1360,25 +1507,18 @@ static int npy_header(int fd, const char *name, size_t n, int *bytes)
     if (read_all(fd, header, len) != (ssize_t)len)
         return fail(EOS_USAGE, "%s: cut short in its header", name);
     header[len] = 0;
-    if (!strncmp(npy_value(header, "'descr'"), "'<f8'", 5))
+    descr = npy_value(header, "'descr'");
+    if (!strncmp(descr, "'<f8'", 5))
         *bytes = 8;
-    else if (!strncmp(npy_value(header, "'descr'"), "'<f4'", 5))
+    else if (!strncmp(descr, "'<f4'", 5))
         *bytes = 4;
     else
-        return fail(EOS_USAGE, "%s: elements are %.12s; '<f4' or '<f8' is read",
-                    name, npy_value(header, "'descr'"));
-    if (strncmp(npy_value(header, "'fortran_order'"), "False", 5))
-        return fail(EOS_USAGE,
-                    "%s: not in C order; save it with "
-                    "numpy.ascontiguousarray",
-                    name);
+        return fail(EOS_USAGE, "%s: elements are %.*s; '<f4' or '<f8' is read",
+                    name, npy_span(descr), descr);
     shape = npy_value(header, "'shape'");
-    errno = 0;
-    if (shape[0] != '(' || shape[1] < '0' || shape[1] > '9' ||
-        strtoull(shape + 1, &end, 10) != n || errno || strncmp(end, ",)", 2))
+    if (!npy_one_dimension(shape, n))
         return fail(EOS_USAGE, "%s: shape %.*s; (%zu,) is wanted here", name,
-                    (int)strcspn(shape, ")\n") + (strchr(shape, ')') != NULL),
-                    shape, n);
+                    npy_span(shape), shape, n);
     return EOS_DONE;
 }
 
@@ -1442,6 +1582,262 @@ static int npy_write(const char *name, size_t n, const double *x)
     return status ? status : whole_close(&file);
 }
 
+/* --- What a command reads and writes ---
+ *
+ * Before anything is opened for writing every output is compared with every
+ * other name, so that no command destroys a file that it was not asked to.  An
+ * existing file is its device and inode, whatever the path; one that is to be
+ * made is its folder's, and its last component. */
+
+enum kind_of_file { INPUT, LOG, CHECKPOINT, ARRAY, STREAM };
+
+static struct place {
+    const char *option;
+    enum kind_of_file kind;
+    bool there;
+    dev_t device;
+    ino_t inode;
+    char last[256];
+} places[128];
+static size_t places_n;
+
+/* What a file that an output may replace begins with. */
+static const char *const beginnings[] = {
+    [LOG] = "# eos: ",
+    [CHECKPOINT] = "eos checkpoint ",
+    [ARRAY] = "\x93NUMPY",
+};
+
+/* 1: begins so, or is empty where that is allowed; 0: does not; -1: errno. */
+static int begins_with(const char *name, const char *text, bool or_empty)
+{
+    char bytes[32];
+    size_t len = strlen(text);
+    ssize_t got;
+    int fd = open(name, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return -1;
+    got = read_all(fd, bytes, len);
+    close(fd);
+    if (got == 0)
+        return or_empty;
+    return got == (ssize_t)len && !memcmp(bytes, text, len);
+}
+
+/* Whether the file at an output's name may be replaced.  `beside`: it is made
+ * on the way to the output, and what a killed run left is in nobody's use. */
+static int replaceable(const char *option, enum kind_of_file kind,
+                       const char *name, bool beside)
+{
+    static const char *const what[] = {[LOG] = "a log of eos",
+                                       [CHECKPOINT] = "a checkpoint",
+                                       [ARRAY] = "that"};
+    struct stat info;
+    int begins = 1;
+
+    if (kind == LOG ? stat(name, &info) : lstat(name, &info))
+        return errno == ENOENT || errno == ENOTDIR
+                   ? EOS_DONE
+                   : fail(EOS_USAGE, "%s: cannot look at it: %s", name,
+                          strerror(errno));
+    if (!S_ISREG(info.st_mode)) {
+        if (kind == LOG && !S_ISDIR(info.st_mode))
+            return EOS_DONE; /* a device or a pipe takes what it gets */
+        return fail(EOS_USAGE,
+                    "%s: is %s, which %s does not replace; another name is "
+                    "needed%s",
+                    name,
+                    S_ISDIR(info.st_mode)   ? "a folder"
+                    : S_ISLNK(info.st_mode) ? "a symbolic link"
+                                            : "no regular file",
+                    option, kind == CHECKPOINT ? " for the checkpoint" : "");
+    }
+    if (kind != ARRAY || beside)
+        begins = begins_with(name, beginnings[kind], beside || kind == LOG);
+    if (begins < 0)
+        return fail(EOS_USAGE, "%s: cannot read it: %s", name, strerror(errno));
+    if (!begins && beside)
+        return fail(EOS_USAGE,
+                    "%s: is in the way: %s writes there on the way to its "
+                    "file, and it is not %s",
+                    name, option,
+                    kind == CHECKPOINT ? "a checkpoint" : "a .npy file");
+    return begins ? EOS_DONE
+                  : fail(EOS_USAGE,
+                         "%s: is not %s, and %s replaces nothing else; another "
+                         "name is needed",
+                         name, what[kind], option);
+}
+
+static bool place_same(const struct place *a, const struct place *b)
+{
+    return a->there == b->there && a->device == b->device &&
+           a->inode == b->inode && (a->there || !strcmp(a->last, b->last));
+}
+
+/* Adds a name, where it clashes with none before. */
+static int place_add(const char *option, enum kind_of_file kind,
+                     const char *name, const struct stat *info, bool there)
+{
+    struct place *p = &places[places_n];
+    const char *slash = strrchr(name, '/');
+    size_t i;
+
+    *p = (struct place){option, kind, there, info->st_dev, info->st_ino, ""};
+    snprintf(p->last, sizeof p->last, "%s", slash ? slash + 1 : name);
+    for (i = 0; i < places_n; i++) {
+        const struct place *q = &places[i];
+
+        if ((kind == INPUT && q->kind == INPUT) ||
+            (kind == STREAM && q->kind == STREAM) || !place_same(p, q))
+            continue;
+        return fail(EOS_USAGE,
+                    "%s: is the file of %s and of %s; an output needs a file "
+                    "of its own",
+                    name, q->option, option);
+    }
+    places_n++; /* of 64 inputs by --data and some 30 others */
+    return EOS_DONE;
+}
+
+static int place_stream(const char *option, int fd)
+{
+    struct stat info;
+
+    if (fstat(fd, &info) || !S_ISREG(info.st_mode))
+        return EOS_DONE;
+    return place_add(option, STREAM, option, &info, true);
+}
+
+/* A name that an option gives, NULL: none, with a suffix. */
+static int place_named(const char *option, enum kind_of_file kind,
+                       const char *name, const char *suffix, bool beside)
+{
+    char path[PATH], folder[PATH];
+    struct stat info;
+    char *slash;
+    bool there;
+
+    if (!name)
+        return EOS_DONE;
+    if (!*name)
+        return fail(EOS_USAGE, "%s: the name is empty; a file's is needed",
+                    option);
+    if ((size_t)snprintf(path, sizeof path, "%s%s", name, suffix) >=
+        sizeof path)
+        return fail(EOS_USAGE, "%s: the name is too long: %.60s...", option,
+                    name);
+    there = !stat(path, &info);
+    if (there && kind == LOG && !S_ISREG(info.st_mode) &&
+        !S_ISDIR(info.st_mode))
+        return EOS_DONE;
+    if (!there && kind != INPUT) {
+        if (!lstat(path, &info))
+            return fail(EOS_USAGE,
+                        "%s: is a symbolic link to nothing; %s needs a file",
+                        path, option);
+        memcpy(folder, path, sizeof folder);
+        slash = strrchr(folder, '/');
+        if (slash)
+            slash[slash == folder] = 0;
+        if (stat(slash ? folder : ".", &info))
+            return fail(EOS_USAGE, "%s: cannot create: %s", path,
+                        strerror(errno));
+    }
+    if (there || kind != INPUT) {
+        int status = place_add(option, kind, path, &info, there);
+
+        if (status || kind == INPUT)
+            return status;
+        return replaceable(option, kind, path, beside);
+    }
+    return EOS_DONE; /* whoever reads it tells */
+}
+
+/* An output that is written beside its name first. */
+static int place_whole(const char *option, enum kind_of_file kind,
+                       const char *name, const char *suffix)
+{
+    char beside[64];
+    int status = place_named(option, kind, name, suffix, false);
+
+    snprintf(beside, sizeof beside, "%s.tmp", suffix);
+    return status ? status : place_named(option, kind, name, beside, true);
+}
+
+static const char *const saved[] = {"-gd.npy", "-instability.npy", "-pg.npy",
+                                    "-gf.npy", "-v.npy",           "-u.npy"};
+static const char *const derived[] = {"/grad.npy", "/hvp.npy", "/d3.npy",
+                                      "/d4.npy", "/u.npy"};
+
+/* All that the configuration names; only a whole run saves every vector. */
+static int places_check(bool whole_run)
+{
+    struct stat info;
+    size_t i;
+
+    places_n = 0;
+    for (i = 0; i < config.ndata; i++)
+        if (place_named("--data", INPUT, config.data[i], "", false))
+            return EOS_USAGE;
+    if (place_named("--test", INPUT, config.test, "", false) ||
+        place_named("--init", INPUT, config.init, "", false) ||
+        place_named("--direction", INPUT, config.direction, "", false) ||
+        place_stream("standard output", STDOUT_FILENO) ||
+        place_stream("standard error", STDERR_FILENO) ||
+        place_named("--log", LOG, config.log, "", false) ||
+        (config.stats == EOS_FULL &&
+         place_named("--log", LOG, config.log, ".slow", false)) ||
+        place_whole("--checkpoint", CHECKPOINT, config.checkpoint, "") ||
+        place_named("--checkpoint", CHECKPOINT, config.checkpoint, ".lock",
+                    true))
+        return EOS_USAGE;
+    for (i = 0; i < (whole_run ? 6 : 1); i++)
+        if (place_whole("--save", ARRAY, config.save, saved[i]))
+            return EOS_USAGE;
+    if (config.out && !*config.out)
+        return fail(EOS_USAGE,
+                    "--out: the name is empty; a folder's is needed");
+    for (i = 0; config.out && !stat(config.out, &info) && i < 5; i++)
+        if (place_whole("--out", ARRAY, config.out, derived[i]))
+            return EOS_USAGE;
+    return EOS_DONE;
+}
+
+/* A lock on a file for as long as it is open; where its file system has none,
+ * the run goes on without. */
+static int lock(int fd, const char *name)
+{
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    struct stat info;
+
+    if (fstat(fd, &info) || !S_ISREG(info.st_mode) ||
+        !fcntl(fd, F_SETLK, &whole) || (errno != EACCES && errno != EAGAIN))
+        return EOS_DONE;
+    return fail(EOS_USAGE,
+                "%s: another run writes there; wait for its end, or give "
+                "another name",
+                name);
+}
+
+/* Whether a file, which may not be there, can be locked. */
+static int lock_try(const char *name, const char *suffix)
+{
+    char path[PATH];
+    int fd, status;
+
+    if (!name)
+        return EOS_DONE;
+    snprintf(path, sizeof path, "%s%s", name, suffix);
+    fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0)
+        return EOS_DONE;
+    status = lock(fd, name);
+    close(fd);
+    return status;
+}
+
 /* ------------------------------------------------------------------------
  * 5  Data
  *
@@ -1461,21 +1857,11 @@ struct set {
     bool trained;         /* has gradients: the MLP reads it both ways */
 };
 
-enum {
-    TRAIN_TILES = (SAMPLES + TILE - 1) / TILE,
-    TEST_TILES = (TEST_SAMPLES + TILE - 1) / TILE
-};
-static _Alignas(64) unsigned char train_rows[TRAIN_TILES * TILE][PIXELS];
-static _Alignas(64) unsigned char train_cols[TRAIN_TILES][PIXELS][TILE];
-static _Alignas(64) union { /* one or the other */
-    unsigned char rows[TEST_TILES * TILE][PIXELS];
-    unsigned char cols[TEST_TILES][PIXELS][TILE];
-} test_images;
+enum { PASS_MAX = SAMPLES > TEST_SAMPLES ? SAMPLES : TEST_SAMPLES };
 static unsigned char train_label[SAMPLES], test_label[TEST_SAMPLES];
 
-static struct set train = {0, train_rows, train_cols, train_label, true};
-static struct set test = {0, test_images.rows, test_images.cols, test_label,
-                          false};
+static struct set train = {.label = train_label, .trained = true};
+static struct set test = {.label = test_label};
 static double data_mean[CHANNELS], data_inverse_std[CHANNELS];
 static struct { /* the same for TILE inputs, as kernels read */
     struct {
@@ -1484,17 +1870,33 @@ static struct { /* the same for TILE inputs, as kernels read */
     } mean, inverse_std;
 } norm;
 static uint64_t data_hash, test_hash; /* of the records in use, as they come */
+static bool test_more; /* the test file has more than there is room for */
 
 static bool two_classes(void)
 {
     return config.loss == EOS_BMSE || config.loss == EOS_LOGISTIC;
 }
 
+/* Room for n images of a set, in the layouts that its network reads. */
+static void set_room(struct set *s, size_t n)
+{
+    const size_t tiles = pieces(n, TILE);
+    const bool cols = config.model == EOS_MLP;
+
+    s->rows = !cols || s->trained ? room_take(tiles * TILE, PIXELS) : NULL;
+    s->cols = cols ? room_take(tiles * TILE, PIXELS) : NULL;
+}
+
+static void data_room(void)
+{
+    set_room(&train, config.samples);
+    set_room(&test, config.test ? TEST_SAMPLES : 0);
+}
+
 /* Puts a record's image at place i of a set. */
 static void set_put(struct set *s, size_t i, int label,
                     const unsigned char *planes)
 {
-    const bool cols = config.model == EOS_MLP, rows = !cols || s->trained;
     size_t at, c;
 
     for (at = 0; at < SIDE * SIDE; at++)
@@ -1502,9 +1904,9 @@ static void set_put(struct set *s, size_t i, int label,
             unsigned char byte = planes[c * SIDE * SIDE + at];
             size_t pixel = at * CHANNELS + c;
 
-            if (rows)
+            if (s->rows)
                 s->rows[i][pixel] = byte;
-            if (cols)
+            if (s->cols)
                 s->cols[i / TILE][pixel][i % TILE] = byte;
         }
     s->label[i] = (unsigned char)label;
@@ -1517,6 +1919,7 @@ struct filling {
     struct set *set;
     size_t want; /* records, 0: as many as come */
     size_t cats, dogs, seen;
+    bool more;     /* than there was room for */
     uint64_t hash; /* of the records taken */
 };
 
@@ -1590,7 +1993,10 @@ static int data_read(struct filling *f, const char *name)
             else
                 filling_put(f, buffer[i]);
         }
+        f->more = filling_full(f) && i < (size_t)got / RECORD;
     }
+    if (!status && filling_full(f) && !f->more)
+        f->more = read_all(fd, buffer, 1) > 0;
     close(fd);
     return status;
 }
@@ -1864,6 +2270,11 @@ static int data_load(void)
     if (!status && config.test)
         status = data_read(&f, config.test);
     test_hash = f.hash;
+    test_more = f.more;
+    if (!status && test_more)
+        tell("%s: has more than the %d test images that this build has room "
+             "for: the first are used",
+             config.test, TEST_SAMPLES);
     if (!status && config.test && !test.n)
         status = fail(EOS_USAGE, "%s: no cat or dog in it", config.test);
     return status;
@@ -1945,7 +2356,6 @@ static struct pass {
     bool keep, kept;         /* z_0 of the MLP's first layer: store, use */
     size_t begin, end;       /* samples of the chunk */
 } pass;
-enum { PASS_MAX = SAMPLES > TEST_SAMPLES ? SAMPLES : TEST_SAMPLES };
 static double pass_loss[PASS_MAX]; /* of each sample */
 static unsigned char pass_hit[PASS_MAX];
 
@@ -1999,14 +2409,20 @@ enum {
     CNN_M = CNN_V + ORDERS * WIN_IMAGE,
     CNN_S = CNN_M + WIN_IMAGE,
     CNN_C = CNN_S + WIN_POINTS * WIN_AREA,
-    CNN_END = CNN_C + 9 * CHANNELS * FILTERS,
-    WORK = (int)(CNN_END) > (int)(MLP_END) ? CNN_END : MLP_END
+    CNN_END = CNN_C + 9 * CHANNELS * FILTERS
 };
-_Static_assert((STRETCH + HIDDEN) * SLAB <= WORK, "a slab of inputs fits");
-static _Alignas(64) union {
-    float f32[WORK];
-    double f64[WORK];
-} work[WORKERS];
+_Static_assert((STRETCH + HIDDEN) * SLAB <= (int)(MLP_END), "a slab fits");
+_Static_assert(MLP_END * sizeof(double) <= ROOM_THREAD, "ROOM_THREAD is less");
+
+/* Arrays of numbers in the precision of the pass. */
+union reals {
+    float *f32;
+    double *f64;
+};
+static struct {
+    union reals all; /* of all workers */
+    size_t one;      /* elements of a worker's */
+} work;
 
 /* Weights as the kernels read them, of theta and of v.  MLP: row panels for
  * the forward and (transposed) the backward product.  CNN: [window][out] for
@@ -2028,33 +2444,18 @@ enum {
     CNN_ZERO = CNN_B2 + FILTERS,
     CNN_PACKED = CNN_ZERO + FILTERS
 };
-static _Alignas(64) union {
-    float f32[2][MLP_PACKED];
-    double f64[2][MLP_PACKED];
-} packed;
-_Static_assert((int)(CNN_PACKED) <= (int)(MLP_PACKED), "packed holds both");
+static union reals packed[2]; /* of theta, of v */
 
 /* MLP: what the weight gradients of a chunk are made from, in panels of
- * features, [block][panel][sample of the block][feature]: activations (a
- * panel has NV vectors), gradients of the pre-activations (MR features). */
-static _Alignas(64) struct {
-    union {
-        float f32[2][ORDERS][CHUNK / BLOCK][WIDE * BLOCK];
-        double f64[2][ORDERS][CHUNK / BLOCK][WIDE * BLOCK];
-    } a; /* of the two hidden layers */
-    union {
-        float f32[2][ORDERS][CHUNK / BLOCK][HIDDEN * BLOCK];
-        double f64[2][ORDERS][CHUNK / BLOCK][HIDDEN * BLOCK];
-    } dz; /* the first layer: order K only, at [0][0] */
-    union {
-        float f32[ORDERS][CHUNK / BLOCK][OUT * BLOCK];
-        double f64[ORDERS][CHUNK / BLOCK][OUT * BLOCK];
-    } df;
-    struct { /* z_0 of the first layer at one theta */
-        float f32[TRAIN_TILES][PLANE];
-        double f64[TRAIN_TILES][PLANE];
-    } z1;
-    double g1[SLABS1][HIDDEN][SLAB], g2[HIDDEN][WIDE], g3[CLASSES][WIDE];
+ * features, [order][block][panel][sample of the block][feature]: activations of
+ * the two hidden layers (a panel has NV vectors), gradients of the
+ * pre-activations (MR features; of the first layer the order K alone) and of
+ * the outputs.  A chunk has `blocks` blocks, fewer in a pass of high order. */
+static struct {
+    union reals a[2], dz1, dz2, df;
+    size_t blocks;
+    union reals z1; /* z_0 of the first layer at one theta, a plane a tile */
+    double (*g1)[HIDDEN][SLAB], (*g2)[WIDE], (*g3)[WIDE];
     double gb[LAYERS][HIDDEN];
 } mlp;
 
@@ -2064,7 +2465,61 @@ enum {
     CNN_PARAMS = CNN_W2 + FILTERS + 9 * FILTERS * FILTERS + FILTERS +
                  FLAT * CLASSES + CLASSES
 };
-static _Alignas(64) double cnn_part[PARTS][CNN_PARAMS];
+static double (*cnn_part)[CNN_PARAMS];
+
+/* Blocks of samples in memory at once.  In float64 higher orders have fewer,
+ * for half as many series stand there. */
+static size_t mlp_blocks(bool wide, size_t orders)
+{
+    const size_t blocks = size_min(CHUNK, pieces(config.samples, BLOCK));
+    const size_t series = size_max(ORDERS, blocks * ORDERS / (wide ? 2 : 1));
+
+    return size_min(blocks, series / orders);
+}
+
+/* Room for n float32 or m float64 numbers. */
+static union reals room_reals(size_t n, size_t m)
+{
+    const size_t bytes = size_max(n * sizeof(float), m * sizeof(double));
+
+    return (union reals){.f32 = room_take(bytes, 1)};
+}
+
+/* Where float32 is what was asked for, float64 passes are of order 0. */
+static void mlp_room(void)
+{
+    const bool f64 = config.deriv == EOS_F64;
+    const size_t blocks = mlp_blocks(false, 1), all = ORDERS * blocks;
+    const size_t wide = f64 ? size_max(ORDERS, all / 2) : blocks;
+    const size_t z1 = pieces(config.samples, TILE) * PLANE;
+    size_t i;
+
+    for (i = 0; i < 2; i++)
+        mlp.a[i] = room_reals(WIDE * BLOCK * all, WIDE * BLOCK * wide);
+    mlp.dz1 = room_reals(HIDDEN * BLOCK * blocks, HIDDEN * BLOCK * blocks);
+    mlp.dz2 = room_reals(HIDDEN * BLOCK * all, HIDDEN * BLOCK * wide);
+    mlp.df = room_reals(OUT * BLOCK * all, OUT * BLOCK * wide);
+    mlp.z1 = room_reals(f64 ? 0 : z1, f64 ? z1 : 0);
+    mlp.g1 = room_take(SLABS1, sizeof *mlp.g1);
+    mlp.g2 = room_take(HIDDEN, sizeof *mlp.g2);
+    mlp.g3 = room_take(CLASSES, sizeof *mlp.g3);
+}
+
+static void net_room(void)
+{
+    const bool mlp_model = config.model == EOS_MLP;
+    const size_t weights = mlp_model ? MLP_PACKED : CNN_PACKED;
+    const size_t workers = size_max(1, size_min(config.threads, THREADS));
+
+    work.one = mlp_model ? MLP_END : CNN_END;
+    work.all = room_reals(workers * work.one, workers * work.one);
+    packed[0] = room_reals(weights, weights);
+    packed[1] = room_reals(weights, config.deriv == EOS_F64 ? weights : 0);
+    if (mlp_model)
+        mlp_room();
+    else
+        cnn_part = room_take(PARTS, sizeof *cnn_part);
+}
 
 /* Tasks of the MLP's weight gradients. */
 enum { SHARES = 5, SHARE = HIDDEN / SHARES };
@@ -2088,6 +2543,8 @@ _Static_assert(SHARE % 8 == 0, "a share is made of whole panels");
 #define loss_logistic  N(loss_logistic)
 #define loss_series    N(loss_series)
 #define v_normal       N(v_normal)
+#define work_of        N(work_of)
+#define mlp_panel      N(mlp_panel)
 #define mlp_inputs     N(mlp_inputs)
 #define mlp_at         N(mlp_at)
 #define mlp_bias       N(mlp_bias)
@@ -2319,7 +2776,19 @@ INLINE TARGET V v_normal(const unsigned char *bytes, V mean, V inverse_std)
     return (v_bytes(bytes) - mean) * inverse_std;
 }
 
+INLINE REAL *work_of(size_t worker)
+{
+    return work.all.PREC + worker * work.one;
+}
+
 /* --- MLP: tiles of TILE samples --- */
+
+/* The panels of one order and block, of so many features. */
+INLINE REAL *mlp_panel(union reals all, size_t features, size_t order,
+                       size_t block)
+{
+    return all.PREC + (order * mlp.blocks + block) * features * BLOCK;
+}
 
 /* Where sample s of the tile begins in a plane. */
 INLINE size_t mlp_at(size_t features, size_t s)
@@ -2387,7 +2856,7 @@ static TARGET void mlp_first(REAL *w, size_t tile, size_t samples)
     size_t k;
 
     if (p->kept)
-        memcpy(z, mlp.z1.PREC[tile], PLANE * sizeof *z);
+        memcpy(z, mlp.z1.PREC + tile * PLANE, PLANE * sizeof *z);
     else
         mlp_bias(HIDDEN, net_bias(0, 0), z);
     if (p->order)
@@ -2396,14 +2865,14 @@ static TARGET void mlp_first(REAL *w, size_t tile, size_t samples)
         mlp_inputs(p->set->cols[tile], k, samples, w + MLP_B);
         if (!p->kept)
             mlp_product(HIDDEN, DEPTH, samples,
-                        packed.PREC[0] + MLP_W1 + k * HIDDEN, w + MLP_B, z);
+                        packed[0].PREC + MLP_W1 + k * HIDDEN, w + MLP_B, z);
         if (p->order)
             mlp_product(HIDDEN, DEPTH, samples,
-                        packed.PREC[1] + MLP_W1 + k * HIDDEN, w + MLP_B,
+                        packed[1].PREC + MLP_W1 + k * HIDDEN, w + MLP_B,
                         z + PLANE);
     }
     if (p->keep && !p->kept)
-        memcpy(mlp.z1.PREC[tile], z, PLANE * sizeof *z);
+        memcpy(mlp.z1.PREC + tile * PLANE, z, PLANE * sizeof *z);
 }
 
 /* out_k = W in_k + V in_(k-1), for all orders; out holds what is added to. */
@@ -2414,10 +2883,10 @@ static TARGET void mlp_linear(size_t m, size_t depth, size_t samples,
     size_t k, order = (size_t)pass.order;
 
     for (k = 0; k <= order; k++) {
-        mlp_product(m, depth, samples, packed.PREC[0] + weight,
+        mlp_product(m, depth, samples, packed[0].PREC + weight,
                     in + k * in_step, out + k * out_step);
         if (k)
-            mlp_product(m, depth, samples, packed.PREC[1] + weight,
+            mlp_product(m, depth, samples, packed[1].PREC + weight,
                         in + (k - 1) * in_step, out + k * out_step);
     }
 }
@@ -2541,25 +3010,25 @@ static TARGET void mlp_backward(REAL *w, size_t at, size_t samples)
     mlp_slope(0, da, w + MLP_D2, z);
     for (k = 0; k <= order; k++) {
         mlp_panels(net.classes, OUT, s, samples, f + k * OUTPUT,
-                   mlp.df.PREC[k][block]);
+                   mlp_panel(mlp.df, OUT, (size_t)k, block));
         mlp_panels(HIDDEN, GROUP, s, samples, w + MLP_A1 + k * PLANE,
-                   mlp.a.PREC[0][k][block]);
+                   mlp_panel(mlp.a[0], WIDE, (size_t)k, block));
         mlp_panels(HIDDEN, GROUP, s, samples, w + MLP_A2 + k * PLANE,
-                   mlp.a.PREC[1][k][block]);
+                   mlp_panel(mlp.a[1], WIDE, (size_t)k, block));
         mlp_panels(HIDDEN, MR, s, samples, z + k * PLANE,
-                   mlp.dz.PREC[1][k][block]);
+                   mlp_panel(mlp.dz2, HIDDEN, (size_t)k, block));
         mlp_bias(HIDDEN, NULL, da + k * PLANE);
     }
     mlp_linear(HIDDEN, HIDDEN, samples, MLP_T2, z, PLANE, da, PLANE);
     mlp_slope(order, da, w + MLP_D1, z);
     mlp_panels(HIDDEN, MR, s, samples, z + order * PLANE,
-               mlp.dz.PREC[0][0][block]);
+               mlp_panel(mlp.dz1, HIDDEN, 0, block));
 }
 
 /* Forward and backward through all layers for one tile of samples. */
 static TARGET void mlp_tile(size_t worker, size_t task)
 {
-    REAL *w = work[worker].PREC, *z = w + MLP_Z, *f = w + MLP_F;
+    REAL *w = work_of(worker), *z = w + MLP_Z, *f = w + MLP_F;
     size_t at = task * TILE, first = pass.begin + at, s;
     size_t samples = size_min(TILE, pass.end - first);
     int k;
@@ -2638,8 +3107,8 @@ static TARGET void mlp_slab(REAL *w, size_t slab)
                 walk.len = size_min(STRETCH, n - s);
                 mlp_group(pass.begin + s, walk.len, first + i, w);
                 gemm(&walk, HIDDEN, GROUP,
-                     mlp.dz.PREC[0][0][at / BLOCK] + (s - at) * MR, w,
-                     c + HIDDEN * i);
+                     mlp_panel(mlp.dz1, HIDDEN, 0, at / BLOCK) + (s - at) * MR,
+                     w, c + HIDDEN * i);
             }
         for (i = 0; i < SLAB; i += GROUP)
             gemm_sum(HIDDEN, GROUP, c + HIDDEN * i, GROUP, mlp.g1[slab][0] + i,
@@ -2668,10 +3137,12 @@ static TARGET void mlp_hidden(REAL *w, size_t layer, size_t panel, size_t row,
 
     for (block = 0; block < pieces(n, BLOCK); block++)
         for (k = 0; k <= order; k++) {
-            const REAL *a = mlp.a.PREC[layer - 1][k][block] + first * BLOCK;
+            const REAL *a =
+                mlp_panel(mlp.a[layer - 1], WIDE, k, block) + first * BLOCK;
             const REAL *delta =
-                layer == 1 ? mlp.dz.PREC[1][order - k][block] + row * BLOCK
-                           : mlp.df.PREC[order - k][block] + row;
+                layer == 1
+                    ? mlp_panel(mlp.dz2, HIDDEN, order - k, block) + row * BLOCK
+                    : mlp_panel(mlp.df, OUT, order - k, block) + row;
 
             len = size_min(BLOCK, n - block * BLOCK);
             v_clear(w, m * columns);
@@ -2687,18 +3158,21 @@ static TARGET void mlp_hidden(REAL *w, size_t layer, size_t panel, size_t row,
 static TARGET void mlp_biases(void)
 {
     const size_t n = pass.end - pass.begin, row = mlp_whole(net.classes);
+    const size_t k = (size_t)pass.order;
     size_t at, i, len;
-    int k = pass.order;
 
     for (at = 0; at < n; at += len) {
         len = size_min(BLOCK, n - at);
         for (i = 0; i < HIDDEN; i += MR) {
-            gemm_rows(len, MR, mlp.dz.PREC[0][0][at / BLOCK] + i * BLOCK, MR,
+            gemm_rows(len, MR,
+                      mlp_panel(mlp.dz1, HIDDEN, 0, at / BLOCK) + i * BLOCK, MR,
                       mlp.gb[0] + i);
-            gemm_rows(len, MR, mlp.dz.PREC[1][k][at / BLOCK] + i * BLOCK, MR,
+            gemm_rows(len, MR,
+                      mlp_panel(mlp.dz2, HIDDEN, k, at / BLOCK) + i * BLOCK, MR,
                       mlp.gb[1] + i);
         }
-        gemm_rows(len, row, mlp.df.PREC[k][at / BLOCK], row, mlp.gb[2]);
+        gemm_rows(len, row, mlp_panel(mlp.df, OUT, k, at / BLOCK), row,
+                  mlp.gb[2]);
     }
 }
 
@@ -2710,13 +3184,12 @@ INLINE size_t mlp_groups(void)
 
 static TARGET void mlp_second(size_t worker, size_t task)
 {
-    mlp_hidden(work[worker].PREC, 1, task / SHARES, task % SHARES * SHARE,
-               SHARE);
+    mlp_hidden(work_of(worker), 1, task / SHARES, task % SHARES * SHARE, SHARE);
 }
 
 static TARGET void mlp_third(size_t worker, size_t task)
 {
-    mlp_hidden(work[worker].PREC, 2, task, 0, net.classes);
+    mlp_hidden(work_of(worker), 2, task, 0, net.classes);
 }
 
 static TARGET void mlp_weights(size_t worker, size_t task)
@@ -2724,7 +3197,7 @@ static TARGET void mlp_weights(size_t worker, size_t task)
     if (task == 0)
         mlp_biases();
     else if (task <= SLABS1)
-        mlp_slab(work[worker].PREC, task - 1);
+        mlp_slab(work_of(worker), task - 1);
     else if ((task -= SLABS1 + 1) < SHARES * mlp_groups())
         mlp_second(worker, task);
     else
@@ -2751,19 +3224,20 @@ static TARGET void mlp_pack(size_t worker, size_t task)
         for (k = 0; k < depth && panel % PACKERS == share; k += cut)
             gemm_pack(x + k * net.out[l], i < 3 ? 1 : net.out[l],
                       i < 3 ? net.out[l] : 1, m, cut, first,
-                      packed.PREC[side] + at[i] + k * m);
+                      packed[side].PREC + at[i] + k * m);
         first += gemm_height(m - first, false);
     }
 }
 
 static void mlp_pass(void)
 {
+    mlp.blocks = mlp_blocks(BITS == 64, (size_t)pass.order + 1);
     parallel(10 * PACKERS, mlp_pack);
-    memset(mlp.g2, 0, sizeof mlp.g2);
-    memset(mlp.g3, 0, sizeof mlp.g3);
+    memset(mlp.g2, 0, HIDDEN * sizeof *mlp.g2);
+    memset(mlp.g3, 0, CLASSES * sizeof *mlp.g3);
     memset(mlp.gb, 0, sizeof mlp.gb);
-    for (pass.begin = 0; pass.begin < pass.set->n; pass.begin += CHUNK) {
-        pass.end = size_min(pass.begin + CHUNK, pass.set->n);
+    for (pass.begin = 0; pass.begin < pass.set->n; pass.begin = pass.end) {
+        pass.end = size_min(pass.begin + mlp.blocks * BLOCK, pass.set->n);
         parallel(pieces(pass.end - pass.begin, TILE), mlp_tile);
         if (pass.backward)
             parallel(1 + SLABS1 + (SHARES + 1) * mlp_groups(), mlp_weights);
@@ -3262,14 +3736,14 @@ static TARGET void cnn_heads(const REAL *head, size_t n, bool begin,
 
 static TARGET void cnn_forward(REAL *w, size_t sample, REAL *head)
 {
-    const REAL *wt = packed.PREC[0], *wv = packed.PREC[1];
+    const REAL *wt = packed[0].PREC, *wv = packed[1].PREC;
     REAL *z1 = w + CNN_Z1, *p1 = w + CNN_P1, *z2 = w + CNN_Z2;
     REAL *p2 = head, *f = head + CNN_F, *m = w + CNN_M;
     size_t k, c, order = (size_t)pass.order;
 
     cnn_input(pass.set->rows[sample], w + CNN_X);
     for (k = 0; k <= size_min(order, 1); k++)
-        cnn_conv(w + CNN_X, packed.PREC[k] + CNN_W1, packed.PREC[k] + CNN_B1,
+        cnn_conv(w + CNN_X, packed[k].PREC + CNN_W1, packed[k].PREC + CNN_B1,
                  z1 + k * MAP0);
     cnn_swish(1, SIDE, z1, MAP0, p1 + ROW1 + FILTERS, ROW1, EDGED1);
     for (k = 0; k <= order; k++) {
@@ -3279,7 +3753,7 @@ static TARGET void cnn_forward(REAL *w, size_t sample, REAL *head)
         win_product(v, wt + CNN_W2, wt + CNN_ZERO, m);
         if (k)
             win_product(v - WIN_IMAGE, wv + CNN_W2, NULL, m);
-        win_result(m, k < 2 ? packed.PREC[k] + CNN_B2 : wt + CNN_ZERO,
+        win_result(m, k < 2 ? packed[k].PREC + CNN_B2 : wt + CNN_ZERO,
                    z2 + k * MAP1);
     }
     cnn_swish(pass.order, SIDE1, z2, MAP1, p2, SIDE2 * FILTERS, FLAT);
@@ -3312,7 +3786,7 @@ static TARGET void cnn_second(REAL *w, double *part)
     for (k = 0; k <= order; k++) {
         win_delta(dz2 + (order - k) * EDGED1, w + CNN_M);
         win_outer(w + CNN_V + k * WIN_IMAGE, w + CNN_M,
-                  k ? NULL : packed.PREC[0] + CNN_ZERO, w + CNN_S);
+                  k ? NULL : packed[0].PREC + CNN_ZERO, w + CNN_S);
     }
     win_weights(w + CNN_S, part + net.w[1]);
     for (y = 0; y < SIDE1; y++)
@@ -3322,7 +3796,7 @@ static TARGET void cnn_second(REAL *w, double *part)
 
 static TARGET void cnn_backward(REAL *w, const REAL *f, double *part)
 {
-    const REAL *wt = packed.PREC[0], *wv = packed.PREC[1];
+    const REAL *wt = packed[0].PREC, *wv = packed[1].PREC;
     REAL *dp2 = w + CNN_DP2, *dz2 = w + CNN_DZ2, *dp1 = w + CNN_DP1;
     size_t k, order = (size_t)pass.order;
 
@@ -3353,7 +3827,7 @@ static TARGET void cnn_samples(size_t worker, size_t task)
 {
     size_t share = pieces(pass.set->n, PARTS), begin = task * share, s, n = 0;
     size_t end = size_min(begin + share, pass.set->n);
-    REAL *w = work[worker].PREC;
+    REAL *w = work_of(worker);
 
     if (pass.backward) /* but for the last layer */
         memset(cnn_part[task], 0, net.w[2] * sizeof cnn_part[task][0]);
@@ -3428,9 +3902,9 @@ static void cnn_pack(const double *x, REAL *to)
 
 static void cnn_pass(void)
 {
-    cnn_pack(pass.theta, packed.PREC[0]);
+    cnn_pack(pass.theta, packed[0].PREC);
     if (pass.order)
-        cnn_pack(pass.v, packed.PREC[1]);
+        cnn_pack(pass.v, packed[1].PREC);
     parallel(pieces(pass.set->n, pieces(pass.set->n, PARTS)), cnn_samples);
 }
 
@@ -3562,6 +4036,8 @@ static int kernel_choose(void)
     const char *name = getenv("EOS_KERNEL");
     size_t i;
 
+    if (name && !*name)
+        name = NULL;
     for (i = 0; i < KERNELS; i++)
         if ((!name || !strcmp(name, kernels[i].name)) && kernels[i].runs()) {
             kernel = &kernels[i];
@@ -3613,8 +4089,10 @@ static double taylor(enum eos_precision precision, int order,
         s == &train && config.model == EOS_MLP && precision == config.deriv;
     pass.kept = pass.keep && point.kept[precision];
     kernel->pass[precision]();
-    if (pass.keep)
+    if (pass.keep) { /* in the place of the other precision's */
         point.kept[precision] = true;
+        point.kept[!precision] = false;
+    }
     if (out)
         gradient_gather();
     for (i = 0; i < s->n; i++)
@@ -3657,8 +4135,8 @@ static double loss_on(const struct set *s, double *accuracy)
 
     for (i = 0; i < s->n; i++)
         hits += pass_hit[i];
-    *accuracy = (double)hits / (double)s->n;
-    return loss;
+    *accuracy = isfinite(loss) ? (double)hits / (double)s->n : (double)NAN;
+    return isfinite(loss) ? loss : (double)NAN;
 }
 
 /* The public forms, at any theta. */
@@ -3705,6 +4183,9 @@ void eos_fourth(const double *theta, const double *v, double *out)
 
 typedef void operator_fn(const double *x, double *y);
 
+/* A residual below which one that no longer falls is at rounding's floor. */
+#define EIG_FLOOR 3e-5
+
 static struct eig {
     size_t p; /* elements of a vector */
     operator_fn *apply;
@@ -3715,10 +4196,38 @@ static struct eig {
     double last[BASIS];     /* the target's before the last step */
     double resid[EIG_MAX];  /* |Hu - Su| / |S| */
     bool value_only;        /* all that is asked of the last pair wanted */
+    size_t unconverged;     /* solves that ended far from their goal */
     uint64_t rng;
 } eig;
-static _Alignas(64) double eig_basis[BASIS][P_MAX], eig_image[BASIS][P_MAX];
-static _Alignas(64) double eig_next[P_MAX]; /* a guess, a residual */
+/* The basis and the operator's images of it, which are kept in float32 where
+ * the Hessian products are float32; a guess, a residual or an image. */
+static struct {
+    size_t room; /* vectors there is room for */
+    double *basis, *next;
+    struct vecs image;
+} krylov;
+
+/* Pairs that a run asks for at most. */
+static size_t eig_wanted(void)
+{
+    size_t several = config.unstable > 1 ? config.unstable + 1 : 2;
+
+    return size_min(EIG_MAX, size_max(several, config.neigs));
+}
+
+/* Vectors of a basis for so many pairs. */
+static size_t eig_vectors(size_t wanted)
+{
+    return size_min(BASIS, 2 * wanted + 6);
+}
+
+static void eig_room(size_t p)
+{
+    krylov.room = eig_vectors(eig_wanted());
+    krylov.basis = room_vectors(p, krylov.room);
+    krylov.next = room_vectors(p, 1);
+    krylov.image = room_kept(p, krylov.room, config.deriv == EOS_F32);
+}
 
 /* The eigenvalues (descending) and vectors y[i] of a symmetric m x m matrix,
  * by cyclic Jacobi rotations. */
@@ -3783,28 +4292,18 @@ static void jacobi(size_t m, double a[BASIS][BASIS], double *value,
             }
 }
 
-static void eig_pointers(double (*from)[P_MAX], const double **to)
-{
-    size_t j;
-
-    for (j = 0; j < BASIS; j++)
-        to[j] = from[j];
-}
-
 /* x -= its projection on the basis, twice; returns the norm that is left
  * relative to what x had, and normalises x. */
 static double eig_orthogonalise(double *x)
 {
-    const double *set[BASIS];
     double dot[BASIS], before = vec_norm(eig.p, x), after;
     size_t round, j;
 
-    eig_pointers(eig_basis, set);
     for (round = 0; round < 2; round++) {
-        vec_dots(eig.p, eig.m, set, x, dot);
+        vec_dots(eig.p, eig.m, krylov.basis, x, dot);
         for (j = 0; j < eig.m; j++)
             dot[j] = -dot[j];
-        vec_combine(eig.p, x, x, eig.m, dot, set);
+        vec_combine(eig.p, x, x, eig.m, dot, krylov.basis);
     }
     after = vec_norm(eig.p, x);
     if (after > 0)
@@ -3820,24 +4319,29 @@ static void eig_random(double *x)
         x[i] = rng_sign_unit(&eig.rng);
 }
 
+/* Vector i of the basis. */
+static double *eig_basis(size_t i)
+{
+    return nth(krylov.basis, eig.p, i);
+}
+
 /* Adds a direction to the basis, at one product; one that the basis holds
- * already is passed over. */
+ * already is passed over.  krylov.next, which may be x, gets the image. */
 static bool eig_append(const double *x)
 {
-    const double *set[BASIS];
     size_t i, m = eig.m;
     double left;
 
     if (m == eig.cap)
         return false;
-    vec_copy(eig.p, eig_basis[m], x);
-    left = eig_orthogonalise(eig_basis[m]);
+    vec_copy(eig.p, eig_basis(m), x);
+    left = eig_orthogonalise(eig_basis(m));
     if (!(left > 1e-9))
         return false;
-    eig.apply(eig_basis[m], eig_image[m]);
+    eig.apply(eig_basis(m), krylov.next);
+    vecs_write(eig.p, krylov.image, m, krylov.next);
     eig.m++;
-    eig_pointers(eig_basis, set);
-    vec_dots(eig.p, eig.m, set, eig_image[m], eig.t[m]);
+    vec_dots(eig.p, eig.m, krylov.basis, krylov.next, eig.t[m]);
     for (i = 0; i < m; i++)
         eig.t[i][m] = eig.t[m][i];
     eig.last[m] = 0;
@@ -3849,7 +4353,7 @@ static void eig_start(size_t p, operator_fn *apply, size_t wanted)
     eig.p = p;
     eig.apply = apply;
     eig.m = 0;
-    eig.cap = size_min(size_min(BASIS, 2 * wanted + 6), p);
+    eig.cap = size_min(size_min(krylov.room, eig_vectors(wanted)), p);
     eig.value_only = false;
     memset(eig.last, 0, sizeof eig.last);
 }
@@ -3865,26 +4369,26 @@ static void eig_ritz(void)
 /* out = Ritz vector i */
 static void eig_vector(size_t i, double *out)
 {
-    const double *set[BASIS];
+    vec_combine(eig.p, out, NULL, eig.m, eig.y[i], krylov.basis);
+}
 
-    eig_pointers(eig_basis, set);
-    vec_combine(eig.p, out, NULL, eig.m, eig.y[i], set);
+/* A residual relative to its eigenvalue; that of H = 0 is 0. */
+static double eig_relative(double residual, double value)
+{
+    return residual > 0 ? residual / fabs(value) : residual;
 }
 
 /* r = H x - value x for Ritz pair i; returns |r| / |value|. */
 static double eig_residual_of(size_t i, double *r)
 {
-    const double *set[BASIS];
     double coef[BASIS];
     size_t j;
 
-    eig_pointers(eig_image, set);
-    vec_combine(eig.p, r, NULL, eig.m, eig.y[i], set);
-    eig_pointers(eig_basis, set);
+    vecs_combine(eig.p, r, NULL, eig.m, eig.y[i], krylov.image);
     for (j = 0; j < eig.m; j++)
         coef[j] = -eig.value[i] * eig.y[i][j];
-    vec_combine(eig.p, r, r, eig.m, coef, set);
-    return vec_norm(eig.p, r) / fabs(eig.value[i]);
+    vec_combine(eig.p, r, r, eig.m, coef, krylov.basis);
+    return eig_relative(vec_norm(eig.p, r), eig.value[i]);
 }
 
 static size_t eig_keep; /* vectors after the running restart */
@@ -3894,7 +4398,8 @@ static double eig_turn[BASIS][BASIS];
 static void eig_turn_task(size_t worker, size_t task)
 {
     enum { PIECE = 64 };
-    double(*both[2])[P_MAX] = {eig_basis, eig_image};
+    const struct vecs both[2] = {{.f64 = krylov.basis}, krylov.image};
+    const size_t stride = vec_stride(eig.p);
     size_t end = size_min((task + 1) * CHUNK_SUM, eig.p), at, len, b, i, j, e;
 
     (void)worker;
@@ -3904,14 +4409,20 @@ static void eig_turn_task(size_t worker, size_t task)
 
             len = size_min(PIECE, end - at);
             for (j = 0; j < eig.m; j++)
-                memcpy(old[j], both[b][j] + at, len * sizeof **old);
+                for (e = 0; e < len; e++)
+                    old[j][e] = both[b].f64
+                                    ? both[b].f64[j * stride + at + e]
+                                    : (double)both[b].f32[j * stride + at + e];
             for (i = 0; i < eig_keep; i++)
                 for (e = 0; e < len; e++) {
                     double sum = 0;
 
                     for (j = 0; j < eig.m; j++)
                         sum += eig_turn[i][j] * old[j][e];
-                    both[b][i][at + e] = sum;
+                    if (both[b].f64)
+                        both[b].f64[i * stride + at + e] = sum;
+                    else
+                        both[b].f32[i * stride + at + e] = (float)sum;
                 }
         }
 }
@@ -3960,15 +4471,21 @@ static size_t eig_recheck(size_t wanted, const double *enough)
     size_t target = wanted, i;
 
     for (i = wanted; i-- && wanted > 1;) {
-        eig.resid[i] = eig_residual_of(i, eig_next);
+        eig.resid[i] = eig_residual_of(i, krylov.next);
         if (eig.resid[i] > enough[i])
             target = i;
     }
     return target;
 }
 
-/* Iterates until the first `wanted` pairs have residuals <= tol (of a value
- * alone sqrt(tol): its error is of second order).  Rounding sets a floor
+/* The residual that is good enough for pair i: of a value alone sqrt(tol), for
+ * its error is of second order. */
+static double eig_goal(size_t i, size_t wanted, double tol)
+{
+    return eig.value_only && i + 1 == wanted ? sqrt(tol) : tol;
+}
+
+/* Iterates until the first `wanted` pairs have residuals <= their goals.  Rounding sets a floor
  * (float32 products: some 1e-6): a target that stops improving is left as it
  * is, and its residual tells. */
 static void eig_iterate(size_t wanted, double tol)
@@ -3979,8 +4496,8 @@ static void eig_iterate(size_t wanted, double tol)
 
     for (rounds = 0; rounds < 2000; rounds++) {
         while (eig.m < wanted) {
-            eig_random(eig_next);
-            if (!eig_append(eig_next) && eig.m == eig.cap)
+            eig_random(krylov.next);
+            if (!eig_append(krylov.next) && eig.m == eig.cap)
                 return;
         }
         eig_ritz();
@@ -3989,12 +4506,12 @@ static void eig_iterate(size_t wanted, double tol)
                 target = eig_recheck(wanted, enough);
             if (target == wanted)
                 return;
-            eig.resid[target] = eig_residual_of(target, eig_next);
+            eig.resid[target] = eig_residual_of(target, krylov.next);
             idle = eig.resid[target] < 0.95 * best ? 0 : idle + 1;
             best = fmin(best, eig.resid[target]);
-            stalled = idle >= (best < 3e-5 ? 8 : 60) ||
+            stalled = idle >= (best < EIG_FLOOR ? 8 : 60) ||
                       !(eig.resid[target] < INFINITY);
-            goal = eig.value_only && target + 1 == wanted ? sqrt(tol) : tol;
+            goal = eig_goal(target, wanted, tol);
             if (!(eig.resid[target] <= goal) && !stalled)
                 break;
             enough[target] = fmax(goal, 4 * best);
@@ -4002,11 +4519,71 @@ static void eig_iterate(size_t wanted, double tol)
         if (eig.m == eig.cap)
             eig_restart(size_min(wanted + 2, eig.cap - 2));
         memcpy(eig.last, eig.y[target], sizeof eig.last);
-        if (!eig_append(eig_next)) {
-            eig_random(eig_next);
-            if (!eig_append(eig_next))
+        if (!eig_append(krylov.next)) {
+            eig_random(krylov.next);
+            if (!eig_append(krylov.next))
                 return;
         }
+    }
+}
+
+/* How many steps of the Lanczos kind from a random vector show an eigenvalue
+ * `top` in a space where they have found `found` and nothing below `bottom`:
+ * they grow its share of the vector by Chebyshev's polynomial T_m(1 + 2 g),
+ * g = (top - found) / (found - bottom) (Kaniel, Paige, Saad), from 1 / sqrt(p)
+ * or so; in one of a hundred draws it is 80 times smaller. */
+static double eig_steps(double top, double found, double bottom)
+{
+    const double g = (top - found) / fmax(found - bottom, 1e-9 * fabs(top));
+
+    return 1 + log(160 * sqrt((double)eig.p)) / acosh(1 + 2 * g);
+}
+
+/* A residual cannot show that a pair was missed: that a multiple eigenvalue was
+ * found once, say.  So a random vector orthogonal to the pairs is iterated
+ * until an eigenvalue 2 % above the last of them would have shown.  Returns
+ * whether one has: it stands among the pairs, to be iterated on. */
+static bool eig_missed(size_t wanted)
+{
+    const double last = eig.value[wanted - 1];
+    const double size = fmax(fabs(eig.value[0]), fabs(eig.value[eig.m - 1]));
+    size_t step, i;
+
+    if (eig.p <= wanted || eig.cap < wanted + 2)
+        return false;
+    memset(eig.last, 0, sizeof eig.last);
+    eig_restart(wanted);
+    eig_random(krylov.next);
+    for (step = 1; eig_append(krylov.next); step++) {
+        double bottom = 0, found;
+
+        eig_ritz();
+        found = eig.value[wanted];
+        if (eig.value[wanted - 1] > last + 1e-3 * size)
+            return true;
+        for (i = 0; i < eig.m; i++)
+            bottom = fmin(bottom, eig.value[i]);
+        if (!((double)step < eig_steps(last + 0.02 * size, found, bottom)) ||
+            !(eig_residual_of(wanted, krylov.next) > 0))
+            break;
+        if (eig.m == eig.cap)
+            eig_restart(size_min(wanted + 2, eig.cap - 2));
+        memcpy(eig.last, eig.y[wanted], sizeof eig.last);
+    }
+    eig_ritz();
+    return false;
+}
+
+/* The first `wanted` pairs, copies of an eigenvalue included where `all` of
+ * them are to be found for certain. */
+static void eig_solve(size_t wanted, double tol, bool all)
+{
+    size_t round;
+
+    for (round = 0; round <= EIG_MAX; round++) {
+        eig_iterate(wanted, tol);
+        if (!all || !eig_missed(wanted))
+            break;
     }
 }
 
@@ -4025,10 +4602,11 @@ static void eig_swap(size_t i, size_t j)
 
 /* Plain power iteration for the same pairs, one after the other, the ones
  * found projected out.  Where it lands on a negative eigenvalue, of larger
- * magnitude than the top one, it repeats on H - lambda I. */
+ * magnitude than the top one, or on none, since one of each sign is as large,
+ * it repeats on H + |Hx| I, where the top eigenvalue is the largest. */
 static void eig_power(size_t wanted, double tol)
 {
-    double *x = eig_next, *hx;
+    double *x = krylov.next, *hx = eig_basis(wanted);
     size_t i, j, round;
 
     for (i = 0; i < wanted; i++) {
@@ -4036,31 +4614,32 @@ static void eig_power(size_t wanted, double tol)
         size_t idle = 0;
 
         eig.m = i; /* what is found is the basis */
-        hx = eig_image[i];
-        vec_copy(eig.p, x, eig_basis[i]);
+        vec_copy(eig.p, x, eig_basis(i));
         eig_orthogonalise(x);
         for (round = 0; round < 20000; round++) {
             eig.apply(x, hx);
             value = vec_dot(eig.p, x, hx);
-            vec_add(eig.p, eig_basis[i], hx, -value, x);
-            resid = vec_norm(eig.p, eig_basis[i]) / fabs(value);
+            vec_add(eig.p, eig_basis(i), hx, -value, x);
+            resid = eig_relative(vec_norm(eig.p, eig_basis(i)), value);
             idle = resid < 0.999 * best ? 0 : idle + 1;
             best = resid < best ? resid : best;
             if (resid <= tol || idle > 200 || !(resid < INFINITY)) {
-                if (value >= 0 || shift < 0 || !(resid < INFINITY))
+                const bool found = value >= 0 && best < EIG_FLOOR;
+
+                if (found || shift < 0 || !(resid < INFINITY))
                     break;
-                shift = value;
+                shift = -vec_norm(eig.p, hx);
                 best = INFINITY;
                 idle = 0;
                 eig_random(x); /* what is left of x lacks the top vector */
                 eig_orthogonalise(x);
                 continue;
             }
-            vec_copy(eig.p, eig_basis[i], x);
+            vec_copy(eig.p, eig_basis(i), x);
             vec_add(eig.p, x, hx, -shift, x);
             eig_orthogonalise(x);
         }
-        vec_copy(eig.p, eig_basis[i], x);
+        vec_copy(eig.p, eig_basis(i), x);
         eig.value[i] = value;
         eig.resid[i] = resid;
         memset(eig.y[i], 0, sizeof eig.y[i]);
@@ -4079,17 +4658,34 @@ struct warm {
     size_t kept, newest;        /* solves, the place of the last one */
     size_t seconds;             /* solves that left a second vector */
     double value[EIG_MAX];      /* the top eigenvalues; S is the first */
-    double resid;               /* of the first */
+    double resid[EIG_MAX];      /* |Hu - Su| / |S| of each */
     double at[HISTORY][SKETCH]; /* where the solves were */
-    float u[HISTORY][P_MAX];    /* and their vectors */
-    float second[2][P_MAX];     /* --unstable: second vectors, as a ring */
+    struct vecs u;              /* and their vectors, HISTORY of them */
+    struct vecs second;         /* --unstable: second vectors, a ring of two */
 };
 
 /* Approximations of the leading eigenvectors, shared by all trajectories
  * (the first is that of theta+), and the last second eigenvalue. */
-static float top[EIG_MAX][P_MAX];
+static struct vecs top;
+static size_t top_room;
 static bool top_known[EIG_MAX];
 static double top_second;
+
+static void warm_room(struct warm *w, bool seconds)
+{
+    memset(w, 0, sizeof *w);
+    w->u = room_kept(net.params, HISTORY, true);
+    if (seconds)
+        w->second = room_kept(net.params, 2, true);
+}
+
+static void top_room_take(void)
+{
+    top_room = eig_wanted();
+    top = room_kept(net.params, top_room, true);
+    memset(top_known, 0, sizeof top_known);
+    top_second = 0;
+}
 
 /* --- Guesses ---
  *
@@ -4180,7 +4776,7 @@ static bool warm_guess(struct warm *w, double *x)
 
     if (w->kept) {
         warm_mix(w, c);
-        kept_combine(net.params, x, w->kept, c, w->u);
+        vecs_combine(net.params, x, NULL, w->kept, c, w->u);
     }
     return w->kept;
 }
@@ -4199,20 +4795,22 @@ static void warm_store(struct warm *w, const double *u)
     if (w->kept == w->newest)
         w->kept++;
     memcpy(w->at[w->newest], sketch, sizeof sketch);
-    kept_write(net.params, &w->u[w->newest], u);
+    vecs_write(net.params, w->u, w->newest, u);
 }
 
 static bool top_guess(size_t i, double *x)
 {
     if (top_known[i])
-        kept_read(net.params, x, &top[i]);
+        vecs_read(net.params, x, top, i);
     return top_known[i];
 }
 
 static void top_store(size_t i, const double *x)
 {
-    kept_write(net.params, &top[i], x);
-    top_known[i] = true;
+    if (i < top_room) {
+        vecs_write(net.params, top, i, x);
+        top_known[i] = true;
+    }
 }
 
 /* With several unstable directions what is shared is theta+'s alone, all it
@@ -4227,7 +4825,7 @@ static bool warm_second(struct warm *w, double *x)
 {
     if (!warm_several() || w->dagger || !w->seconds)
         return top_guess(1, x);
-    kept_read(net.params, x, &w->second[w->seconds > 1 ? w->seconds % 2 : 0]);
+    vecs_read(net.params, x, w->second, w->seconds > 1 ? w->seconds % 2 : 0);
     return true;
 }
 
@@ -4239,8 +4837,8 @@ static void warm_sign(struct warm *w, double *u)
     double along;
 
     if (w->kept) {
-        kept_read(net.params, eig_next, &w->u[w->newest]);
-        along = vec_dot(net.params, u, eig_next);
+        vecs_read(net.params, krylov.next, w->u, w->newest);
+        along = vec_dot(net.params, u, krylov.next);
     } else {
         for (i = 0; i < net.params; i++)
             if (fabs(u[i]) > fabs(u[most]))
@@ -4256,10 +4854,10 @@ static void solve_power(struct warm *w, size_t wanted)
     size_t i;
 
     for (i = 0; i < wanted; i++)
-        if (!(i == 1 ? warm_second(w, eig_basis[1])
-              : i    ? top_guess(i, eig_basis[i])
-                     : warm_guess(w, eig_basis[0])))
-            eig_random(eig_basis[i]);
+        if (!(i == 1 ? warm_second(w, eig_basis(1))
+              : i    ? top_guess(i, eig_basis(i))
+                     : warm_guess(w, eig_basis(0))))
+            eig_random(eig_basis(i));
     eig_power(wanted, config.tol);
 }
 
@@ -4272,7 +4870,7 @@ static void solve_power(struct warm *w, size_t wanted)
 static void solve_lobpcg(struct warm *w, size_t wanted, bool thorough)
 {
     const bool block = warm_several() && w->dagger;
-    double *guess = eig_next;
+    double *guess = krylov.next;
     size_t known = thorough ? EIG_MAX : wanted, i;
 
     eig_start(net.params, hessian, wanted);
@@ -4287,13 +4885,14 @@ static void solve_lobpcg(struct warm *w, size_t wanted, bool thorough)
         eig_random(guess);
         eig_append(guess);
     }
-    eig_iterate(wanted, config.tol);
+    eig_solve(wanted, config.tol, thorough && wanted > 1);
 }
 
 /* The `wanted` top eigenpairs at the point; u gets the first vector. */
 static void sharpness(struct warm *w, size_t wanted, bool thorough, double *u)
 {
     const bool own = warm_several() && !w->dagger;
+    bool far = false;
     size_t i;
 
     thorough = thorough || !w->kept;
@@ -4304,15 +4903,18 @@ static void sharpness(struct warm *w, size_t wanted, bool thorough, double *u)
     } else {
         solve_lobpcg(w, wanted, thorough);
     }
-    for (i = 0; i < wanted; i++)
+    for (i = 0; i < wanted; i++) {
         w->value[i] = eig.value[i];
-    w->resid = eig.resid[0];
+        w->resid[i] = eig.resid[i];
+        far = far || !(eig.resid[i] <= 10 * eig_goal(i, wanted, config.tol));
+    }
+    eig.unconverged += far;
     for (i = 1; i < wanted || (i == 1 && thorough && eig.m > 1); i++) {
         eig_vector(i, u);
         if (!own)
             top_store(i, u);
         else if (i == 1 && wanted > 1)
-            kept_write(net.params, &w->second[w->seconds++ % 2], u);
+            vecs_write(net.params, w->second, w->seconds++ % 2, u);
         top_second = eig.value[1];
     }
     eig_vector(0, u);
@@ -4576,11 +5178,10 @@ static double sdcp(size_t k, const double *C, double (*G)[PAIRS], double *S)
 /* --- States --- */
 
 static struct {
-    double gd[P_MAX];   /* gradient descent */
-    double pg[P_MAX];   /* theta+: projected gradient */
-    double gf[P_MAX];   /* gradient flow */
-    double v[2][P_MAX]; /* prediction: theta - theta+; generalized */
-    double back[P_MAX]; /* approach: the check before */
+    double *gd;   /* gradient descent */
+    double *pg;   /* theta+: projected gradient; approach: the check before */
+    double *gf;   /* gradient flow */
+    double *v[2]; /* prediction: theta - theta+; generalized */
 } path;
 
 /* What is known at theta+. */
@@ -4592,56 +5193,84 @@ static struct edge {
     /* --unstable: k directions, eigenvalues, -grad L.T_ij, T_ij.T_mn, Sigma */
     size_t k;
     double lambda[UNSTABLE + 1], A[PAIRS], G[PAIRS][PAIRS], Sigma[PAIRS];
-    double sigma;       /* tr Sigma */
-    double unsolved;    /* the most that a solution of sdcp lacked */
-    double grad[P_MAX]; /* of L */
-    union {
-        double u[P_MAX], U[UNSTABLE][P_MAX];
-    };
-    double dS[P_MAX], T[P_MAX]; /* grad S, grad S_perp */
-    double Hv[2][P_MAX];        /* Hessian times the predictions' v */
-    double T_ij[PAIRS][P_MAX];  /* --unstable: of the pairs i <= j < k */
+    double sigma;    /* tr Sigma */
+    double unsolved; /* the most that a solution of sdcp lacked */
+    double *grad;    /* of L */
+    double *u;       /* u_1 and, with --unstable, u_2 .. u_k */
+    double *T;       /* grad S_perp = grad S - (grad S.u) u */
+    double *Hv[2];   /* Hessian times the predictions' v */
+    double *T_ij;    /* --unstable: of the pairs i <= j < k */
 } edge;
 
 static struct {
     struct warm gd, pg, gf, pr[2];
 } warm;
-static _Alignas(64) double scratch[P_MAX], scratch2[P_MAX];
+static double *scratch, *scratch2;
 
 static bool edge_several(void)
 {
     return config.unstable > 1;
 }
 
+/* Only what the options ask for takes room. */
+static void dynamics_room(void)
+{
+    const size_t p = net.params, K = size_max(config.unstable, 1);
+    const bool two = config.generalized, several = K > 1;
+
+    scratch = room_vectors(p, 1);
+    scratch2 = room_vectors(p, 1);
+    path.gd = room_vectors(p, 1);
+    path.pg = room_vectors(p, 1);
+    path.gf = room_vectors(p, 1);
+    path.v[0] = room_vectors(p, 1);
+    path.v[1] = room_vectors(p, two);
+    edge.grad = room_vectors(p, 1);
+    edge.u = room_vectors(p, K);
+    edge.T = room_vectors(p, 1);
+    edge.Hv[0] = room_vectors(p, 1);
+    edge.Hv[1] = room_vectors(p, two);
+    edge.T_ij = room_vectors(p, several ? K * (K + 1) / 2 : 0);
+    top_room_take();
+    warm_room(&warm.gd, several);
+    warm_room(&warm.pg, false);
+    warm_room(&warm.gf, false);
+    warm_room(&warm.pr[0], several);
+    if (two)
+        warm_room(&warm.pr[1], false);
+    warm.pg.dagger = true;
+}
+
+static double *edge_u(size_t i)
+{
+    return nth(edge.u, net.params, i);
+}
+
+static double *edge_T(size_t i, size_t j)
+{
+    return nth(edge.T_ij, net.params, pair_of(i, j));
+}
+
 /* The coordinates of d in the unstable directions, x = U'd. */
 static void edge_along(const double *d, double *x)
 {
-    const double *set[UNSTABLE];
-    size_t i;
-
-    for (i = 0; i < edge.k; i++)
-        set[i] = edge.U[i];
-    vec_dots(net.params, edge.k, set, d, x);
+    vec_dots(net.params, edge.k, edge.u, d, x);
 }
 
 /* to = from + sum_i x_i u_i + sum_ij m_ij T_ij; m may be NULL. */
 static void edge_combine(double *to, const double *from, const double *x,
                          const double *m)
 {
-    const double *set[UNSTABLE + PAIRS];
-    double coef[UNSTABLE + PAIRS];
-    size_t n = 0, i, j;
+    double coef[PAIRS];
+    size_t i, j;
 
-    for (i = 0; i < edge.k; i++, n++) {
-        set[n] = edge.U[i];
-        coef[n] = x[i];
-    }
-    for (j = 0; j < edge.k && m; j++)
-        for (i = 0; i <= j; i++, n++) {
-            set[n] = edge.T_ij[pair_of(i, j)];
-            coef[n] = pair_count(i, j) * m[pair_of(i, j)];
-        }
-    vec_combine(net.params, to, from, n, coef, set);
+    vec_combine(net.params, to, from, edge.k, x, edge.u);
+    if (!m)
+        return;
+    for (j = 0; j < edge.k; j++)
+        for (i = 0; i <= j; i++)
+            coef[pair_of(i, j)] = pair_count(i, j) * m[pair_of(i, j)];
+    vec_combine(net.params, to, to, edge.k * (edge.k + 1) / 2, coef, edge.T_ij);
 }
 
 /* The eigenpairs after a solve for K + 1 of them: k, and u_2 .. u_k. */
@@ -4654,7 +5283,7 @@ static void edge_pairs(void)
     for (edge.k = 1; edge.k < most; edge.k++) {
         if (!(edge.lambda[edge.k] > config.band / config.lr))
             break;
-        eig_vector(edge.k, edge.U[edge.k]);
+        eig_vector(edge.k, edge_u(edge.k));
         edge.resid = fmax(edge.resid, eig.resid[edge.k]);
     }
 }
@@ -4665,38 +5294,36 @@ static void edge_pairs(void)
 static void edge_tensor(void)
 {
     const size_t p = net.params, n = edge.k * (edge.k + 1) / 2;
-    const double *set[PAIRS], half[2] = {-0.5, -0.5};
     double x[UNSTABLE];
     size_t i, j, a, b;
 
     for (j = 0; j < edge.k; j++) {
-        double *last = edge.T_ij[pair_of(j, j)];
-
         if (j == 0)
-            vec_copy(p, last, edge.dS);
+            vec_add(p, edge_T(0, 0), edge.T, edge.su, edge.u);
         else
-            third(edge.U[j], last);
+            third(edge_u(j), edge_T(j, j));
         for (i = 0; i < j; i++) {
-            double *to = edge.T_ij[pair_of(i, j)];
-            const double *both[] = {edge.T_ij[pair_of(i, i)], last};
+            double *to = edge_T(i, j);
 
-            vec_add(p, scratch, edge.U[i], 1, edge.U[j]);
+            vec_add(p, scratch, edge_u(i), 1, edge_u(j));
             third(scratch, to);
             vec_scale(p, to, 0.5, to);
-            vec_combine(p, to, to, 2, half, both);
+            vec_axpy(p, -0.5, edge_T(i, i), to);
+            vec_axpy(p, -0.5, edge_T(j, j), to);
         }
     }
     for (a = 0; a < n; a++) {
-        set[a] = edge.T_ij[a];
-        edge_along(edge.T_ij[a], x);
+        double *to = nth(edge.T_ij, p, a);
+
+        edge_along(to, x);
         for (i = 0; i < edge.k; i++)
             x[i] = -x[i];
-        edge_combine(edge.T_ij[a], edge.T_ij[a], x, NULL);
+        edge_combine(to, to, x, NULL);
     }
-    vec_dots(p, n, set, edge.grad, edge.A);
+    vec_dots(p, n, edge.T_ij, edge.grad, edge.A);
     for (a = 0; a < n; a++) {
         edge.A[a] = -edge.A[a];
-        vec_dots(p, a + 1, set, edge.T_ij[a], edge.G[a]);
+        vec_dots(p, a + 1, edge.T_ij, nth(edge.T_ij, p, a), edge.G[a]);
         for (b = 0; b < a; b++)
             edge.G[b][a] = edge.G[a][b];
     }
@@ -4741,14 +5368,14 @@ static void edge_measure(const double *theta, size_t wanted)
     sharpness(&warm.pg, edge_several() ? config.unstable + 1 : wanted,
               wanted > 1, edge.u);
     edge.S = warm.pg.value[0];
-    edge.resid = warm.pg.resid;
+    edge.resid = warm.pg.resid[0];
     if (edge_several())
         edge_pairs();
     else if (wanted > 1)
         edge.lambda2 = warm.pg.value[1];
-    third(edge.u, edge.dS);
-    edge.su = vec_dot(p, edge.dS, edge.u);
-    vec_add(p, edge.T, edge.dS, -edge.su, edge.u);
+    third(edge.u, edge.T);
+    edge.su = vec_dot(p, edge.T, edge.u);
+    vec_axpy(p, -edge.su, edge.u, edge.T);
     edge.beta = vec_dot(p, edge.T, edge.T);
     along = vec_dot(p, edge.grad, edge.T);
     edge.alpha = -along;
@@ -4827,7 +5454,7 @@ double eos_sharpness(const double *theta, size_t k, double *value, double *u)
     point_at(theta);
     sharpness(&warm.pg, k, true, u);
     memcpy(value, warm.pg.value, k * sizeof *value);
-    return warm.pg.resid;
+    return warm.pg.resid[0];
 }
 
 void eos_project(double *theta)
@@ -4872,13 +5499,10 @@ static void predict_several(size_t which)
 {
     double *v = path.v[which], x[UNSTABLE], along[UNSTABLE], Y[PAIRS];
     double m[PAIRS];
-    const double *set[PAIRS];
     size_t i, j, a;
 
-    for (a = 0; a < PAIRS; a++)
-        set[a] = edge.T_ij[a];
     edge_along(v, x);
-    vec_dots(net.params, edge.k * (edge.k + 1) / 2, set, v, Y);
+    vec_dots(net.params, edge.k * (edge.k + 1) / 2, edge.T_ij, v, Y);
     for (i = 0; i < edge.k; i++) {
         along[i] = which ? edge.pull[i] : 0;
         for (j = 0; j < edge.k; j++) {
@@ -4926,8 +5550,8 @@ static void seen_offset(struct seen *s, const double *d)
     double x[UNSTABLE];
 
     s->x = vec_dot(p, edge.u, d);
-    s->taylor = edge.S + vec_dot(p, edge.dS, d);
     s->avg = edge.S + vec_dot(p, edge.T, d);
+    s->taylor = s->avg + edge.su * s->x;
     s->dist = vec_norm(p, d);
     if (edge_several()) {
         edge_along(d, x);
@@ -4949,7 +5573,7 @@ static void seen_sharpness(struct seen *s, struct warm *w, size_t wanted,
     sharpness(w, wanted, thorough, scratch2);
     s->S = w->value[0];
     s->S2 = w->value[1];
-    s->resid = w->resid;
+    s->resid = w->resid[0];
 }
 
 /* ------------------------------------------------------------------------
@@ -4973,8 +5597,8 @@ static struct stats {
     struct score L[2], S[2]; /* prediction, generalized prediction */
     struct window mean_L, pr_L;
     double gd_dist, gf_dist, hvps, resid;
-    double x2, sigma;        /* --unstable: sums of |U'd|^2, of tr Sigma */
-    double ratio[STEPS_MAX]; /* |gd_x| / delta, or negative: undefined */
+    double x2, sigma; /* --unstable: sums of |U'd|^2, of tr Sigma */
+    double *ratio;    /* |gd_x| / delta, or negative: undefined */
 } stats;
 
 /* The larger; NaN if either is. */
@@ -4998,22 +5622,19 @@ static void score_add(struct score *s, double a, double b)
     s->ab += da * (b - s->mean_b);
 }
 
-static void window_close(struct window *w)
+static void window_add(struct window *w, double a, double b, size_t row)
 {
-    double error = fabs(w->a - w->b) / fabs(w->b);
+    double error;
 
+    w->a += a;
+    w->b += b;
+    if ((row + 1) % WINDOW)
+        return;
+    error = fabs(w->a - w->b) / fabs(w->b);
     w->windows++;
     w->error += error;
     w->worst = worse(w->worst, error);
     w->a = w->b = 0;
-}
-
-static void window_add(struct window *w, double a, double b, size_t row)
-{
-    w->a += a;
-    w->b += b;
-    if ((row + 1) % WINDOW == 0)
-        window_close(w);
 }
 
 static double score_corr(const struct score *s)
@@ -5076,8 +5697,16 @@ static struct full {
     double rho3, rho4;         /* the last ones measured */
     double worst[CLAIMS];
 } full;
-static _Alignas(64) double full_w[STARTS][P_MAX];
+static double *full_w; /* STARTS vectors */
 static double full_F[PROFILE];
+
+static void stats_room(void)
+{
+    memset(&stats, 0, sizeof stats);
+    stats.ratio = room_take(config.resume ? STEPS_MAX : config.steps,
+                            sizeof *stats.ratio);
+    full_w = room_vectors(net.params, config.stats == EOS_FULL ? STARTS : 0);
+}
 
 /* How many starts are live at row t; they stand in the first places. */
 static size_t full_starts(size_t t)
@@ -5135,9 +5764,9 @@ static void full_betas(size_t t)
     size_t i;
 
     for (i = 0; i < STARTS; i++)
-        full.beta[i] = i < full_starts(t)
-                           ? vec_dot(net.params, edge.T, full_w[i])
-                           : (double)NAN;
+        full.beta[i] = i < full_starts(t) ? vec_dot(net.params, edge.T,
+                                                    nth(full_w, net.params, i))
+                                          : (double)NAN;
 }
 
 /* w_t becomes w_(t+1).  A new start takes the place of the oldest. */
@@ -5147,7 +5776,7 @@ static void full_advance(size_t t)
     size_t i;
 
     for (i = 0; i < full_starts(t); i++) {
-        double *w = full_w[i];
+        double *w = nth(full_w, p, i);
 
         if (t % SELDOM == 0 && i == place)
             continue;
@@ -5156,7 +5785,7 @@ static void full_advance(size_t t)
         vec_axpy(p, -config.lr, scratch, w);
     }
     if (t % SELDOM == 0) {
-        vec_copy(p, full_w[place], edge.T);
+        vec_copy(p, nth(full_w, p, place), edge.T);
         full.start_norm[place] = sqrt(edge.beta);
     }
 }
@@ -5274,6 +5903,7 @@ static struct text slowfile = {.name = "slow", .fd = -1}; /* --stats full */
 static struct {
     char names[2048], log[8192], people[128], heads[128];
     size_t names_n, log_n, people_n, heads_n;
+    size_t width;       /* of a row for people, at most */
     bool named, headed; /* the phase's names stand in the log, its heads on
                          * the terminal */
     size_t phases;
@@ -5320,6 +5950,8 @@ static void row_show(const char *head, int width, int digits, double x)
 {
     char number[64] = "nan";
 
+    if (row.people_n + (size_t)width > row.width)
+        return; /* a narrow terminal has no place for it */
     row_print(row.heads, &row.heads_n, sizeof row.heads, "%*s", width, head);
     if (!isnan(x))
         while (snprintf(number, sizeof number, "%.*g", digits, x) >= width &&
@@ -5329,10 +5961,24 @@ static void row_show(const char *head, int width, int digits, double x)
               number);
 }
 
+/* Columns of the terminal that standard output is, or as many as a row has. */
+static size_t out_width(void)
+{
+#if defined TIOCGWINSZ
+    struct winsize size;
+
+    if (isatty(STDOUT_FILENO) && !ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) &&
+        size.ws_col)
+        return size.ws_col;
+#endif
+    return SIZE_MAX;
+}
+
 static void row_start(void)
 {
     row.names_n = row.log_n = row.people_n = row.heads_n = 0;
     row.names[0] = row.log[0] = row.people[0] = row.heads[0] = 0;
+    row.width = out_width();
 }
 
 /* A new block of rows. */
@@ -5391,33 +6037,73 @@ static double seconds(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* Time left (or, where the number of steps is not known, the time of one) on
- * standard error: once after a few steps from the first one made, then, on a
- * terminal, at every. */
-static void progress(const char *phase, size_t step, size_t first, size_t steps,
-                     double since)
+/* How fast a loop of steps goes, and when it will be through: for an approach
+ * from the growth of S between its last two checks. */
+struct pace {
+    double edge;        /* 2/eta, for an approach */
+    double began, told; /* seconds; 0: not yet */
+    size_t first;       /* step at `began` */
+    size_t at[2];       /* the last two checks, the newer second */
+    double S[2];
+    size_t checks;
+};
+
+static void pace_measure(struct pace *p, size_t step, double S)
 {
-    double each = (seconds() - since) / (double)(step - first);
-    double left = each * (double)(steps - step);
-    bool terminal = isatty(STDERR_FILENO);
-    char line[128];
+    p->at[0] = p->at[1];
+    p->S[0] = p->S[1];
+    p->at[1] = step;
+    p->S[1] = S;
+    p->checks++;
+}
+
+/* The step at which S comes to 2/eta if it goes on growing as it does. */
+static void pace_reach(const struct pace *p, char *to, size_t size)
+{
+    double growth = (p->S[1] - p->S[0]) / (double)(p->at[1] - p->at[0]);
+    double steps = (p->edge - p->S[1]) / growth;
+
+    if (p->checks < 2)
+        snprintf(to, size, " to 2/eta = %.4g", p->edge);
+    else if (!(growth > 0) || steps > 1e9)
+        snprintf(to, size, ", S = %.4g of %.4g and not growing", p->S[1],
+                 p->edge);
+    else
+        snprintf(to, size, ", S = %.4g of %.4g: there near step %.0f", p->S[1],
+                 p->edge, (double)p->at[1] + steps);
+}
+
+/* On standard error: after a few steps and then once a minute, on a terminal at
+ * every step.  steps: how many there will be, 0: nobody knows. */
+static void pace_tell(struct pace *p, const char *phase, size_t step,
+                      size_t steps)
+{
+    const bool terminal = isatty(STDERR_FILENO);
+    const double now = seconds();
+    char line[160], rest[80];
+    double each, left;
     int n;
 
-    if (!terminal && step != first + 5)
+    if (p->began <= 0) { /* the first step made says nothing of the next */
+        p->began = now;
+        p->first = step;
         return;
+    }
+    if (!terminal &&
+        (step < p->first + 4 || (p->told > 0 && now < p->told + 60)))
+        return;
+    p->told = now;
+    each = (now - p->began) / (double)(step - p->first);
+    left = each * (double)(steps - step);
     if (steps)
-        n = snprintf(line, sizeof line,
-                     "%s%s: step %zu of %zu, %.0f:%02.0f left",
-                     terminal ? "\r" : "eos: ", phase, step, steps,
-                     floor(left / 60), floor(fmod(left, 60)));
+        snprintf(rest, sizeof rest, " of %zu, %.0f:%02.0f left", steps,
+                 floor(left / 60), floor(fmod(left, 60)));
     else
-        n = snprintf(line, sizeof line, "%s%s: step %zu, %.2g s a step",
-                     terminal ? "\r" : "eos: ", phase, step, each);
+        pace_reach(p, rest, sizeof rest);
+    n = snprintf(line, sizeof line, "%s%s: step %zu%s, %.3g steps a second%s",
+                 terminal ? "\r" : "eos: ", phase, step, rest, 1 / each,
+                 terminal && step != steps ? "   " : "\n");
     write_all(STDERR_FILENO, line, (size_t)n);
-    if (!terminal || step == steps)
-        write_all(STDERR_FILENO, "\n", 1);
-    else
-        write_all(STDERR_FILENO, "   ", 3);
 }
 
 static const char *model_name(void)
@@ -5434,13 +6120,20 @@ static const char *loss_name(void)
 
 static int log_open(struct text *t, const char *name)
 {
+    struct stat info;
+
     if (!name)
         return EOS_DONE;
     t->name = name;
-    t->fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    return t->fd < 0
-               ? fail(EOS_USAGE, "%s: cannot create: %s", name, strerror(errno))
-               : EOS_DONE;
+    t->fd = open(name, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+    if (t->fd < 0)
+        return fail(EOS_USAGE, "%s: cannot create: %s", name, strerror(errno));
+    if (lock(t->fd, name))
+        return EOS_USAGE;
+    if (!fstat(t->fd, &info) && S_ISREG(info.st_mode) && ftruncate(t->fd, 0))
+        return fail(EOS_USAGE, "%s: cannot empty it: %s", name,
+                    strerror(errno));
+    return EOS_DONE;
 }
 
 /* Opens a log that had `size` bytes of that hash, to go on after them.  What
@@ -5459,6 +6152,8 @@ static int log_reopen(struct text *t, const char *name, uint64_t size,
         return errno == ENOENT ? EOS_DONE
                                : fail(EOS_USAGE, "%s: cannot open: %s", name,
                                       strerror(errno));
+    if (lock(t->fd, name))
+        return EOS_USAGE;
     while (left && got > 0) {
         got = read_all(t->fd, bytes,
                        left < sizeof bytes ? (size_t)left : sizeof bytes);
@@ -5492,6 +6187,9 @@ static void log_header(struct text *t, const char *command)
     if (!config.ndata)
         text_put(t, "# data: built-in synthetic set\n");
     text_put(t, "# test: %s\n", config.test ? config.test : "none");
+    if (config.test)
+        text_put(t, "# test images: %zu%s\n", test.n,
+                 test_more ? ", of more in the file" : "");
     text_put(t,
              "# samples: %zu\n# lr: %.17g\n# seed: %" PRIu64 "\n"
              "# steps: %zu\n# max-steps: %zu\n# init: %s\n"
@@ -5548,18 +6246,21 @@ static struct {
     size_t t, hvps;
     struct seen gd, pr[2], gf;
     double th_L, th_S, mean_L, test_L, test_accuracy;
-    double gd_eigs[EIG_MAX];
+    double gd_eigs[EIG_MAX], gd_resids[EIG_MAX];
 } seen;
 
 /* Where the run stands, between two steps. */
 static struct {
     enum { APPROACH, TRACK, TRAIN_ALONE } phase;
-    size_t step;   /* the next one */
-    size_t checks; /* sharpness measurements so far: approach, training */
-    size_t last;   /* the step of the last one */
-    double dt;     /* units of time from one to the next */
-    bool measured; /* this point has been, before going back */
+    size_t step;    /* the next one */
+    size_t checks;  /* sharpness measurements so far: approach, training */
+    size_t last;    /* the step of the last one */
+    double dt;      /* units of time from one to the next */
+    bool measured;  /* this point has been, before going back */
+    size_t still;   /* a step at which the approach looked at the loss, */
+    double still_L; /* and what it was there */
     size_t counted, hvps;    /* Hessian products: in rows, in all */
+    size_t unconverged;      /* eig.unconverged */
     size_t steps, max_steps; /* of the configuration then */
     struct {
         uint64_t size, hash;
@@ -5600,7 +6301,7 @@ static void signals_catch(void)
  * bytes of the text and of the parts, the text (the options that shape the
  * numbers), the parts, a hash of all before it. */
 
-#define CKPT_MAGIC "eos checkpoint 4\n"
+#define CKPT_MAGIC "eos checkpoint 5\n"
 enum { CKPT_HEAD = sizeof CKPT_MAGIC - 1 + 16, CKPT_TEXT = 2048 };
 
 static struct {
@@ -5639,12 +6340,13 @@ static void ckpt_warm(struct warm *w, part_fn *part)
     part(&w->newest, sizeof w->newest);
     part(w->at, sizeof w->at);
     part(w->value, sizeof w->value);
-    part(&w->resid, sizeof w->resid);
+    part(w->resid, sizeof w->resid);
     for (i = 0; i < w->kept; i++)
-        part(w->u[i], net.params * sizeof *w->u[i]);
+        part(vecs_from(w->u, net.params, i).f32, net.params * sizeof(float));
     part(&w->seconds, sizeof w->seconds);
     for (i = 0; i < size_min(w->seconds, 2); i++)
-        part(w->second[i], net.params * sizeof *w->second[i]);
+        part(vecs_from(w->second, net.params, i).f32,
+             net.params * sizeof(float));
 }
 
 /* --unstable: U and T_ij. */
@@ -5653,9 +6355,9 @@ static void ckpt_several(part_fn *part)
     size_t k = size_min(edge.k, UNSTABLE), i;
 
     for (i = 1; i < k; i++)
-        part(edge.U[i], net.params * sizeof **edge.U);
+        part(edge_u(i), net.params * sizeof(double));
     for (i = 0; i < k * (k + 1) / 2; i++)
-        part(edge.T_ij[i], net.params * sizeof **edge.T_ij);
+        part(nth(edge.T_ij, net.params, i), net.params * sizeof(double));
 }
 
 /* The full statistics, and the w of the starts before the next step. */
@@ -5665,16 +6367,16 @@ static void ckpt_full(part_fn *part)
 
     part(&full, sizeof full);
     for (i = 0; i < full_starts(stand.step) && stand.phase == TRACK; i++)
-        part(full_w[i], net.params * sizeof **full_w);
+        part(nth(full_w, net.params, i), net.params * sizeof(double));
 }
 
 /* Every part of the state, in one order for writing and reading; what comes
  * first decides what else there is. */
 static void ckpt_parts(part_fn *part)
 {
-    double *const early[] = {path.gd, path.back};
-    double *const late[] = {path.gd, path.pg, path.gf,   path.v[0], edge.u,
-                            edge.T,  edge.dS, edge.grad, edge.Hv[0]};
+    double *const early[] = {path.gd, path.pg};
+    double *const late[] = {path.gd, path.pg, path.gf,   path.v[0],
+                            edge.u,  edge.T,  edge.grad, edge.Hv[0]};
     double *const further[] = {path.v[1], edge.Hv[1]}; /* generalized */
     struct warm *const all[] = {&warm.gd, &warm.pg, &warm.gf, &warm.pr[0],
                                 &warm.pr[1]};
@@ -5701,7 +6403,7 @@ static void ckpt_parts(part_fn *part)
     part(top_known, sizeof top_known);
     for (i = 0; i < EIG_MAX; i++)
         if (top_known[i])
-            part(top[i], net.params * sizeof *top[i]);
+            part(vecs_from(top, net.params, i).f32, net.params * sizeof(float));
     if (config.stats == EOS_FULL)
         ckpt_full(part);
 }
@@ -5759,6 +6461,7 @@ static int ckpt_write(void)
     if (status)
         return status;
     stand.hvps = point.hvps;
+    stand.unconverged = eig.unconverged;
     stand.steps = config.steps;
     stand.max_steps = config.max_steps;
     stand.log.size = logfile.fd < 0 ? 0 : logfile.size;
@@ -5863,22 +6566,80 @@ static int ckpt_load(void)
         return status;
     ckpt_parts(ckpt_get);
     point.hvps = stand.hvps;
+    eig.unconverged = stand.unconverged;
     resumed = true;
     return ckpt.status;
+}
+
+/* Without --resume: whether the file holds a run of the same options, which
+ * only --fresh replaces. */
+static int ckpt_spare(void)
+{
+    unsigned char head[CKPT_HEAD];
+    char text[CKPT_TEXT];
+    size_t len = strlen(ckpt_now);
+    int fd = open(config.checkpoint, O_RDONLY | O_CLOEXEC);
+    bool same = fd >= 0 && read_all(fd, head, sizeof head) == sizeof head &&
+                !memcmp(head, CKPT_MAGIC, sizeof CKPT_MAGIC - 1) &&
+                get_le(head + CKPT_HEAD - 16, 8) == len &&
+                read_all(fd, text, len) == (ssize_t)len &&
+                !memcmp(text, ckpt_now, len);
+
+    if (fd >= 0)
+        close(fd);
+    if (!same)
+        return EOS_DONE;
+    return fail(EOS_USAGE,
+                "%s: holds a run of the same options: --resume goes on with "
+                "it, --fresh replaces it, another name or deleting it keeps "
+                "both or none",
+                config.checkpoint);
+}
+
+/* CHECKPOINT.lock is there and locked while a run keeps a checkpoint. */
+static char ckpt_lock_name[PATH];
+
+static int ckpt_lock(void)
+{
+    struct stat there, ours;
+    int fd;
+
+    snprintf(ckpt_lock_name, sizeof ckpt_lock_name, "%s.lock",
+             config.checkpoint);
+    do { /* a run that ends may have removed it before we had the lock */
+        fd = open(ckpt_lock_name, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+        if (fd < 0) {
+            int error = errno;
+
+            ckpt_lock_name[0] = 0;
+            return fail(EOS_USAGE, "%s: cannot create: %s", config.checkpoint,
+                        strerror(error));
+        }
+        if (lock(fd, config.checkpoint)) {
+            ckpt_lock_name[0] = 0;
+            return EOS_USAGE;
+        }
+    } while ((stat(ckpt_lock_name, &there) || fstat(fd, &ours) ||
+              there.st_ino != ours.st_ino) &&
+             !close(fd));
+    return EOS_DONE;
+}
+
+static void ckpt_unlock(void)
+{
+    if (ckpt_lock_name[0])
+        unlink(ckpt_lock_name);
+    ckpt_lock_name[0] = 0;
 }
 
 /* --resume: goes on from the checkpoint where there is one. */
 static int ckpt_resume(void)
 {
-    char line[2 * PATH];
-    int status, n;
+    int status;
 
     ckpt.fd = open(config.checkpoint, O_RDONLY | O_CLOEXEC);
     if (ckpt.fd < 0 && errno == ENOENT) {
-        n = snprintf(line, sizeof line,
-                     "eos: %s: no checkpoint yet: starting afresh\n",
-                     config.checkpoint);
-        write_all(STDERR_FILENO, line, size_min((size_t)n, sizeof line - 1));
+        tell("%s: no checkpoint yet: starting afresh", config.checkpoint);
         return EOS_DONE;
     }
     if (ckpt.fd < 0)
@@ -5909,20 +6670,33 @@ static int boundary(void)
                                   : "");
 }
 
+/* Says so, once, where a solve of this step ended far from its goal. */
+static void unconverged_tell(size_t step)
+{
+    static size_t told;
+
+    if (eig.unconverged > told && !told)
+        tell("step %zu: an eigenpair's residual is above 10 tol; `# summary "
+             "unconverged` counts such solves",
+             step);
+    told = eig.unconverged;
+}
+
 /* A measured point of plain gradient descent: approach and training alone. */
 struct check {
     size_t step, hvps;
     double L, accuracy, test_L, test_accuracy;
 };
 
-static void check_eigs(void)
+/* S2 .. SK or their residuals, of the first `from` of them on. */
+static void row_eigs(const char *what, size_t from, const double *value)
 {
-    char name[16];
+    char name[32];
     size_t i;
 
-    for (i = 1; i < config.neigs; i++) {
-        snprintf(name, sizeof name, "S%zu", i + 1);
-        row_real(name, warm.gd.value[i]);
+    for (i = from; i < config.neigs; i++) {
+        snprintf(name, sizeof name, "%s%zu", what, i + 1);
+        row_real(name, value[i]);
     }
 }
 
@@ -5934,26 +6708,28 @@ static int check_row(const struct check *c, bool train_command)
     row_real("L", c->L);
     row_real("acc", c->accuracy);
     row_real("S", warm.gd.value[0]);
-    row_real("resid", warm.gd.resid);
+    row_real("resid", warm.gd.resid[0]);
     row_count("hvps", c->hvps);
     if (train_command)
-        check_eigs();
+        row_eigs("S", 1, warm.gd.value);
     if (test.n) {
         row_real("test_L", c->test_L);
         row_real("test_acc", c->test_accuracy);
     }
     if (!train_command)
-        check_eigs();
+        row_eigs("S", 1, warm.gd.value);
+    row_eigs("resid", 1, warm.gd.resid);
     row_show("step", 8, 7, (double)c->step);
     row_show("time", 10, 6, (double)c->step * config.lr);
     row_show("L", 12, 6, c->L);
     row_show("acc", 9, 4, c->accuracy);
     row_show("S", 11, 6, warm.gd.value[0]);
     row_show("S eta", 9, 4, warm.gd.value[0] * config.lr);
-    row_show("resid", 9, 2, warm.gd.resid);
+    row_show("resid", 9, 2, warm.gd.resid[0]);
     row_show("hvps", 7, 5, (double)c->hvps);
     if (test.n)
         row_show("test_acc", 10, 4, c->test_accuracy);
+    unconverged_tell(c->step);
     return row_end(false);
 }
 
@@ -5970,7 +6746,7 @@ static void check_sharpness(struct check *c)
     size_t before = point.hvps;
 
     sharpness(&warm.gd, config.neigs, stand.checks++ % 10 == 0, scratch2);
-    c->hvps = point.hvps - before;
+    c->hvps += point.hvps - before;
 }
 
 static int diverged(const char *what, size_t step)
@@ -5981,14 +6757,36 @@ static int diverged(const char *what, size_t step)
                 what, step, config.lr);
 }
 
-/* L and accuracy at theta, S at the midpoint of the coming step. */
+/* L and accuracy at theta, S at the midpoint of the coming step.  Where that
+ * is beyond the edge at the start, the step may lead far away: S is then that
+ * of theta_0. */
 static int approach_check(struct check *c)
 {
     check_losses(c);
     vec_add(net.params, scratch, path.gd, -0.5 * config.lr, edge.grad);
     point_at(scratch);
     check_sharpness(c);
+    if (c->step == 0 && !(warm.gd.value[0] < 2 / config.lr)) {
+        point_at(path.gd);
+        warm.gd.kept = 0;
+        check_sharpness(c);
+    }
     return check_row(c, false);
+}
+
+/* Whether the loss has stopped changing, in float64: looked at every STILL
+ * steps, and first at step 0. */
+static bool approach_still(size_t n, double *L)
+{
+    enum { STILL = 1000 };
+    double ignored, before = stand.still_L;
+
+    if (n % STILL || (n && n < stand.still + STILL))
+        return false;
+    *L = loss_on(&train, &ignored);
+    stand.still = n;
+    stand.still_L = *L;
+    return n && (*L < 1e-12 || fabs(*L - before) <= 1e-12 * fabs(before));
 }
 
 /* Plain gradient descent in float32 until the sharpness at the midpoint of a
@@ -5996,8 +6794,9 @@ static int approach_check(struct check *c)
  * An overshoot goes back to the check before and checks every step. */
 static int approach(void)
 {
-    const double edge_S = 2 / config.lr, began = seconds();
-    size_t first = stand.step;
+    const double edge_S = 2 / config.lr;
+    struct pace pace = {.edge = edge_S};
+    double L;
     int status;
 
     if (!resumed) {
@@ -6013,6 +6812,12 @@ static int approach(void)
         point_at(path.gd);
         if (!isfinite(gradient(config.deriv, edge.grad)))
             return diverged("gradient descent", n);
+        if (approach_still(n, &L))
+            return fail(EOS_UNREACHED,
+                        "the loss no longer changes: L = %g at step %zu as "
+                        "1000 steps before, S = %.6g, 2/eta = %.6g; a larger "
+                        "--lr or more --samples reach the edge",
+                        L, n, warm.gd.value[0], edge_S);
         if (!stand.measured &&
             (n == 0 ||
              (double)(n - stand.last) * config.lr >= stand.dt * (1 - 1e-9))) {
@@ -6030,14 +6835,15 @@ static int approach(void)
             }
             if (warm.gd.value[0] >= edge_S) {
                 note("back to step %zu", stand.last);
-                vec_copy(net.params, path.gd, path.back);
+                vec_copy(net.params, path.gd, path.pg);
                 stand.step = stand.last - 1; /* comes round as last */
                 stand.dt = 0;
                 stand.measured = true;
                 continue;
             }
-            vec_copy(net.params, path.back, path.gd);
+            vec_copy(net.params, path.pg, path.gd);
             stand.last = n;
+            pace_measure(&pace, n, warm.gd.value[0]);
             if (warm.gd.value[0] >= 0.5 * edge_S)
                 stand.dt = fmin(stand.dt, 0.1);
             if (warm.gd.value[0] >= 0.75 * edge_S)
@@ -6047,7 +6853,7 @@ static int approach(void)
         if (n >= config.max_steps)
             break;
         vec_axpy(net.params, -config.lr, edge.grad, path.gd);
-        progress("approach", n + 1, first, 0, began);
+        pace_tell(&pace, "approach", n + 1, 0);
     }
     return fail(EOS_UNREACHED,
                 "instability not reached in %zu steps: S = %.6g, "
@@ -6129,8 +6935,6 @@ static void track_put_several(void)
 static int track_row(bool names_only)
 {
     const struct seen *prediction = &seen.pr[config.generalized];
-    char name[32];
-    size_t i;
 
     row_start();
     row_count("step", seen.t);
@@ -6142,14 +6946,12 @@ static int track_row(bool names_only)
         row_real("gd_test_L", seen.test_L);
         row_real("gd_test_acc", seen.test_accuracy);
     }
-    for (i = edge_several() ? 2 : 1; i < config.neigs; i++) {
-        snprintf(name, sizeof name, "gd_S%zu", i + 1);
-        row_real(name, seen.gd_eigs[i]);
-    }
+    row_eigs("gd_S", edge_several() ? 2 : 1, seen.gd_eigs);
     if (config.stats == EOS_FULL)
         track_put(full_columns, sizeof full_columns / sizeof *full_columns);
     if (edge_several())
         track_put_several();
+    row_eigs("gd_resid", 1, seen.gd_resids);
     row_show("step", 8, 7, (double)seen.t);
     row_show("gd_L", 12, 5, seen.gd.L);
     row_show("pr_L", 12, 5, prediction->L);
@@ -6200,7 +7002,7 @@ static void summary_scores(const char *prefix, const struct score *L,
             double value;
         } line[] = {
             {"err_mean", both[i]->error / both[i]->n},
-            {"err_max", both[i]->n > 0 ? both[i]->worst : (double)NAN},
+            {"err_max", both[i]->worst},
             {"corr", score_corr(both[i])},
         };
         size_t j;
@@ -6220,7 +7022,7 @@ static void summary_claims(void)
     size_t i;
 
     for (i = 0; i < CLAIMS; i++) {
-        const double x = stats.rows ? full.worst[i] : (double)NAN;
+        const double x = full.worst[i];
         bool held = claims[i].least ? x > claims[i].bound : x < claims[i].bound;
 
         note("%s %s %g", claims[i].what, claims[i].least ? ">" : "<",
@@ -6235,38 +7037,45 @@ static void summary_claims(void)
     }
 }
 
+static int summary_unconverged(void)
+{
+    int status;
+
+    summary("unconverged", (double)eig.unconverged);
+    status = text_check(&logfile);
+    return status ? status : text_check(&out);
+}
+
 static int summary_write(const char *stop)
 {
-    struct window *w[] = {&stats.mean_L, &stats.pr_L};
+    const struct window *w[] = {&stats.mean_L, &stats.pr_L};
     size_t i;
-    int status;
 
     text_put(&out, "\n");
     summary("steps", (double)stats.rows);
     note("summary stop: %s", stop);
+    if (!stats.rows)
+        return summary_unconverged();
     summary_scores("pr", &stats.L[0], &stats.S[0]);
     if (config.generalized)
         summary_scores("pgen", &stats.L[1], &stats.S[1]);
-    for (i = 0; i < 2; i++) {
-        if (stats.rows && stats.rows < WINDOW)
-            window_close(w[i]);
+    for (i = 0; i < 2 && w[i]->windows > 0; i++) {
         summary(i ? "window_pr_L_err_mean" : "window_meanL_err_mean",
                 w[i]->error / w[i]->windows);
         summary(i ? "window_pr_L_err_max" : "window_meanL_err_max",
-                w[i]->windows > 0 ? w[i]->worst : (double)NAN);
+                w[i]->worst);
     }
     summary("x_over_delta", stats_ratio());
     if (edge_several())
         summary("x2_over_sigma",
                 stats.sigma > 0 ? stats.x2 / stats.sigma : (double)NAN);
-    summary("gd_dist", stats.rows ? stats.gd_dist : (double)NAN);
-    summary("gf_dist", stats.rows ? stats.gf_dist : (double)NAN);
+    summary("gd_dist", stats.gd_dist);
+    summary("gf_dist", stats.gf_dist);
     summary("hvps_per_step", stats.hvps / (double)stats.rows);
     summary("resid_max", stats.resid);
     if (config.stats == EOS_FULL)
         summary_claims();
-    status = text_check(&logfile);
-    return status ? status : text_check(&out);
+    return summary_unconverged();
 }
 
 /* theta = theta+ + v for a prediction: its loss and sharpness there. */
@@ -6392,6 +7201,20 @@ static void track_unsolved(void)
     edge.unsolved = 0;
 }
 
+/* Why a track ends with status 4. */
+static int track_lost(size_t t)
+{
+    if (!isfinite(seen.gd.L))
+        return diverged("gradient descent", t);
+    if (isfinite(edge.L) && (edge.S == 0 || edge.beta == 0 || isnan(edge.S)))
+        return fail(EOS_DIVERGED,
+                    "the constrained trajectory is undefined at step %zu: a "
+                    "projection divides by S and beta, and one of them is 0 "
+                    "(S = %g, beta = %g)",
+                    t, edge.S, edge.beta);
+    return diverged("the constrained trajectory", t);
+}
+
 /* Measures row t, writes it, and (unless the run stays) makes update t. */
 static int track_step(size_t t, bool stay, size_t *counted)
 {
@@ -6413,8 +7236,10 @@ static int track_step(size_t t, bool stay, size_t *counted)
     if (edge_several() && eigs < 2)
         eigs = 2;
     seen_sharpness(&seen.gd, &warm.gd, eigs, thorough);
-    if (thorough)
+    if (thorough) {
         memcpy(seen.gd_eigs, warm.gd.value, sizeof seen.gd_eigs);
+        memcpy(seen.gd_resids, warm.gd.resid, sizeof seen.gd_resids);
+    }
     alive = isfinite(seen.gd.L) && isfinite(edge.L) && isfinite(edge.S);
     if (!stay && alive)
         vec_axpy(p, -config.lr, scratch, path.gd);
@@ -6432,12 +7257,11 @@ static int track_step(size_t t, bool stay, size_t *counted)
     seen.hvps = point.hvps - *counted;
     *counted = point.hvps;
     stats_row();
+    unconverged_tell(t);
     if ((status = track_row(false)))
         return status;
     if (!alive)
-        return diverged(isfinite(seen.gd.L) ? "the constrained trajectory"
-                                            : "gradient descent",
-                        t);
+        return track_lost(t);
     if (stay)
         return EOS_DONE;
     predict(0);
@@ -6458,7 +7282,7 @@ static void track_start(void)
     size_t i;
 
     if (warm.gd.kept) {
-        kept_read(p, scratch, &warm.gd.u[warm.gd.newest]);
+        vecs_read(p, scratch, warm.gd.u, warm.gd.newest);
         top_store(0, scratch);
     }
     vec_copy(p, path.pg, path.gd);
@@ -6480,8 +7304,7 @@ static void track_start(void)
 static int track(void)
 {
     const char *stop = "steps";
-    double began;
-    size_t first;
+    struct pace pace = {0};
     int status = EOS_DONE, written;
 
     if (stand.phase != TRACK) {
@@ -6492,8 +7315,6 @@ static int track(void)
         stand.step = 0;
     }
     track_row(true);
-    first = stand.step;
-    began = seconds();
     while (stand.step < config.steps && !(status = boundary())) {
         double next =
             edge_several() ? edge.lambda[config.unstable] : edge.lambda2;
@@ -6501,7 +7322,7 @@ static int track(void)
 
         status = track_step(stand.step, stay, &stand.counted);
         stand.step++;
-        progress("track", stand.step, first, config.steps, began);
+        pace_tell(&pace, "track", stand.step, config.steps);
         if (stay && !status)
             stop = "lambda2";
         if (stay || status)
@@ -6559,9 +7380,38 @@ struct eos_config eos_defaults(void)
     };
 }
 
+static int lr_check(void)
+{
+    if (isfinite(2 / config.lr))
+        return EOS_DONE;
+    return fail(EOS_USAGE, "--lr: %g is too small: 2/eta is not finite",
+                config.lr);
+}
+
+/* Lays out what the options need. */
+static int room_lay(void)
+{
+    size_t k = UNSTABLE;
+
+    room_clear();
+    data_room();
+    net_room();
+    eig_room(net.params);
+    dynamics_room();
+    stats_room();
+    if (room_used <= ROOM)
+        return EOS_DONE;
+    while (k < 6 && ROOM_FOR(k) < room_used)
+        k++;
+    return fail(EOS_USAGE,
+                "these options need %zu MB, this build has %zu: fewer of "
+                "them, or make UNSTABLE=%zu, which has %zu",
+                room_used / 1000000 + 1, ROOM / 1000000, k,
+                ROOM_FOR(k) / 1000000);
+}
+
 int eos_start(const struct eos_config *c)
 {
-    long processors = sysconf(_SC_NPROCESSORS_ONLN);
     int status;
 
     config = *c;
@@ -6576,19 +7426,25 @@ int eos_start(const struct eos_config *c)
                     config.samples);
     if (config.unstable < 1 || config.unstable > UNSTABLE)
         return fail(EOS_USAGE,
-                    "--unstable: %zu directions; 1 to %d fit a build for "
-                    "%zu-bit machines",
-                    config.unstable, UNSTABLE, 8 * sizeof(size_t));
+                    "--unstable: this build has room for %d directions; make "
+                    "UNSTABLE=%zu builds a larger one",
+                    UNSTABLE, config.unstable);
     if (config.lr <= 0)
         config.lr = default_lr();
     if (config.tol <= 0)
         config.tol = 1e-4;
     if (!config.threads)
-        config.threads = processors < 1 ? 1 : (size_t)processors;
-    warm.pg.dagger = true;
+        config.threads = processors();
+    else if (config.threads > THREADS)
+        tell("--threads: this build has room for %d; make THREADS=%zu builds a "
+             "larger one",
+             THREADS, config.threads);
+    if (lr_check())
+        return EOS_USAGE;
     net_setup();
     point_at(NULL);
     status = kernel_choose();
+    status = status ? status : room_lay();
     status = status ? status : data_load();
     if (!status)
         pool_start(config.threads);
@@ -6641,12 +7497,15 @@ static int resume(const char *command)
     bool found;
     int status = EOS_DONE;
 
-    if (config.resume && !config.checkpoint)
-        return fail(EOS_USAGE, "--resume: needs --checkpoint FILE");
+    if (lock_try(config.log, "") || lock_try(config.checkpoint, ".lock") ||
+        (config.stats == EOS_FULL && lock_try(config.log, ".slow")))
+        return EOS_USAGE;
     if (config.checkpoint) {
         ckpt_text(command);
+        if ((!config.resume && !config.fresh && ckpt_spare()) ||
+            whole_try(config.checkpoint) || ckpt_lock())
+            return EOS_USAGE;
         status = config.resume ? ckpt_resume() : EOS_DONE;
-        status = status ? status : whole_try(config.checkpoint);
     }
     if (!status)
         status = log_begin(&logfile, config.log, stand.log.size, stand.log.hash,
@@ -6667,8 +7526,16 @@ static int begin(const struct eos_config *c, const char *command, int fd)
 {
     const char *images = "the built-in synthetic set";
     char line[256];
-    int n, status = eos_start(c);
+    int n, status;
 
+    config = *c;
+    if (config.resume && !config.checkpoint)
+        return fail(EOS_USAGE, "--resume: needs --checkpoint FILE");
+    if (config.resume && config.fresh)
+        return fail(EOS_USAGE, "--fresh and --resume: one or the other");
+    if (places_check(!strcmp(command, "run")))
+        return EOS_USAGE;
+    status = eos_start(c);
     if (!status && config.init)
         status = npy_read(config.init, net.params, path.gd);
     else if (!status)
@@ -6690,37 +7557,14 @@ static int begin(const struct eos_config *c, const char *command, int fd)
     return EOS_DONE;
 }
 
-/* Before a run: the memory it will touch, from the sizes of what it uses. */
+/* Before a run: the memory it will touch. */
 static void memory_tell(void)
 {
-    const double p = (double)net.params, n = (double)train.n;
-    const double real = config.deriv == EOS_F64 ? 8 : 4;
-    const double K = (double)config.unstable;
-    double pairs = fmax(edge_several() ? K + 1 : 2, (double)config.neigs);
-    double vectors = 13 + 2.0 * config.generalized + 2 * (2 * pairs + 6) +
-                     edge_several() * (K - 1 + K * (K + 1) / 2) +
-                     (config.stats == EOS_FULL ? STARTS : 0);
-    double halves =
-        HISTORY * (4.0 + config.generalized) + pairs + 4.0 * edge_several();
-    double bytes = p * (8 * vectors + 4 * halves);
-    char line[128];
-    int len;
-
-    bytes += (n * (config.model == EOS_MLP ? 2 : 1) + (double)test.n) * PIXELS;
-    if (config.model == EOS_MLP)
-        bytes += HIDDEN * real * (12 * fmin(n, CHUNK) + n) +
-                 (MLP_PACKED * 2 + PIXELS * HIDDEN) * 8.0;
-    else
-        bytes += (double)CNN_PARAMS * 8 * PARTS;
-    bytes += (double)pool.workers * WORK * 6;
-    len = snprintf(line, sizeof line,
-                   "eos: about %.0f MB of memory, %zu "
-                   "thread%s\n",
-                   bytes * 1e-6, pool.workers, pool.workers > 1 ? "s" : "");
-    write_all(STDERR_FILENO, line, (size_t)len);
+    tell("about %zu MB of memory, %zu thread%s", room_used / 1000000 + 2,
+         pool.workers, pool.workers > 1 ? "s" : "");
 }
 
-int eos_run(const struct eos_config *c)
+static int run(const struct eos_config *c)
 {
     int status, saved;
 
@@ -6733,9 +7577,12 @@ int eos_run(const struct eos_config *c)
     if (stand.phase != TRACK) {
         status = config.from_instability ? EOS_DONE : approach();
         if (status == EOS_UNREACHED || status == EOS_DIVERGED || status > 128) {
-            summary_write(status == EOS_UNREACHED  ? "max-steps"
-                          : status == EOS_DIVERGED ? "diverged"
-                                                   : "signal");
+            summary_write(status == EOS_UNREACHED &&
+                                  stand.step < config.max_steps
+                              ? "stalled"
+                          : status == EOS_UNREACHED ? "max-steps"
+                          : status == EOS_DIVERGED  ? "diverged"
+                                                    : "signal");
             return status;
         }
         status = status ? status : save("instability", path.gd);
@@ -6748,11 +7595,18 @@ int eos_run(const struct eos_config *c)
     return saved ? saved : status;
 }
 
-/* Gradient descent past the edge, with a sharpness log. */
-int eos_train(const struct eos_config *c)
+int eos_run(const struct eos_config *c)
 {
-    size_t first;
-    double began;
+    int status = run(c);
+
+    ckpt_unlock();
+    return status;
+}
+
+/* Gradient descent past the edge, with a sharpness log. */
+static int train_alone(const struct eos_config *c)
+{
+    struct pace pace = {0};
     int status = begin(c, "train", STDOUT_FILENO);
 
     if (status)
@@ -6763,8 +7617,6 @@ int eos_train(const struct eos_config *c)
         row_phase();
         stand.phase = TRAIN_ALONE;
     }
-    first = stand.step;
-    began = seconds();
     for (;; stand.step++) {
         const size_t n = stand.step;
         struct check at = {.step = n};
@@ -6783,9 +7635,18 @@ int eos_train(const struct eos_config *c)
         if (n >= config.steps)
             break;
         vec_axpy(net.params, -config.lr, edge.grad, path.gd);
-        progress("train", n + 1, first, config.steps, began);
+        pace_tell(&pace, "train", n + 1, config.steps);
     }
-    return save("gd", path.gd);
+    status = summary_unconverged();
+    return status ? status : save("gd", path.gd);
+}
+
+int eos_train(const struct eos_config *c)
+{
+    int status = train_alone(c);
+
+    ckpt_unlock();
+    return status;
 }
 
 static int deriv_save(const char *which, const double *x)
@@ -6827,6 +7688,7 @@ int eos_deriv(const struct eos_config *c)
     static const char *const names[] = {"hvp", "d3", "d4"};
     const double *v = edge.u;
     double norms[3];
+    bool finite = true;
     size_t i;
     struct eos_config exact = *c;
     int status;
@@ -6864,9 +7726,21 @@ int eos_deriv(const struct eos_config *c)
     deriv_print("alpha", edge.alpha);
     deriv_print("beta", edge.beta);
     status = text_check(&out);
+    for (i = 0; !status && i < 3; i++)
+        finite = finite && isfinite(norms[i]);
     if (!status && !isfinite(edge.L))
-        status = fail(EOS_DIVERGED, "deriv: the loss is not finite at these "
-                                    "parameters");
+        return fail(EOS_DIVERGED, "deriv: the loss is not finite at these "
+                                  "parameters");
+    if (!status && (!finite || !isfinite(edge.S)))
+        return fail(EOS_DIVERGED,
+                    "deriv: a derivative is not finite at these parameters%s",
+                    config.deriv == EOS_F32 ? "; --deriv f64 has a larger range"
+                                            : "");
+    if (!status && eig.unconverged)
+        return fail(EOS_FAILED,
+                    "deriv: the residual of an eigenpair is above 10 tol "
+                    "(tol = %g): S or lambda2 may be off",
+                    config.tol);
     return status;
 }
 
@@ -7106,6 +7980,8 @@ static int toy_begin(const struct eos_config *c)
                     config.unstable);
     if (config.lr <= 0)
         config.lr = 0.05;
+    if (lr_check() || places_check(false))
+        return EOS_USAGE;
     if ((status = log_open(&logfile, config.log)))
         return status;
     text_put(&logfile,
@@ -7668,7 +8544,7 @@ static const struct option_spec {
  "X", "start the track at x = X delta [0]"},
 {"unstable", RUN | TOY, COUNT, FIELD(unstable), 1, 6, 0,
  "K", "unstable directions at most; 1: the paper [1]"},
-{"band", RUN, NUMBER, FIELD(band), 0, INFINITY, 1,
+{"band", RUN, NUMBER, FIELD(band), 0, 2, 1,
  "X", "unstable is where lambda > X/eta [1.8]"},
 {"proj", RUN, COUNT, FIELD(proj), 0, 100, 0,
  "N", "projection rounds [3]"},
@@ -7696,6 +8572,8 @@ static const struct option_spec {
  "N", "steps from one checkpoint to the next [25]"},
 {"resume", RUN | TRAIN, FLAG, FIELD(resume), 0, 0, 0,
  NULL, "go on from the checkpoint; none yet: start"},
+{"fresh", RUN | TRAIN, FLAG, FIELD(fresh), 0, 0, 0,
+ NULL, "start afresh, also where --checkpoint has this run"},
 {"direction", DERIV, TEXT, FIELD(direction), 0, 0, 0,
  "V.npy", "direction of the derivatives [top eigenvector]"},
 {"out", DERIV, TEXT, FIELD(out), 0, 0, 0,
@@ -7734,7 +8612,7 @@ static int parse_whole(const char *name, const char *text, double low,
                     text, SAMPLES, text);
     if (errno || (double)n < low || (double)n > high)
         return fail(EOS_USAGE, "%s: %s is out of range: %.0f to %.0f", name,
-                    text, low, high);
+                    text, low, fmin(high, (double)UINT64_MAX));
     *to = n;
     return EOS_DONE;
 }
@@ -7753,12 +8631,15 @@ static int parse_number(const struct option_spec *o, const char *name,
     if (end == text || *end || isnan(x))
         return fail(EOS_USAGE, "%s: '%s' is not a number", name, text);
     if (x < o->low || (o->open && x <= o->low) ||
-        (isinf(o->high) ? isinf(x) && !forever : x >= o->high))
+        (isinf(o->high)           ? isinf(x) && !forever
+         : o->field == FIELD(tol) ? x >= o->high
+                                  : x > o->high))
         return fail(EOS_USAGE, "%s: %s is out of range: %s %g and %s", name,
                     text, o->open ? "above" : "at least", o->low,
-                    forever          ? "up to inf"
-                    : isinf(o->high) ? "finite"
-                                     : "below 1");
+                    forever                  ? "up to inf"
+                    : isinf(o->high)         ? "finite"
+                    : o->field == FIELD(tol) ? "below 1"
+                                             : "at most 2");
     *to = x;
     return EOS_DONE;
 }
@@ -7814,6 +8695,9 @@ static int parse_value(const struct option_spec *o, const char *text,
         c->data[c->ndata++] = text;
         break;
     case TEXT:
+        if (o->field == FIELD(test) && c->test)
+            return fail(EOS_USAGE, "%s: is given twice; one file is read",
+                        name);
         *(const char **)to = text;
         break;
     }
@@ -7899,10 +8783,10 @@ static int parse(const struct command *c, int argc, char **argv,
     while (!status) {
         const char *word = optind < argc ? argv[optind] : "";
 
-        found = getopt_long(argc, argv, "+:", table, NULL);
+        found = getopt_long(argc, argv, "+:h", table, NULL);
         if (found == -1)
             break;
-        if (found == HELP)
+        if (found == HELP || found == 'h')
             *helped = true;
         else if (found >= FIRST)
             status = parse_value(&options[found - FIRST], optarg, to);
@@ -7944,10 +8828,10 @@ static int perform(const struct command *c, int argc, char **argv)
 
 static int choose(int argc, char **argv)
 {
-    size_t i;
+    size_t i, asked;
 
     if (argc < 2 || argv[1][0] == '-') {
-        if (argc > 1 && !strcmp(argv[1], "--help"))
+        if (argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")))
             return help(NULL);
         if (argc > 1 && !strcmp(argv[1], "--version")) {
             text_put(&out, "eos %s\n", VERSION);
@@ -7955,9 +8839,16 @@ static int choose(int argc, char **argv)
         }
         return perform(&commands[0], argc, argv);
     }
+    if (!strcmp(argv[1], "help") && argc == 2)
+        return help(NULL);
+    asked = !strcmp(argv[1], "help");
     for (i = 0; i < COMMANDS; i++)
-        if (!strcmp(argv[1], commands[i].name))
-            return perform(&commands[i], argc - 1, argv + 1);
+        if (!strcmp(argv[1 + asked], commands[i].name))
+            return asked ? help(&commands[i])
+                         : perform(&commands[i], argc - 1, argv + 1);
+    if (asked)
+        return fail(EOS_USAGE,
+                    "help %s: no such command; eos --help lists them", argv[2]);
     return fail(EOS_USAGE, "%s: no such command; eos --help lists them",
                 argv[1]);
 }

@@ -71,6 +71,7 @@ struct eos_config {
     const char *checkpoint;   /* file of the whole state, or NULL */
     size_t every;             /* steps from one checkpoint to the next */
     bool resume;              /* go on from the checkpoint */
+    bool fresh;               /* replace one of the same options */
     const char *direction;    /* eos_deriv: .npy of V or NULL for u */
     const char *out;          /* eos_deriv: folder */
     double alpha, beta;       /* eos_toy */

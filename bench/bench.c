@@ -31,7 +31,7 @@ struct rates {
 union {
     float f32[16];
     double f64[8];
-} peak_sink[WORKERS];
+} peak_sink[THREADS];
 static const volatile double peak_factor = 0.999; /* nothing to fold */
 
 #define SECTION 90

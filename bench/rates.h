@@ -26,14 +26,13 @@ static TARGET void N(rate_peak)(size_t worker, size_t task)
 
 static TARGET void N(rate_first)(size_t worker, size_t tile)
 {
-    mlp_first(work[worker].PREC, tile,
-              size_min(TILE, pass.set->n - tile * TILE));
+    mlp_first(work_of(worker), tile, size_min(TILE, pass.set->n - tile * TILE));
 }
 
 static TARGET void N(rate_linear)(size_t worker, size_t tile, size_t m,
                                   size_t depth, size_t weight)
 {
-    REAL *w = work[worker].PREC;
+    REAL *w = work_of(worker);
 
     mlp_linear(m, depth, size_min(TILE, pass.set->n - tile * TILE), weight,
                w + MLP_A1, PLANE, w + MLP_Z, PLANE);
@@ -61,32 +60,32 @@ static TARGET void N(rate_second_back)(size_t worker, size_t tile)
 
 static TARGET void N(rate_slab)(size_t worker, size_t task)
 {
-    mlp_slab(work[worker].PREC, task);
+    mlp_slab(work_of(worker), task);
 }
 
 static TARGET void N(rate_conv1)(size_t worker, size_t task)
 {
-    REAL *w = work[worker].PREC;
+    REAL *w = work_of(worker);
 
     (void)task;
-    cnn_conv(w + CNN_X, packed.PREC[0] + CNN_W1, packed.PREC[0] + CNN_B1,
+    cnn_conv(w + CNN_X, packed[0].PREC + CNN_W1, packed[0].PREC + CNN_B1,
              w + CNN_Z1);
 }
 
 static TARGET void N(rate_conv2)(size_t worker, size_t task)
 {
-    REAL *w = work[worker].PREC;
+    REAL *w = work_of(worker);
 
     (void)task;
     win_image(w + CNN_P1, w + CNN_V);
-    win_product(w + CNN_V, packed.PREC[0] + CNN_W2, packed.PREC[0] + CNN_ZERO,
+    win_product(w + CNN_V, packed[0].PREC + CNN_W2, packed[0].PREC + CNN_ZERO,
                 w + CNN_M);
-    win_result(w + CNN_M, packed.PREC[0] + CNN_B2, w + CNN_Z2);
+    win_result(w + CNN_M, packed[0].PREC + CNN_B2, w + CNN_Z2);
 }
 
 static TARGET void N(rate_conv1_outer)(size_t worker, size_t task)
 {
-    REAL *w = work[worker].PREC;
+    REAL *w = work_of(worker);
 
     cnn_outer(w + CNN_X, w + CNN_Z1, w + CNN_C,
               cnn_part[task % PARTS] + net.w[0]);
@@ -94,10 +93,10 @@ static TARGET void N(rate_conv1_outer)(size_t worker, size_t task)
 
 static TARGET void N(rate_conv2_outer)(size_t worker, size_t task)
 {
-    REAL *w = work[worker].PREC;
+    REAL *w = work_of(worker);
 
     win_delta(w + CNN_DZ2 + ROW1 + FILTERS, w + CNN_M);
-    win_outer(w + CNN_V, w + CNN_M, packed.PREC[0] + CNN_ZERO, w + CNN_S);
+    win_outer(w + CNN_V, w + CNN_M, packed[0].PREC + CNN_ZERO, w + CNN_S);
     win_weights(w + CNN_S, cnn_part[task % PARTS] + net.w[1]);
 }
 

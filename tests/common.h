@@ -89,14 +89,25 @@ static size_t first_difference(size_t n, const double *x, const double *y)
 
 static double theta[P_MAX], direction[P_MAX];
 
-/* Sets the configuration and all that follows from it but the data. */
-static void use_network(enum eos_model model, enum eos_loss loss)
+/* Bytes of a vector as long as the parameters. */
+static size_t vector_bytes(void)
+{
+    return net.params * sizeof(double);
+}
+
+/* Sets the configuration, for n samples, and all that follows from it but the
+ * data.  There is room for as many eigenpairs as a build takes. */
+static void use_network(enum eos_model model, enum eos_loss loss, size_t n)
 {
     config.model = model;
     config.loss = loss;
+    config.samples = n;
     config.deriv = EOS_F64;
+    config.neigs = EIG_MAX;
+    config.threads = THREADS;
     net_setup();
     cr_assert(kernel_choose() == EOS_DONE, "%s", failure);
+    cr_assert(room_lay() == EOS_DONE, "%s", failure);
 }
 
 /* Random parameters, biases too, and a direction as long as they are, so
@@ -116,15 +127,22 @@ static void draw_parameters(uint64_t seed)
     point_at(theta);
 }
 
-/* n records of the built-in set (config.ndata is 0), and parameters from the
- * seed. */
+/* n records of the built-in set (config.ndata is 0), with room for more, and
+ * parameters from the seed. */
+static void set_up_with_room(enum eos_model model, enum eos_loss loss, size_t n,
+                             uint64_t seed, size_t more)
+{
+    use_network(model, loss, more);
+    config.samples = n;
+    cr_assert(data_load() == EOS_DONE, "%s", failure);
+    config.samples = more;
+    draw_parameters(seed);
+}
+
 static void set_up(enum eos_model model, enum eos_loss loss, size_t n,
                    uint64_t seed)
 {
-    use_network(model, loss);
-    config.samples = n;
-    cr_assert(data_load() == EOS_DONE, "%s", failure);
-    draw_parameters(seed);
+    set_up_with_room(model, loss, n, seed, n);
 }
 
 /* The derivative of one order (0: gradient .. 3: fourth) along v. */

@@ -559,7 +559,7 @@ Test(file, of_parameters_that_is_wrong_is_named)
     size_t i;
 
     prepare();
-    use_network(EOS_CNN, EOS_BMSE);
+    use_network(EOS_CNN, EOS_BMSE, 2);
     cr_assert(net.params == 12193, "p = %zu", net.params);
     for (i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         write_npy(wrong[i].name, wrong[i].header, wrong[i].n, wrong[i].last);
@@ -801,7 +801,7 @@ Test(log, of_training_has_its_own_order_of_names)
                   b->value[2][0] == 10,
               "%zu rows", b->rows);
     output_is_for_people();
-    use_network(EOS_CNN, EOS_BMSE);
+    use_network(EOS_CNN, EOS_BMSE, 2);
     cr_assert(npy_read(in_folder("saved-gd.npy"), net.params, theta) ==
                   EOS_DONE,
               "%s", failure);
@@ -816,7 +816,7 @@ Test(log, of_a_track_repeats_what_is_measured_every_fifty_steps)
     size_t i, t;
 
     prepare();
-    use_network(EOS_CNN, EOS_BMSE);
+    use_network(EOS_CNN, EOS_BMSE, 2);
     eos_init(0, theta);
     npy_write(in_folder("start.npy"), net.params, theta);
     exits_with(EOS_DONE, "run " SHORT " --init start.npy --from-instability "
@@ -1059,7 +1059,7 @@ Test(same, rows_from_a_file_of_cats_and_dogs)
 Test(same, parameters_from_a_file)
 {
     prepare();
-    use_network(EOS_CNN, EOS_BMSE);
+    use_network(EOS_CNN, EOS_BMSE, 2);
     eos_init(3, theta);
     npy_write(in_folder("start.npy"), net.params, theta);
     exits_with(EOS_DONE,
@@ -1297,7 +1297,7 @@ static double grad[P_MAX], hvp[P_MAX], d3[P_MAX], d4[P_MAX], u[P_MAX];
 
 static void read_derivatives(void)
 {
-    use_network(EOS_CNN, EOS_BMSE);
+    use_network(EOS_CNN, EOS_BMSE, 2);
     read_written_npy("grad.npy", net.params, grad);
     read_written_npy("hvp.npy", net.params, hvp);
     read_written_npy("d3.npy", net.params, d3);
@@ -1409,7 +1409,7 @@ Test(deriv, makes_its_folder_and_takes_parameters)
     eos_init(5, theta);
     npy_write(in_folder("start.npy"), net.params, theta);
     exits_with(EOS_DONE, DERIV " --init start.npy --out made");
-    use_network(EOS_CNN, EOS_BMSE);
+    use_network(EOS_CNN, EOS_BMSE, 2);
     read_written_npy("made/grad.npy", net.params, grad);
     error = relative_error(net.params, grad, first);
     cr_assert(error == 0, "the gradient is off by %g", error);
@@ -1428,7 +1428,7 @@ Test(deriv, of_a_loss_that_is_not_finite_is_not_minus_nan)
     size_t i;
 
     prepare();
-    use_network(EOS_CNN, EOS_BMSE);
+    use_network(EOS_CNN, EOS_BMSE, 2);
     eos_init(0, theta);
     for (i = 0; i < net.params; i++)
         theta[i] *= 1e60;
@@ -1452,7 +1452,7 @@ Test(save, writes_the_vectors_of_the_next_row)
     exits_with(EOS_DONE, "run " SHORT " --steps 3 --save saved");
     exits_with(EOS_DONE, "run " SHORT " --steps 4 --log log");
     log_read(&log_a, in_folder("log"));
-    use_network(EOS_CNN, EOS_BMSE);
+    use_network(EOS_CNN, EOS_BMSE, 2);
     p = net.params;
     read_written_npy("saved-gd.npy", p, gd);
     read_written_npy("saved-pg.npy", p, pg);

@@ -471,7 +471,8 @@ static int load(enum eos_model model, enum eos_loss loss, size_t samples)
     config.loss = loss;
     config.samples = samples;
     failure[0] = 0;
-    return data_load();
+    net_setup();
+    return room_lay() ? EOS_FAILED : data_load();
 }
 
 static void refuses_data(const char *path, const char *words)

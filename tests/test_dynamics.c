@@ -125,7 +125,7 @@ static void expect_gd(void)
     static double g[P_MAX];
 
     eos_gradient(before.gd, g);
-    memcpy(after.gd, before.gd, sizeof after.gd);
+    memcpy(after.gd, before.gd, vector_bytes());
     add(after.gd, -config.lr, g);
 }
 
@@ -144,7 +144,7 @@ static size_t expect_flow(size_t t)
     }
     while ((double)m < config.lr * s)
         m++;
-    memcpy(after.gf, before.gf, sizeof after.gf);
+    memcpy(after.gf, before.gf, vector_bytes());
     for (i = 0; i < m; i++) {
         eos_gradient(after.gf, g);
         add(after.gf, -config.lr / (double)m, g);
@@ -154,7 +154,7 @@ static size_t expect_flow(size_t t)
 
 static void expect_constrained(void)
 {
-    memcpy(after.pg, before.pg, sizeof after.pg);
+    memcpy(after.pg, before.pg, vector_bytes());
     add(after.pg, -config.lr, plain.grad);
     plain_project(after.pg, config.proj);
 }
@@ -197,10 +197,12 @@ Test(step, each_trajectory_takes_the_step_of_its_formula)
     for (t = 0; t < 4; t++) {
         size_t substeps;
 
-        memcpy(before.gd, path.gd, sizeof before.gd);
-        memcpy(before.pg, path.pg, sizeof before.pg);
-        memcpy(before.gf, path.gf, sizeof before.gf);
-        memcpy(before.v, path.v, sizeof before.v);
+        memcpy(before.gd, path.gd, vector_bytes());
+        memcpy(before.pg, path.pg, vector_bytes());
+        memcpy(before.gf, path.gf, vector_bytes());
+        memcpy(before.v[0], path.v[0], vector_bytes());
+        if (config.generalized)
+            memcpy(before.v[1], path.v[1], vector_bytes());
         plain_measure(before.pg, &plain);
         expect_gd();
         substeps = expect_flow(t);
@@ -250,15 +252,17 @@ Test(step, a_row_that_ends_the_track_moves_nothing)
 
     start_near_edge(&c, 0.99);
     track_start();
-    memcpy(before.gd, path.gd, sizeof before.gd);
-    memcpy(before.pg, path.pg, sizeof before.pg);
-    memcpy(before.gf, path.gf, sizeof before.gf);
-    memcpy(before.v, path.v, sizeof before.v);
+    memcpy(before.gd, path.gd, vector_bytes());
+    memcpy(before.pg, path.pg, vector_bytes());
+    memcpy(before.gf, path.gf, vector_bytes());
+    memcpy(before.v[0], path.v[0], vector_bytes());
+    if (config.generalized)
+        memcpy(before.v[1], path.v[1], vector_bytes());
     track_step(0, true, &counted);
-    cr_assert(!memcmp(before.gd, path.gd, sizeof path.gd), "gd moved");
-    cr_assert(!memcmp(before.pg, path.pg, sizeof path.pg), "theta+ moved");
-    cr_assert(!memcmp(before.gf, path.gf, sizeof path.gf), "flow moved");
-    cr_assert(!memcmp(before.v[0], path.v[0], sizeof *path.v), "v moved");
+    cr_assert(!memcmp(before.gd, path.gd, vector_bytes()), "gd moved");
+    cr_assert(!memcmp(before.pg, path.pg, vector_bytes()), "theta+ moved");
+    cr_assert(!memcmp(before.gf, path.gf, vector_bytes()), "flow moved");
+    cr_assert(!memcmp(before.v[0], path.v[0], vector_bytes()), "v moved");
 }
 
 /* A kernel that counts its passes of order 1. */
@@ -401,9 +405,9 @@ Test(projection, below_the_edge_steps_along_u_alone)
 
     c.proj = 1;
     start_near_edge(&c, 1.1);
-    memcpy(before.gd, path.gd, sizeof before.gd);
+    memcpy(before.gd, path.gd, vector_bytes());
     plain_measure(path.gd, &plain);
-    memcpy(after.gd, path.gd, sizeof after.gd);
+    memcpy(after.gd, path.gd, vector_bytes());
     add(after.gd, -plain.newton_x, plain.u);
     project(path.gd, false);
     same_step("the projection", 0, path.gd, after.gd, before.gd);
@@ -415,8 +419,8 @@ Test(projection, above_the_edge_takes_both_steps)
 
     c.proj = 1;
     start_near_edge(&c, 0.9);
-    memcpy(before.gd, path.gd, sizeof before.gd);
-    memcpy(after.gd, path.gd, sizeof after.gd);
+    memcpy(before.gd, path.gd, vector_bytes());
+    memcpy(after.gd, path.gd, vector_bytes());
     plain_project(after.gd, 1);
     project(path.gd, false);
     same_step("the projection", 0, path.gd, after.gd, before.gd);
@@ -428,10 +432,10 @@ Test(projection, of_no_rounds_measures_and_moves_nothing)
 
     c.proj = 0;
     start_near_edge(&c, 0.9);
-    memcpy(before.gd, path.gd, sizeof before.gd);
+    memcpy(before.gd, path.gd, vector_bytes());
     project(path.gd, true);
     plain_measure(path.gd, &plain);
-    cr_assert(!memcmp(before.gd, path.gd, sizeof path.gd), "theta moved");
+    cr_assert(!memcmp(before.gd, path.gd, vector_bytes()), "theta moved");
     near("S", edge.S, plain.S, 1e-8);
     near("lambda2", edge.lambda2, plain.lambda2, 1e-8);
 }
@@ -441,9 +445,9 @@ Test(projection, of_the_library_is_that_of_the_run)
     struct eos_config c = small_problem();
 
     start_near_edge(&c, 0.97);
-    memcpy(before.gd, path.gd, sizeof before.gd);
-    memcpy(before.pg, path.gd, sizeof before.pg);
-    memcpy(after.gd, path.gd, sizeof after.gd);
+    memcpy(before.gd, path.gd, vector_bytes());
+    memcpy(before.pg, path.gd, vector_bytes());
+    memcpy(after.gd, path.gd, vector_bytes());
     plain_project(after.gd, 3);
     eos_project(before.pg);
     same_step("eos_project", 0, before.pg, after.gd, before.gd);
@@ -520,7 +524,8 @@ Test(quantities, the_sign_of_u_matters_to_what_is_odd_in_u_alone)
     alpha = edge.alpha;
     beta = edge.beta;
     gradperp = edge.gradperp;
-    u = warm.pg.u[warm.pg.newest]; /* the next looks back */
+    u = vecs_from(warm.pg.u, net.params, warm.pg.newest)
+            .f32; /* the next looks back */
     for (i = 0; i < net.params; i++)
         u[i] = -u[i];
     edge_measure(path.gd, 1);
@@ -547,7 +552,7 @@ Test(quantities, what_a_trajectory_shows_is_its_offset)
     seen_offset(&s, direction);
     near("x", s.x, plain_dot(net.params, edge.u, direction), 1e-10);
     near("S_taylor", s.taylor,
-         edge.S + plain_dot(net.params, edge.dS, direction), 1e-12);
+         s.avg + edge.su * plain_dot(net.params, edge.u, direction), 1e-12);
     near("S_avg", s.avg, edge.S + plain_dot(net.params, edge.T, direction),
          1e-12);
     near("dist", s.dist, plain_norm(net.params, direction), 1e-12);
@@ -557,11 +562,11 @@ Test(quantities, what_a_trajectory_shows_is_its_offset)
 
 static void v_is_the_offset_and_flow_starts_with_gd(void)
 {
-    cr_assert(!memcmp(path.gf, path.gd, sizeof path.gd),
+    cr_assert(!memcmp(path.gf, path.gd, vector_bytes()),
               "gradient flow starts elsewhere");
     memcpy(after.v[0], path.gd, sizeof after.v[0]);
     add(after.v[0], -1, path.pg);
-    cr_assert(!memcmp(path.v[0], after.v[0], sizeof after.v[0]),
+    cr_assert(!memcmp(path.v[0], after.v[0], vector_bytes()),
               "v is not theta_gd - theta+");
 }
 
@@ -570,9 +575,9 @@ Test(kick, of_nothing_leaves_the_iterate)
     struct eos_config c = small_problem();
 
     start_near_edge(&c, 0.99);
-    memcpy(before.gd, path.gd, sizeof before.gd);
+    memcpy(before.gd, path.gd, vector_bytes());
     track_start();
-    cr_assert(!memcmp(before.gd, path.gd, sizeof path.gd), "theta_gd moved");
+    cr_assert(!memcmp(before.gd, path.gd, vector_bytes()), "theta_gd moved");
     v_is_the_offset_and_flow_starts_with_gd();
 }
 
@@ -583,12 +588,12 @@ Test(kick, starts_the_track_at_that_many_delta)
     size_t i;
 
     start_on_the_floor(&c, 0.002, 0.99);
-    memcpy(before.gd, path.gd, sizeof before.gd);
+    memcpy(before.gd, path.gd, vector_bytes());
     for (i = 0; i < 2; i++) {
         double x, wanted;
         bool ok;
 
-        memcpy(path.gd, before.gd, sizeof path.gd);
+        memcpy(path.gd, before.gd, vector_bytes());
         config.kick = kicks[i];
         track_start();
         x = plain_dot(net.params, edge.u, path.v[0]);
@@ -606,9 +611,9 @@ Test(kick, moves_the_iterate_along_u_at_the_first_constrained_point)
 
     c.kick = 0.5;
     start_on_the_floor(&c, 0.002, 0.99);
-    memcpy(before.gd, path.gd, sizeof before.gd);
-    memcpy(after.gd, path.gd, sizeof after.gd);
-    memcpy(after.pg, path.gd, sizeof after.pg);
+    memcpy(before.gd, path.gd, vector_bytes());
+    memcpy(after.gd, path.gd, vector_bytes());
+    memcpy(after.pg, path.gd, vector_bytes());
     plain_project(after.pg, 3);
     plain_measure(after.pg, &plain);
     add(after.gd, 0.5 * sqrt(plain.delta2), plain.u);
@@ -617,7 +622,7 @@ Test(kick, moves_the_iterate_along_u_at_the_first_constrained_point)
         for (size_t i = 0; i < net.params; i++)
             after.gd[i] = 2 * before.gd[i] - after.gd[i];
     same_step("the kick", 0, path.gd, after.gd, before.gd);
-    memcpy(after.pg, path.gd, sizeof after.pg);
+    memcpy(after.pg, path.gd, vector_bytes());
     plain_project(after.pg, 3);
     same_step("the first theta+", 0, path.pg, after.pg, path.gd);
 }
@@ -634,13 +639,13 @@ Test(kick, without_a_delta_says_so_and_moves_nothing)
     start_with_negative_alpha(&c);
     folder_make();
     out.fd = open(in_folder("out"), O_CREAT | O_WRONLY, 0666);
-    memcpy(before.gd, path.gd, sizeof before.gd);
+    memcpy(before.gd, path.gd, vector_bytes());
     track_start();
     text_flush(&out);
     n = read_file(in_folder("out"), text, sizeof text);
     text[n] = 0;
     cr_assert(edge.alpha < 0, "alpha = %g", edge.alpha);
-    cr_assert(!memcmp(before.gd, path.gd, sizeof path.gd), "theta_gd moved");
+    cr_assert(!memcmp(before.gd, path.gd, vector_bytes()), "theta_gd moved");
     cr_assert(strstr(text, "kick") && strstr(text, "alpha"),
               "it says '%s', nothing of kick and alpha", text);
     folder_remove();

@@ -149,6 +149,12 @@ static void pairs_are_what_they_say(const char *what, size_t wanted, double tol)
     }
 }
 
+/* The image of vector i of the basis. */
+static const double *eig_image(size_t i)
+{
+    return nth(krylov.image.f64, eig.p, i);
+}
+
 /* The basis is orthonormal, its images are its images, t is the operator on
  * it: also after restarts, which turn all of them in place. */
 static void basis_is_consistent(const char *what)
@@ -158,15 +164,15 @@ static void basis_is_consistent(const char *what)
     cr_assert(eig.m <= eig.cap && eig.cap <= BASIS, "%s: %zu of %zu vectors",
               what, eig.m, eig.cap);
     for (i = 0; i < eig.m; i++) {
-        eig.apply(eig_basis[i], image);
+        eig.apply(eig_basis(i), image);
         for (k = 0; k < eig.p; k++)
-            cr_assert(fabs(image[k] - eig_image[i][k]) <= 1e-10,
+            cr_assert(fabs(image[k] - eig_image(i)[k]) <= 1e-10,
                       "%s: image "
                       "%zu, element %zu is %g, not %g",
-                      what, i, k, eig_image[i][k], image[k]);
+                      what, i, k, eig_image(i)[k], image[k]);
         for (j = 0; j < eig.m; j++) {
-            double dot = plain_dot(eig.p, eig_basis[i], eig_basis[j]);
-            double t = plain_dot(eig.p, eig_basis[i], eig_image[j]);
+            double dot = plain_dot(eig.p, eig_basis(i), eig_basis(j));
+            double t = plain_dot(eig.p, eig_basis(i), eig_image(j));
 
             cr_assert(fabs(dot - (i == j)) <= 1e-12,
                       "%s: basis vectors %zu "
@@ -180,10 +186,21 @@ static void basis_is_consistent(const char *what)
     }
 }
 
+/* Room for all pairs; the operators are of float64. */
+static void eig_begin(size_t p, operator_fn *apply, size_t wanted)
+{
+    if (!krylov.basis) {
+        config.deriv = EOS_F64;
+        config.neigs = EIG_MAX;
+        eig_room(P_MAX);
+    }
+    eig_start(p, apply, wanted);
+}
+
 static void block_solve(size_t p, operator_fn *apply, size_t wanted, double tol)
 {
     products = 0;
-    eig_start(p, apply, wanted);
+    eig_begin(p, apply, wanted);
     eig_iterate(wanted, tol);
 }
 
@@ -193,9 +210,9 @@ static void power_solve(size_t p, operator_fn *apply, size_t wanted, double tol)
     size_t i;
 
     products = 0;
-    eig_start(p, apply, wanted);
+    eig_begin(p, apply, wanted);
     for (i = 0; i < wanted; i++)
-        eig_random(eig_basis[i]);
+        eig_random(eig_basis(i));
     eig_power(wanted, tol);
 }
 
@@ -511,7 +528,7 @@ Test(guesses, an_exact_vector_costs_one_product)
     draw_spectrum(OUTLIERS);
     exact_vector(0, nearby);
     products = 0;
-    eig_start(P, apply_diagonal, 1);
+    eig_begin(P, apply_diagonal, 1);
     cr_assert(eig_append(nearby), "the guess was not taken");
     eig_iterate(1, 1e-8);
     cr_assert(products == 1, "%zu products", products);
@@ -519,13 +536,13 @@ Test(guesses, an_exact_vector_costs_one_product)
     for (i = 0; i < P; i++) /* a little off: still good enough   */
         nearby[i] += 1e-12 * sin((double)i);
     products = 0;
-    eig_start(P, apply_diagonal, 1);
+    eig_begin(P, apply_diagonal, 1);
     eig_append(nearby);
     eig_iterate(1, 1e-8);
     cr_assert(products == 1, "%zu products", products);
     exact_vector(1, second);
     products = 0;
-    eig_start(P, apply_diagonal, 2);
+    eig_begin(P, apply_diagonal, 2);
     eig_append(second);
     eig_append(nearby);
     eig_iterate(2, 1e-8);
@@ -544,7 +561,7 @@ Test(guesses, a_near_vector_costs_less_than_none)
     for (i = 0; i < P; i++)
         nearby[i] += 1e-4 * sin((double)i);
     products = 0;
-    eig_start(P, apply_diagonal, 1);
+    eig_begin(P, apply_diagonal, 1);
     eig_append(nearby);
     eig_iterate(1, 1e-6);
     printf("products: %zu from a near vector, %zu from none\n", products, cold);
@@ -564,7 +581,7 @@ Test(guesses, an_eigenvalue_overtakes_from_outside)
         draw_spectrum((enum spectrum)kind);
         exact_vector(1, nearby);
         products = 0;
-        eig_start(P, apply_diagonal, 2);
+        eig_begin(P, apply_diagonal, 2);
         eig_append(nearby);
         eig_iterate(2, 1e-7);
         values_are("overtaken guess", sorted, 2, 1e-10);
@@ -581,7 +598,7 @@ Test(guesses, an_eigenvalue_overtakes_one_that_stalled)
         draw_spectrum((enum spectrum)kind);
         exact_vector(1, nearby);
         products = 0;
-        eig_start(P, apply_rounded, 2);
+        eig_begin(P, apply_rounded, 2);
         eig_append(nearby);
         eig_iterate(2, 1e-13);
         values_are("stalled guess", sorted, 2, 1e-6);
@@ -596,7 +613,7 @@ Test(guesses, a_random_vector_finds_what_both_guesses_lack)
     draw_spectrum(OUTLIERS);
     exact_vector(1, nearby);
     exact_vector(2, second);
-    eig_start(P, apply_diagonal, 3);
+    eig_begin(P, apply_diagonal, 3);
     eig_append(nearby);
     eig_append(second);
     eig_random(image);
@@ -613,7 +630,7 @@ Test(guesses, what_the_basis_holds_is_not_taken_again)
     random_vector(1, P, nearby);
     random_vector(2, P, second);
     products = 0;
-    eig_start(P, apply_diagonal, 2);
+    eig_begin(P, apply_diagonal, 2);
     cr_assert(eig_append(nearby) && eig_append(second), "two good vectors");
     for (i = 0; i < P; i++)
         image[i] = 3 * nearby[i] - 2 * second[i];
@@ -632,8 +649,8 @@ Test(guesses, power_starts_from_its_guess)
 {
     draw_spectrum(OUTLIERS);
     products = 0;
-    eig_start(P, apply_diagonal, 1);
-    exact_vector(0, eig_basis[0]);
+    eig_begin(P, apply_diagonal, 1);
+    exact_vector(0, eig_basis(0));
     eig_power(1, 1e-8);
     cr_assert(products == 1, "%zu products", products);
     values_are("exact guess", sorted, 1, 1e-15);
@@ -644,10 +661,10 @@ Test(guesses, power_starts_from_its_guess)
 Test(guesses, power_orders_its_pairs)
 {
     draw_spectrum(OUTLIERS);
-    eig_start(P, apply_diagonal, 3);
-    exact_vector(1, eig_basis[0]);
-    eig_random(eig_basis[1]);
-    eig_random(eig_basis[2]);
+    eig_begin(P, apply_diagonal, 3);
+    exact_vector(1, eig_basis(0));
+    eig_random(eig_basis(1));
+    eig_random(eig_basis(2));
     eig_power(3, 1e-7);
     values_are("second vector as a guess", sorted, 3, 1e-10);
     pairs_are_what_they_say("second vector as a guess", 3, 1e-6);
@@ -666,6 +683,8 @@ static void go(const double x, const double y, const double z)
     size_t i;
 
     net.params = P;
+    if (!known.u.f32)
+        known.u = room_kept(P, HISTORY, true);
     for (i = 0; i < 3; i++)
         random_vector(40 + i, P, to[i]);
     for (i = 0; i < P; i++)
@@ -685,7 +704,7 @@ static double guess_misses(void)
         double d = 0;
 
         for (i = 0; i < P; i++)
-            d += pow(spot[i] - (double)known.u[j][i], 2);
+            d += pow(spot[i] - (double)known.u.f32[j * vec_stride(P) + i], 2);
         nearest = fmin(nearest, sqrt(d));
     }
     for (i = 0; i < P; i++)
@@ -753,7 +772,8 @@ Test(trajectories, a_projection_goes_the_way_of_the_last)
             if (i > 1)
                 cr_assert(
                     !memcmp(known.at[known.newest], sketch, sizeof sketch) &&
-                        known.u[known.newest][0] == (float)spot[0],
+                        vecs_from(known.u, P, known.newest).f32[0] ==
+                            (float)spot[0],
                     "round %zu is not the newest", i);
         }
     go(3 * 5, 0, 1);

@@ -143,7 +143,7 @@ static void table_agrees(const char *on, enum eos_model model,
     double l;
     size_t i, rows = 0;
 
-    use_network(model, loss);
+    use_network(model, loss, 40);
     load_images();
     load_parameters();
     l = gradient(EOS_F64, result[0]);
@@ -286,11 +286,10 @@ static void shared_vectors_agree(const char *folder, enum eos_model model,
         printf("skipped: EOS_SHARED is not set\n");
         return;
     }
-    use_network(model, loss);
+    use_network(model, loss, n);
     snprintf(data, sizeof data, "%s", shared_file("data/", "cifar10-5k.bin"));
     config.data[0] = data;
     config.ndata = 1;
-    config.samples = n;
     cr_assert(data_load() == EOS_DONE, "%s", failure);
     read_golden(folder, "params.npy", theta);
     read_golden(folder, "direction.npy", direction);

@@ -9,16 +9,16 @@
 
 /* --- Buffers: filled with NaN, with canaries after them --- */
 
-enum { ROOM = 1 << 17, GUARD = 512, CANARY = 0xa5 };
+enum { SPACE = 1 << 17, GUARD = 512, CANARY = 0xa5 };
 static struct buffer {
     size_t bytes; /* in use; the canaries follow               */
-    _Alignas(64) unsigned char mem[8 * ROOM + GUARD];
+    _Alignas(64) unsigned char mem[8 * SPACE + GUARD];
 } a_buffer, b_buffer, c_buffer, start_buffer, before, packed_buffer;
-static double real_matrix[ROOM];
+static double real_matrix[SPACE];
 
 static void clear(struct buffer *b, size_t bytes)
 {
-    cr_assert(bytes <= 8 * ROOM, "%zu bytes: the test needs more room", bytes);
+    cr_assert(bytes <= 8 * SPACE, "%zu bytes: the test needs more room", bytes);
     b->bytes = bytes;
     memset(b->mem, 0xff, bytes); /* all ones is a NaN                 */
     memset(b->mem + bytes, CANARY, GUARD);

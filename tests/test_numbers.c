@@ -38,7 +38,7 @@ static void run_tasks_on(size_t threads)
     size_t i;
 
     pool_start(threads);
-    threads = size_min(threads, WORKERS); /* 4 where pointers have 32 bits */
+    threads = size_min(threads, THREADS); /* 4 where pointers have 32 bits */
     cr_assert(pool.workers == threads, "%zu workers, not %zu", pool.workers,
               threads);
     for (i = 0; i < sizeof tasks / sizeof *tasks; i++)
@@ -62,7 +62,7 @@ Test(threads, more_workers_than_processors)
 Test(threads, no_more_than_workers_are_started)
 {
     pool_start(10000);
-    cr_assert(pool.workers <= WORKERS, "%zu workers", pool.workers);
+    cr_assert(pool.workers <= THREADS, "%zu workers", pool.workers);
     run_each_task_once(1000, 3);
 }
 
@@ -186,7 +186,18 @@ Test(hash, is_fnv_1a)
 
 enum { SETS = 5 };
 static double x[SETS][P_MAX], result[P_MAX], expected[P_MAX];
-static const double *set_of_x[SETS] = {x[0], x[1], x[2], x[3], x[4]};
+
+/* The first n elements of all x, as a set of vectors; NaN lies between. */
+static double *set_of_x(size_t n)
+{
+    static double set[SETS * (P_MAX + 16)];
+    size_t j;
+
+    memset(set, 0xff, sizeof set);
+    for (j = 0; j < SETS; j++)
+        memcpy(nth(set, n, j), x[j], n * sizeof(double));
+    return set;
+}
 
 /* Lengths at the edges of sum_products's 8 and of CHUNK_SUM. */
 static const size_t lengths[] = {
@@ -257,12 +268,12 @@ static void elementwise_match_plain_loops(void)
             expected[i] *= 1.1;
         vectors_equal("vec_scale", n);
         vec_copy(n, result, x[3]);
-        vec_combine(n, result, result, SETS, coef, set_of_x);
+        vec_combine(n, result, result, SETS, coef, set_of_x(n));
         for (i = 0; i < n; i++)
             for (expected[i] = x[3][i], j = 0; j < SETS; j++)
                 expected[i] += coef[j] * x[j][i];
         vectors_equal("vec_combine", n);
-        vec_combine(n, result, NULL, 2, coef, set_of_x);
+        vec_combine(n, result, NULL, 2, coef, set_of_x(n));
         for (i = 0; i < n; i++)
             expected[i] = coef[0] * x[0][i] + coef[1] * x[1][i];
         vectors_equal("vec_combine from zero", n);
@@ -284,14 +295,17 @@ Test(vectors, combine_may_write_on_its_operands)
 {
     static const double coef[2] = {2, -3};
     const size_t n = 2 * CHUNK_SUM + 5;
+    double *set, *to;
     size_t i;
 
     draw_vectors(4);
     for (i = 0; i < n; i++)
         expected[i] = x[2][i] + 2 * x[0][i] + -3 * x[1][i];
-    vec_combine(n, x[1], x[2], 2, coef, set_of_x);
-    i = first_difference(n, x[1], expected);
-    cr_assert(i == n, "element %zu: found %a, expected %a", i, x[1][i],
+    set = set_of_x(n);
+    to = nth(set, n, 1);
+    vec_combine(n, to, x[2], 2, coef, set);
+    i = first_difference(n, to, expected);
+    cr_assert(i == n, "element %zu: found %a, expected %a", i, to[i],
               expected[i]);
 }
 
@@ -304,7 +318,7 @@ Test(vectors, dots_match_plain_sums)
     draw_vectors(5);
     for (l = 0; l < LENGTHS; l++) {
         n = lengths[l];
-        vec_dots(n, SETS, set_of_x, x[1], found);
+        vec_dots(n, SETS, set_of_x(n), x[1], found);
         for (j = 0; j < SETS; j++) {
             double exact = plain_dot(n, x[j], x[1]), size = 0;
 
@@ -351,10 +365,10 @@ Test(vectors, dots_have_the_same_bits_for_any_number_of_workers)
 
     draw_vectors(6);
     for (l = 0; l < LENGTHS; l++)
-        vec_dots(lengths[l], SETS, set_of_x, x[2], one[l]);
+        vec_dots(lengths[l], SETS, set_of_x(lengths[l]), x[2], one[l]);
     pool_start(4);
     for (l = 0; l < LENGTHS; l++) {
-        vec_dots(lengths[l], SETS, set_of_x, x[2], many);
+        vec_dots(lengths[l], SETS, set_of_x(lengths[l]), x[2], many);
         j = first_difference(SETS, one[l], many);
         cr_assert(j == SETS,
                   "n = %zu, vector %zu: %a with 1 worker, %a with "

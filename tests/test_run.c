@@ -846,7 +846,7 @@ Test(golden, track_agrees_with_an_independent_program)
     folder_make();
     snprintf(images, sizeof images, "%s", in_folder("images"));
     table_images(images);
-    use_network(EOS_MLP, EOS_CE);
+    use_network(EOS_MLP, EOS_CE, 8);
     table_parameters(theta);
     cr_assert(npy_write(in_folder("start.npy"), net.params, theta) == EOS_DONE,
               "%s", failure);

@@ -151,7 +151,7 @@ Test(track, an_offset_of_zero_has_no_direction)
 {
     start_at_edge();
     track_start();
-    memcpy(path.gd, path.pg, sizeof path.gd);
+    memcpy(path.gd, path.pg, vector_bytes());
     point_at(path.pg);
     full_derivatives();
     cr_assert(isnan(full.Hd[0]) && isnan(full.dHd[0]) && isnan(full.D3d[0]),

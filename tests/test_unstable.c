@@ -324,20 +324,22 @@ static void invariants(struct invariant *of)
     size_t i;
 
     point_at(path.pg);
-    third(edge.u, edge.dS);
+    third(edge.u, edge.T);
+    edge.su = plain_dot(net.params, edge.T, edge.u);
+    add(edge.T, -edge.su, edge.u);
     edge_tensor();
     edge_covariance();
     of->sigma = edge.sigma;
-    memcpy(of->to, path.pg, sizeof of->to);
+    memcpy(of->to, path.pg, vector_bytes());
     project_several(of->to);
     seen_offset(&s, direction);
     of->xnorm = s.xnorm;
     for (i = 0; i < 2; i++)
-        memcpy(path.v[i], direction, sizeof direction);
+        memcpy(path.v[i], direction, vector_bytes());
     predict_prepare();
     for (i = 0; i < 2; i++) {
         predict(i);
-        memcpy(of->v[i], path.v[i], sizeof of->v[i]);
+        memcpy(of->v[i], path.v[i], vector_bytes());
     }
 }
 
@@ -361,20 +363,20 @@ Test(several, depend_on_no_basis_and_no_sign)
 
     start_with(EOS_MSE, 2, 26.9);
     folder_remove();
-    memcpy(path.pg, path.gd, sizeof path.pg);
+    memcpy(path.pg, path.gd, vector_bytes());
     config.generalized = true;
     edge_measure(path.pg, 1);
     cr_assert(edge.k == 2, "k = %zu", edge.k);
     random_vector(1, net.params, direction);
     for (i = 0; i < net.params; i++)
         direction[i] =
-            1e-4 * direction[i] + 1e-2 * edge.U[0][i] - 2e-2 * edge.U[1][i];
+            1e-4 * direction[i] + 1e-2 * edge_u(0)[i] - 2e-2 * edge_u(1)[i];
     invariants(&first);
     add(first.to, -1, path.pg);
     for (i = 0; i < 2; i++)
         add(first.v[i], -1, direction);
     for (i = 0; i < net.params; i++)
-        edge.U[1][i] = -edge.U[1][i];
+        edge_u(1)[i] = -edge_u(1)[i];
     invariants(&again);
     same_invariants("a change of sign");
 
@@ -384,10 +386,10 @@ Test(several, depend_on_no_basis_and_no_sign)
     for (i = 0; i < 2; i++)
         add(first.v[i], -1, direction);
     for (i = 0; i < net.params; i++) {
-        double a = edge.U[0][i], b = edge.U[1][i];
+        double a = edge_u(0)[i], b = edge_u(1)[i];
 
-        edge.U[0][i] = 0.6 * a - 0.8 * b;
-        edge.U[1][i] = 0.8 * a + 0.6 * b;
+        edge_u(0)[i] = 0.6 * a - 0.8 * b;
+        edge_u(1)[i] = 0.8 * a + 0.6 * b;
     }
     invariants(&again);
     same_invariants("a rotation");
