@@ -54,13 +54,14 @@ figures: always
 results: always
 	bench/collect --into bench/RESULTS.md bench/logs/*.log
 
-# A program for each area, all of eos.c in each; they run one after another.
+# A program for each area, all of eos.c in each but tests/files; they run one
+# after another.
 # -no-pie: Criterion starts itself anew for each test, at the same addresses.
 CHECK = $(BUILD) -Wno-unused-function -Wno-psabi -no-pie
 COMMON = eos.c eos.h tests/common.h .build
 TESTS = tests/numbers tests/kernels tests/data tests/network \
 	tests/derivatives tests/eig tests/golden tests/dynamics tests/run \
-	tests/toy tests/cli tests/ckpt tests/stats tests/unstable
+	tests/toy tests/cli tests/files tests/ckpt tests/stats tests/unstable
 
 test: eos $(TESTS)
 	failed=0; for t in $(TESTS); do $$t || failed=1; done; exit $$failed
@@ -100,6 +101,9 @@ tests/ckpt: tests/test_ckpt.c tests/faults.h tests/program.h tests/logs.h tests/
 
 tests/cli: tests/test_cli.c tests/program.h tests/logs.h tests/small.h $(COMMON)
 	$(CHECK) -o tests/cli tests/test_cli.c -lcriterion $(LIBS)
+
+tests/files: tests/test_files.c tests/outside.h tests/program.h tests/logs.h tests/small.h eos.h .build
+	$(CHECK) -o tests/files tests/test_files.c -lcriterion $(LIBS)
 
 tests/stats: tests/test_stats.c tests/program.h tests/logs.h tests/small.h $(COMMON)
 	$(CHECK) -o tests/stats tests/test_stats.c -lcriterion $(LIBS)

@@ -1,6 +1,6 @@
 /*
  * A log as a program reads it, and the folder in which the tests of runs put
- * their files.  Needs common.h.
+ * their files.  Needs common.h or outside.h.
  */
 #pragma once
 #include <dirent.h>
@@ -45,17 +45,28 @@ static void folder_make(void)
     cr_assert(mkdtemp(folder) != NULL, "%s: %s", folder, strerror(errno));
 }
 
+static void remove_all(const char *name)
+{
+    DIR *all = opendir(name);
+    struct dirent *file;
+    char path[512];
+
+    cr_assert(all != NULL, "%s: %s", name, strerror(errno));
+    while ((file = readdir(all))) {
+        if (!strcmp(file->d_name, ".") || !strcmp(file->d_name, ".."))
+            continue;
+        snprintf(path, sizeof path, "%s/%s", name, file->d_name);
+        if (remove(path))
+            remove_all(path); /* a folder that is not empty */
+    }
+    closedir(all);
+    cr_assert(rmdir(name) == 0, "%s: %s", name, strerror(errno));
+}
+
 /* Called at the end: a test that fails leaves its files to look at. */
 static void folder_remove(void)
 {
-    DIR *all = opendir(folder);
-    struct dirent *file;
-
-    while ((file = readdir(all)))
-        if (file->d_name[0] != '.' && unlink(in_folder(file->d_name)))
-            cr_assert(false, "%s: %s", file->d_name, strerror(errno));
-    closedir(all);
-    cr_assert(rmdir(folder) == 0, "%s: %s", folder, strerror(errno));
+    remove_all(folder);
 }
 
 /* --- Reading --- */

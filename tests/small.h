@@ -1,6 +1,7 @@
 /*
  * A problem that is cheap and yet sharpens: for the tests of dynamics and
- * runs.  Needs common.h and logs.h.
+ * runs.  Needs common.h and logs.h; with outside.h instead it has the images
+ * alone.
  */
 #pragma once
 
@@ -44,6 +45,8 @@ static void write_images(const char *name)
               "%s: %s", name, strerror(errno));
 }
 
+#ifdef EOS_TEST /* eos.c is here */
+
 /* A CNN on eight images in a new folder. */
 static struct eos_config small_problem(void)
 {
@@ -84,6 +87,8 @@ static void add(double *to, double a, const double *x)
     for (i = 0; i < net.params; i++)
         to[i] += a * x[i];
 }
+
+#endif
 
 static void near(const char *what, double found, double expected,
                  double tolerance)

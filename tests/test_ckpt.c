@@ -202,11 +202,6 @@ static void nothing_is_half_written(size_t at)
     closedir(all);
 }
 
-/* Two images: a fault costs two starts. */
-#define FAST                                                       \
-    "--data images --model cnn --loss bmse --samples 2 --lr 0.16 " \
-    "--tol 1e-2 --stop-lambda2 inf --threads 1"
-
 /* `halt` ends a few steps before `whole_run` does.  From its checkpoint on, a
  * fault in call 1, 2, 3 ... of a run that goes on, among them all calls of its
  * first checkpoint, and then in every 41st; after each the next start ends

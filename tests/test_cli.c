@@ -9,15 +9,6 @@
 
 static struct log log_a, log_b;
 
-static size_t lines(const char *text)
-{
-    size_t n = 0;
-
-    for (; *text; text++)
-        n += *text == '\n';
-    return n;
-}
-
 static size_t widest_line(const char *text)
 {
     size_t width = 0, len;
@@ -27,31 +18,6 @@ static size_t widest_line(const char *text)
         width = len > width ? len : width;
     }
     return width;
-}
-
-/* The last line of standard error tells: eos: NAME: what. */
-static void last_words(const char *arguments, const char *name)
-{
-    size_t len = strlen(said.err);
-    const char *last;
-
-    cr_assert(len && said.err[len - 1] == '\n', "eos %s: it says '%s'",
-              arguments, said.err);
-    for (last = said.err + len - 1; last > said.err && last[-1] != '\n'; last--)
-        ;
-    cr_assert(!strncmp(last, "eos: ", 5) && strstr(last, name),
-              "eos %s: '%s' is not named in: %s", arguments, name, last);
-}
-
-/* Exit status 2 and one line that names the culprit, nothing else. */
-static void refuses(const char *arguments, const char *name)
-{
-    exits_with(EOS_USAGE, arguments);
-    cr_assert(lines(said.err) == 1, "eos %s: %zu lines: %s", arguments,
-              lines(said.err), said.err);
-    last_words(arguments, name);
-    cr_assert(said.out_size == 0, "eos %s: it also says: %s", arguments,
-              said.out);
 }
 
 /* The folder and the images that SHORT names. */
@@ -73,14 +39,6 @@ static void no_file_is_left(const char *ending)
                   "%s is left", file->d_name);
     }
     closedir(all);
-}
-
-static void write_file(const char *name, const void *bytes, size_t n)
-{
-    int fd = open(in_folder(name), O_WRONLY | O_CREAT | O_TRUNC, 0666);
-
-    cr_assert(fd >= 0 && !write_all(fd, bytes, n) && !close(fd), "%s: %s", name,
-              strerror(errno));
 }
 
 /* --- Help and version --- */
