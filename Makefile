@@ -61,7 +61,8 @@ CHECK = $(BUILD) -Wno-unused-function -Wno-psabi -no-pie
 COMMON = eos.c eos.h tests/common.h .build
 TESTS = tests/numbers tests/kernels tests/data tests/network \
 	tests/derivatives tests/eig tests/golden tests/dynamics tests/run \
-	tests/toy tests/cli tests/files tests/ckpt tests/stats tests/unstable
+	tests/toy tests/cli tests/files tests/input tests/ckpt tests/stats \
+	tests/unstable
 
 test: eos $(TESTS)
 	failed=0; for t in $(TESTS); do $$t || failed=1; done; exit $$failed
@@ -110,6 +111,10 @@ tests/stats: tests/test_stats.c tests/program.h tests/logs.h tests/small.h $(COM
 
 tests/unstable: tests/test_unstable.c tests/program.h tests/table.h tests/vectors.h tests/logs.h tests/small.h $(COMMON)
 	$(CHECK) -o tests/unstable tests/test_unstable.c -lcriterion $(LIBS)
+
+# Without eos.c: the program alone.
+tests/input: tests/test_input.c tests/outside.h tests/program.h tests/logs.h tests/small.h eos.h .build
+	$(CHECK) -o tests/input tests/test_input.c -lcriterion $(LIBS)
 
 # What the static buffers take, the largest first.
 size: eos
