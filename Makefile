@@ -62,7 +62,7 @@ COMMON = eos.c eos.h tests/common.h .build
 TESTS = tests/numbers tests/kernels tests/data tests/network \
 	tests/derivatives tests/eig tests/golden tests/dynamics tests/run \
 	tests/toy tests/cli tests/files tests/input tests/ckpt tests/stats \
-	tests/unstable
+	tests/unstable tests/faults
 
 test: eos $(TESTS)
 	failed=0; for t in $(TESTS); do $$t || failed=1; done; exit $$failed
@@ -115,6 +115,9 @@ tests/unstable: tests/test_unstable.c tests/program.h tests/table.h tests/vector
 # Without eos.c: the program alone.
 tests/input: tests/test_input.c tests/outside.h tests/program.h tests/logs.h tests/small.h eos.h .build
 	$(CHECK) -o tests/input tests/test_input.c -lcriterion $(LIBS)
+
+tests/faults: tests/test_faults.c tests/program.h tests/table.h tests/vectors.h tests/logs.h tests/small.h $(COMMON)
+	$(CHECK) -o tests/faults tests/test_faults.c -lcriterion $(LIBS)
 
 # What the static buffers take, the largest first.
 size: eos
