@@ -4,6 +4,7 @@
 # 64-bit machine.  Builds them all, runs a short case of both models, compares
 # with the first.  What is not installed is skipped, and said.
 set -eu
+export LC_ALL=C # a decimal point is a point
 here=$(cd "$(dirname "$0")/.." && pwd)
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

@@ -6,6 +6,7 @@
 # 512 MB of address space.  This machine's own build is "make LDFLAGS=-static".
 # What is not installed is skipped, and said.
 set -eu
+export LC_ALL=C # a decimal point is a point
 here=$(cd "$(dirname "$0")/.." && pwd)
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

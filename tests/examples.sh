@@ -1,8 +1,9 @@
 #!/bin/sh
 # Runs every example of the README's section "Reading a log", in their order,
 # and the picture of its section "Real images", on a small log.  Fails where one
-# fails or has nothing to say.
+# fails or has nothing to say, and where numbers depend on the machine's language.
 set -eu
+export LC_ALL=C # a decimal point is a point
 cd "$(dirname "$0")/.."
 
 die() {
@@ -24,14 +25,13 @@ python=python3 # Debian's, where another one lacks numpy
 python3 -c 'import numpy' 2>/dev/null || python=/usr/bin/python3
 cd "$tmp"
 "$root/eos" run --model cnn --loss bmse --samples 4 --lr 0.05 --tol 1e-2 \
-    --proj 1 --stop-lambda2 inf --kick 0.01 --steps 6 --log mse.log --save at \
-    >eos.out
+    --proj 1 --stop-lambda2 inf --kick 0.01 --steps 6 --stats full --log mse.log \
+    --save at >eos.out
 for file in 1.* 2.* 3.* 4.* 5.*; do
     case $file in
     *.sh) set -- sh -e "$file" ;;
     *.python) set -- $python "$file" ;;
     *.r) set -- Rscript "$file" ;;
-    *.awk) set -- awk -f "$file" track.txt ;;
     *.gnuplot) set -- gnuplot "$file" ;;
     *) die "$file: which program?" ;;
     esac
@@ -39,7 +39,7 @@ for file in 1.* 2.* 3.* 4.* 5.*; do
     "$@" >"$file.out" || die "$file: fails"
     cat "$file.out"
     if grep -qiw nan "$file.out"; then die "$file: a column is missing"; fi
-    [ -s "$file.out" ] || [ "${file#*.}" = sh ] || die "$file: says nothing"
+    [ -s "$file.out" ] || [ "$file" = 1.sh ] || die "$file: says nothing"
 done
 [ "$(wc -l <track.txt)" = 7 ] || die "track.txt: not a line of names and 6 rows"
 "$root/bench/columns" mse.log 1 step gd_S pr_S
@@ -61,3 +61,28 @@ echo "== sh: $(wc -l <picture.sh) lines of Real images"
 GNUTERM=dumb sh -e picture.sh >picture.out || die "the picture: fails"
 cat picture.out
 grep -q gf_S picture.out || die "the picture: draws no gf_S"
+
+echo "== decimal commas: the same numbers in German"
+# mawk, Debian's awk, heeds them, and so does gawk where POSIXLY_CORRECT is set.
+mkdir locale
+localedef -i de_DE -f UTF-8 "$tmp/locale/de_DE.UTF-8" ||
+    die "localedef: fails; install locales"
+export LOCPATH="$tmp/locale" POSIXLY_CORRECT=1
+half=$(echo 0,5 | LC_ALL=de_DE.UTF-8 awk '{ print 2 * $1 }')
+[ "$half" = 1 ] || die "this awk heeds no decimal comma: install mawk"
+awk '/^```$/ { found = 0 }
+    found { print }
+    /^```sh$/ { found = 1 }' "$root/bench/RESULTS.md" >windows.sh
+[ -s windows.sh ] || die "bench/RESULTS.md: no example"
+all() {
+    bench/columns mse.log 1 step gd_x gd_S~3
+    bench/collect mse.log
+    bench/profiles mse.log.slow
+    sh -e 1.sh
+    sh -e 4.sh
+    (cd "$root" && sh -e "$tmp/windows.sh")
+}
+all >point
+LC_ALL=de_DE.UTF-8
+all >comma
+diff point comma || die "other numbers where there is a decimal comma"

@@ -3,6 +3,7 @@
 # The archive is small and fake: six batches of ten random records each.
 # usage: tests/fetch.sh    (EOS_SH=bash to run data/fetch by another shell)
 set -u
+export LC_ALL=C # a decimal point is a point
 unset http_proxy https_proxy all_proxy ALL_PROXY HTTPS_PROXY CIFAR10_URL
 export no_proxy='*' # nothing here is to leave this machine
 

@@ -3,6 +3,7 @@
 # eos itself, replays them, and fuzzes each reader and the command line for
 # the given number of seconds (60).
 set -eu
+export LC_ALL=C # a decimal point is a point
 seconds=${1:-60}
 here=$(cd "$(dirname "$0")/.." && pwd)
 dir=$(mktemp -d)

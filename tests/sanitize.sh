@@ -8,6 +8,7 @@
 # under the third.  UndefinedBehaviorSanitizer's checks of null, alignment,
 # object size and pointer overflow are off.
 set -eu
+export LC_ALL=C # a decimal point is a point
 here=$(cd "$(dirname "$0")/.." && pwd)
 dir=$(mktemp -d)
 address=

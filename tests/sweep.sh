@@ -3,6 +3,7 @@
 # on loopback, started and stopped by this test.  Jobs are killed midway; the
 # same sweep again has to end with the rows of runs that nothing stopped.
 set -eu
+export LC_ALL=C # a decimal point is a point
 cd "$(dirname "$0")/.."
 tmp=$(mktemp -d)
 
@@ -160,6 +161,6 @@ for log in 2 1 2; do
     bench/collect --into "$tmp/into" "$tmp/slurm/cnn-bmse-0.05-$log.log"
 done
 grep '^| cnn' "$tmp/into" >"$tmp/rows"
-grep '^| cnn' "$tmp/table" | LC_ALL=C sort | cmp - "$tmp/rows" ||
+grep '^| cnn' "$tmp/table" | sort | cmp - "$tmp/rows" ||
     die "bench/collect --into: $(cat "$tmp/into")"
 echo "sweeps: all as it should be"
