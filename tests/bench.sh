@@ -47,3 +47,37 @@ refuses "TEST: $tmp/none.bin: not there; make data" env \
 refuses "no-such-run: not in" bench/reproduce no-such-run
 DATA="$tmp/none.bin" SCALE='' bench/reproduce toy-005 >"$tmp/out"
 [ -s "$LOGS/toy-005.time" ] || die "a toy needs no images"
+
+echo "== a picture is drawn where its numbers or its script changed, not elsewhere"
+mkdir "$tmp/bench" "$tmp/figures"
+cp -R bench/draw bench/scale bench/pictures.txt bench/gnuplot "$tmp/bench"
+cp bench/figures/fig5-cnn.txt bench/figures/fig3-portrait.txt "$tmp/figures"
+draws() { # KINDS: of fig5-cnn; those of fig3-portrait stay
+    LOGS="$tmp/none" FIGURES="$tmp/figures" "$tmp/bench/draw" fig5-cnn \
+        fig3-portrait >"$tmp/out" || die "bench/draw: fails"
+    grep -qx "fig5-cnn:$1" "$tmp/out" || die "$(cat "$tmp/out")"
+}
+draws ' .svg .png'
+cp "$tmp"/figures/fig3* "$tmp"
+touch "$tmp"/figures/*.txt
+draws ' nothing has changed'
+rm "$tmp/figures/fig5-cnn.svg"
+draws ' .svg'
+rm "$tmp/figures/fig5-cnn.png"
+draws ' .png'
+sed '$d' bench/figures/fig5-cnn.txt >"$tmp/figures/fig5-cnn.txt"
+draws ' .svg .png'
+echo 'set title "eigenvalues"' >>"$tmp/bench/gnuplot/eigs.gp"
+draws ' .svg .png'
+draws ' nothing has changed'
+for picture in "$tmp"/fig3*; do
+    cmp "$picture" "$tmp/figures/${picture##*/}" || die "drawn again"
+done
+echo '# of every figure' >>"$tmp/bench/gnuplot/style.gp"
+draws ' .svg .png'
+grep -qx 'fig3-portrait: .svg .png' "$tmp/out" || die "$(cat "$tmp/out")"
+echo 'this is no gnuplot' >>"$tmp/bench/gnuplot/eigs.gp"
+cp "$tmp/figures/fig5-cnn.png" "$tmp"
+if (draws '') 2>/dev/null; then die "bench/draw: a failure is none"; fi
+cmp "$tmp/fig5-cnn.png" "$tmp/figures/fig5-cnn.png" || die "a failure drew"
+[ "$(find "$tmp/figures" | wc -l)" = 9 ] || die "left: $(ls "$tmp/figures")"
