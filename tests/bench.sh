@@ -48,7 +48,7 @@ refuses "no-such-run: not in" bench/reproduce no-such-run
 DATA="$tmp/none.bin" SCALE='' bench/reproduce toy-005 >"$tmp/out"
 [ -s "$LOGS/toy-005.time" ] || die "a toy needs no images"
 
-echo "== a picture is drawn where its numbers or its script changed, not elsewhere"
+echo "== a picture is drawn where numbers or script changed, and only there"
 mkdir "$tmp/bench" "$tmp/figures"
 cp -R bench/draw bench/scale bench/pictures.txt bench/gnuplot "$tmp/bench"
 cp bench/figures/fig5-cnn.txt bench/figures/fig3-portrait.txt "$tmp/figures"

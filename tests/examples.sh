@@ -1,7 +1,8 @@
 #!/bin/sh
 # Runs every example of the README's section "Reading a log", in their order,
 # and the picture of its section "Real images", on a small log.  Fails where one
-# fails or has nothing to say, and where numbers depend on the machine's language.
+# fails or has nothing to say, and where numbers depend on the language of the
+# machine.
 set -eu
 export LC_ALL=C # a decimal point is a point
 cd "$(dirname "$0")/.."
@@ -78,6 +79,7 @@ all() {
     bench/columns mse.log 1 step gd_x gd_S~3
     bench/collect mse.log
     bench/profiles mse.log.slow
+    for by in awk gnuplot; do PLOT=$by bench/plot mse.log; done
     sh -e 1.sh
     sh -e 4.sh
     (cd "$root" && sh -e "$tmp/windows.sh")
