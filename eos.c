@@ -5188,6 +5188,7 @@ static struct {
 static struct edge {
     double L, S, resid, su; /* su = (grad S).u */
     double lambda2;         /* the last one measured */
+    bool flat;              /* where S or beta has been 0, to rounding */
     double alpha, beta, delta2, gamma, eps, newton_x, gradnorm, gradperp;
     double pull[UNSTABLE]; /* U' grad L(theta+ + U x): generalized */
     /* --unstable: k directions, eigenvalues, -grad L.T_ij, T_ij.T_mn, Sigma */
@@ -5377,6 +5378,7 @@ static void edge_measure(const double *theta, size_t wanted)
     edge.su = vec_dot(p, edge.T, edge.u);
     vec_axpy(p, -edge.su, edge.u, edge.T);
     edge.beta = vec_dot(p, edge.T, edge.T);
+    edge.flat = edge.flat || sqrt(edge.beta) <= 1e-12 * fabs(edge.S);
     along = vec_dot(p, edge.grad, edge.T);
     edge.alpha = -along;
     edge.delta2 = 2 * edge.alpha / edge.beta;
@@ -5950,8 +5952,10 @@ static void row_show(const char *head, int width, int digits, double x)
 {
     char number[64] = "nan";
 
-    if (row.people_n + (size_t)width > row.width)
-        return; /* a narrow terminal has no place for it */
+    if (row.people_n + (size_t)width > row.width) {
+        row.width = row.people_n; /* nor is there place for what follows */
+        return;
+    }
     row_print(row.heads, &row.heads_n, sizeof row.heads, "%*s", width, head);
     if (!isnan(x))
         while (snprintf(number, sizeof number, "%.*g", digits, x) >= width &&
@@ -6187,9 +6191,9 @@ static void log_header(struct text *t, const char *command)
     if (!config.ndata)
         text_put(t, "# data: built-in synthetic set\n");
     text_put(t, "# test: %s\n", config.test ? config.test : "none");
-    if (config.test)
-        text_put(t, "# test images: %zu%s\n", test.n,
-                 test_more ? ", of more in the file" : "");
+    if (test_more)
+        text_put(t, "# test images: the first %zu of more in the file\n",
+                 test.n);
     text_put(t,
              "# samples: %zu\n# lr: %.17g\n# seed: %" PRIu64 "\n"
              "# steps: %zu\n# max-steps: %zu\n# init: %s\n"
@@ -7206,12 +7210,12 @@ static int track_lost(size_t t)
 {
     if (!isfinite(seen.gd.L))
         return diverged("gradient descent", t);
-    if (isfinite(edge.L) && (edge.S == 0 || edge.beta == 0 || isnan(edge.S)))
+    if (edge.flat)
         return fail(EOS_DIVERGED,
-                    "the constrained trajectory is undefined at step %zu: a "
-                    "projection divides by S and beta, and one of them is 0 "
-                    "(S = %g, beta = %g)",
-                    t, edge.S, edge.beta);
+                    "the constrained trajectory is undefined at step %zu: it "
+                    "divides by S and beta, and one of them was 0, as at a "
+                    "flat point",
+                    t);
     return diverged("the constrained trajectory", t);
 }
 
@@ -7301,6 +7305,23 @@ static void track_start(void)
     predict_prepare();
 }
 
+/* A track that lambda2 ends on its first row has seen no update: far beyond the
+ * edge descent may simply diverge, and that is told. */
+static int track_survives(void)
+{
+    enum { LOOK = 20 };
+    size_t i;
+
+    vec_copy(net.params, scratch, path.gd);
+    for (i = 0; i < LOOK; i++) {
+        point_at(scratch);
+        if (!isfinite(gradient(config.deriv, scratch2)))
+            return diverged("gradient descent", i);
+        vec_axpy(net.params, -config.lr, scratch2, scratch);
+    }
+    return EOS_DONE;
+}
+
 static int track(void)
 {
     const char *stop = "steps";
@@ -7328,6 +7349,8 @@ static int track(void)
         if (stay || status)
             break;
     }
+    if (!status && stand.step == 1 && !strcmp(stop, "lambda2"))
+        status = track_survives();
     if (status == EOS_DIVERGED)
         stop = "diverged";
     else if (status > 128)
@@ -7686,7 +7709,7 @@ int eos_deriv(const struct eos_config *c)
     static void (*const order[])(const double *, double *) = {hessian, third,
                                                               fourth};
     static const char *const names[] = {"hvp", "d3", "d4"};
-    const double *v = edge.u;
+    const double *v;
     double norms[3];
     bool finite = true;
     size_t i;
@@ -7699,6 +7722,7 @@ int eos_deriv(const struct eos_config *c)
     if (exact.tol <= 0)
         exact.tol = exact.deriv == EOS_F64 ? 1e-10 : 1e-6;
     status = begin(&exact, "deriv", STDERR_FILENO);
+    v = edge.u;
     if (!status && config.direction) {
         status = npy_read(config.direction, net.params, path.v[0]);
         v = path.v[0];
@@ -8611,8 +8635,11 @@ static int parse_whole(const char *name, const char *text, double low,
                     "make SAMPLES=%s builds a larger one",
                     text, SAMPLES, text);
     if (errno || (double)n < low || (double)n > high)
-        return fail(EOS_USAGE, "%s: %s is out of range: %.0f to %.0f", name,
-                    text, low, fmin(high, (double)UINT64_MAX));
+        return isinf(high)
+                   ? fail(EOS_USAGE, "%s: %s is out of range: 0 to %" PRIu64,
+                          name, text, UINT64_MAX)
+                   : fail(EOS_USAGE, "%s: %s is out of range: %.0f to %.0f",
+                          name, text, low, high);
     *to = n;
     return EOS_DONE;
 }
