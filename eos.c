@@ -218,7 +218,8 @@ enum {
             HIDDEN * CLASSES + CLASSES,
     CHUNK_SUM = 4096, /* elements of a vector summed in one go */
     EIG_MAX = 8,      /* eigenpairs wanted at most */
-    PAIRS = UNSTABLE * (UNSTABLE + 1) / 2,
+    DIRECTIONS = 6,   /* of --unstable, in the largest build */
+    PAIRS = DIRECTIONS * (DIRECTIONS + 1) / 2,
     BASIS = 2 * EIG_MAX + 6, /* vectors of an eigensolver's basis at most */
     STEPS_MAX = 1000000,     /* tracked steps */
     SELDOM = 50,             /* tracked steps between costly measurements */
@@ -1656,7 +1657,8 @@ static int replaceable(const char *option, enum kind_of_file kind,
     if (kind != ARRAY || beside)
         begins = begins_with(name, beginnings[kind], beside || kind == LOG);
     if (begins < 0)
-        return fail(EOS_USAGE, "%s: cannot read it: %s", name, strerror(errno));
+        return fail(EOS_USAGE, "%s: cannot see what it is: %s", name,
+                    strerror(errno));
     if (!begins && beside)
         return fail(EOS_USAGE,
                     "%s: is in the way: %s writes there on the way to its "
@@ -1825,12 +1827,15 @@ static int lock(int fd, const char *name)
 static int lock_try(const char *name, const char *suffix)
 {
     char path[PATH];
+    struct stat info;
     int fd, status;
 
     if (!name)
         return EOS_DONE;
     snprintf(path, sizeof path, "%s%s", name, suffix);
-    fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    if (stat(path, &info) || !S_ISREG(info.st_mode))
+        return EOS_DONE; /* a pipe's reader would take this for its writer */
+    fd = open(path, O_RDWR | O_CLOEXEC);
     if (fd < 0)
         return EOS_DONE;
     status = lock(fd, name);
@@ -4906,7 +4911,8 @@ static void sharpness(struct warm *w, size_t wanted, bool thorough, double *u)
     for (i = 0; i < wanted; i++) {
         w->value[i] = eig.value[i];
         w->resid[i] = eig.resid[i];
-        far = far || !(eig.resid[i] <= 10 * eig_goal(i, wanted, config.tol));
+        far = far || (isfinite(eig.value[i]) && /* else it is lost */
+                      !(eig.resid[i] <= 10 * eig_goal(i, wanted, config.tol)));
     }
     eig.unconverged += far;
     for (i = 1; i < wanted || (i == 1 && thorough && eig.m > 1); i++) {
@@ -5190,10 +5196,10 @@ static struct edge {
     double lambda2;         /* the last one measured */
     bool flat;              /* where S or beta has been 0, to rounding */
     double alpha, beta, delta2, gamma, eps, newton_x, gradnorm, gradperp;
-    double pull[UNSTABLE]; /* U' grad L(theta+ + U x): generalized */
+    double pull[DIRECTIONS]; /* U' grad L(theta+ + U x): generalized */
     /* --unstable: k directions, eigenvalues, -grad L.T_ij, T_ij.T_mn, Sigma */
     size_t k;
-    double lambda[UNSTABLE + 1], A[PAIRS], G[PAIRS][PAIRS], Sigma[PAIRS];
+    double lambda[DIRECTIONS + 1], A[PAIRS], G[PAIRS][PAIRS], Sigma[PAIRS];
     double sigma;    /* tr Sigma */
     double unsolved; /* the most that a solution of sdcp lacked */
     double *grad;    /* of L */
@@ -5295,7 +5301,7 @@ static void edge_pairs(void)
 static void edge_tensor(void)
 {
     const size_t p = net.params, n = edge.k * (edge.k + 1) / 2;
-    double x[UNSTABLE];
+    double x[DIRECTIONS];
     size_t i, j, a, b;
 
     for (j = 0; j < edge.k; j++) {
@@ -5398,7 +5404,7 @@ static void edge_measure(const double *theta, size_t wanted)
  * Returns the length of that step. */
 static double project_several(double *theta)
 {
-    double Z[PAIRS], x[UNSTABLE], squares;
+    double Z[PAIRS], x[DIRECTIONS], squares;
     size_t n = edge.k * (edge.k + 1) / 2, i, j, a, b;
 
     edge_sdcp(0, 1, Z);
@@ -5469,7 +5475,7 @@ void eos_project(double *theta)
 static void predict_prepare(void)
 {
     const size_t p = net.params;
-    double x[UNSTABLE], back[UNSTABLE];
+    double x[DIRECTIONS], back[DIRECTIONS];
     size_t i;
 
     hessian(path.v[0], edge.Hv[0]);
@@ -5499,7 +5505,7 @@ static void predict_prepare(void)
  * generalized with (Hessian)(v - U x) + U U' grad L(theta+ + U x). */
 static void predict_several(size_t which)
 {
-    double *v = path.v[which], x[UNSTABLE], along[UNSTABLE], Y[PAIRS];
+    double *v = path.v[which], x[DIRECTIONS], along[DIRECTIONS], Y[PAIRS];
     double m[PAIRS];
     size_t i, j, a;
 
@@ -5549,7 +5555,7 @@ struct seen {
 static void seen_offset(struct seen *s, const double *d)
 {
     const size_t p = net.params;
-    double x[UNSTABLE];
+    double x[DIRECTIONS];
 
     s->x = vec_dot(p, edge.u, d);
     s->avg = edge.S + vec_dot(p, edge.T, d);
@@ -6356,7 +6362,7 @@ static void ckpt_warm(struct warm *w, part_fn *part)
 /* --unstable: U and T_ij. */
 static void ckpt_several(part_fn *part)
 {
-    size_t k = size_min(edge.k, UNSTABLE), i;
+    size_t k = size_min(edge.k, DIRECTIONS), i;
 
     for (i = 1; i < k; i++)
         part(edge_u(i), net.params * sizeof(double));
@@ -7449,7 +7455,7 @@ int eos_start(const struct eos_config *c)
                     config.samples);
     if (config.unstable < 1 || config.unstable > UNSTABLE)
         return fail(EOS_USAGE,
-                    "--unstable: this build has room for %d directions; make "
+                    "--unstable: this build has room for %d; make "
                     "UNSTABLE=%zu builds a larger one",
                     UNSTABLE, config.unstable);
     if (config.lr <= 0)
@@ -7458,10 +7464,6 @@ int eos_start(const struct eos_config *c)
         config.tol = 1e-4;
     if (!config.threads)
         config.threads = processors();
-    else if (config.threads > THREADS)
-        tell("--threads: this build has room for %d; make THREADS=%zu builds a "
-             "larger one",
-             THREADS, config.threads);
     if (lr_check())
         return EOS_USAGE;
     net_setup();
@@ -7469,9 +7471,14 @@ int eos_start(const struct eos_config *c)
     status = kernel_choose();
     status = status ? status : room_lay();
     status = status ? status : data_load();
-    if (!status)
-        pool_start(config.threads);
-    return status;
+    if (status)
+        return status;
+    if (config.threads > THREADS)
+        tell("--threads: this build has room for %d; make THREADS=%zu builds a "
+             "larger one",
+             THREADS, config.threads);
+    pool_start(config.threads);
+    return EOS_DONE;
 }
 
 const char *eos_error(void)
@@ -8597,7 +8604,7 @@ static const struct option_spec {
 {"resume", RUN | TRAIN, FLAG, FIELD(resume), 0, 0, 0,
  NULL, "go on from the checkpoint; none yet: start"},
 {"fresh", RUN | TRAIN, FLAG, FIELD(fresh), 0, 0, 0,
- NULL, "start afresh, also where --checkpoint has this run"},
+ NULL, "start afresh, whatever --checkpoint holds"},
 {"direction", DERIV, TEXT, FIELD(direction), 0, 0, 0,
  "V.npy", "direction of the derivatives [top eigenvector]"},
 {"out", DERIV, TEXT, FIELD(out), 0, 0, 0,

@@ -107,7 +107,7 @@ Test(complementarity, is_solved_for_random_problems)
     uint64_t rng = 1;
     size_t k, i, ranks = 0;
 
-    for (k = 1; k <= UNSTABLE; k++)
+    for (k = 1; k <= DIRECTIONS; k++)
         for (i = 0; i < 60; i++) {
             size_t n = k * (k + 1) / 2, m = n + whole_number(&rng, 1, 60);
             double c = ldexp(1, (int)whole_number(&rng, 0, 60) - 30);
@@ -121,10 +121,10 @@ Test(complementarity, is_solved_for_random_problems)
             cr_assert(ok, "k = %zu, problem %zu: %g is left", k, i, left);
             solves(&of, S, 1e-12);
             eigenvalues(k, S, value);
-            while (k == UNSTABLE && ranks < k && value[ranks] > 0)
+            while (k == DIRECTIONS && ranks < k && value[ranks] > 0)
                 ranks++;
         }
-    cr_assert(ranks > UNSTABLE / 2, "at most rank %zu was seen", ranks);
+    cr_assert(ranks > DIRECTIONS / 2, "at most rank %zu was seen", ranks);
 }
 
 Test(complementarity, of_one_direction_is_a_quotient)
@@ -150,7 +150,7 @@ Test(complementarity, of_a_diagonal_problem_is_one_for_each_direction)
     uint64_t rng = 3;
     size_t k, i, a, b;
 
-    for (k = 1; k <= UNSTABLE; k++) {
+    for (k = 1; k <= DIRECTIONS; k++) {
         double C[PAIRS] = {0}, G[PAIRS][PAIRS] = {{0}}, S[PAIRS], expected;
 
         for (a = 0; a < k * (k + 1) / 2; a++)
@@ -176,7 +176,7 @@ Test(complementarity, below_the_edge_is_nothing)
     uint64_t rng = 4;
     size_t k, i;
 
-    for (k = 1; k <= UNSTABLE; k++) {
+    for (k = 1; k <= DIRECTIONS; k++) {
         draw_problem(&rng, k, 60, 1, 1e6, &of);
         eigenvalues(k, of.C, value);
         for (i = 0; i < k; i++)
@@ -194,7 +194,7 @@ Test(complementarity, of_other_units_is_the_same)
     uint64_t rng = 5;
     size_t k, i, j;
 
-    for (k = 1; k <= UNSTABLE; k++) {
+    for (k = 1; k <= DIRECTIONS; k++) {
         draw_problem(&rng, k, 60, 1, 1, &of);
         sdcp(k, of.C, of.G, S);
         for (i = 0; i < of.n; i++) {
@@ -218,7 +218,7 @@ Test(complementarity, of_a_degenerate_problem_ends)
     uint64_t rng = 6;
     size_t k, m, i;
 
-    for (k = 1; k <= UNSTABLE; k++)
+    for (k = 1; k <= DIRECTIONS; k++)
         for (m = 0; m < k * (k + 1) / 2; m += 1 + k / 2) {
             draw_problem(&rng, k, m, 1, m ? 1 : 0, &of);
             left = sdcp(k, of.C, of.G, S);
@@ -516,8 +516,8 @@ static void same_vectors(void)
 Test(program, goes_on_from_a_checkpoint_and_takes_any_threads)
 {
     static const char *const last[] = {
-        "gd_S3", "k",        "pg_S3",    "gd_S2",      "pr_S2",
-        "sigma", "gd_xnorm", "pr_xnorm", "pgen_xnorm",
+        "gd_S3",    "k",        "pg_S3",      "gd_S2",     "pr_S2",     "sigma",
+        "gd_xnorm", "pr_xnorm", "pgen_xnorm", "gd_resid2", "gd_resid3",
     };
     const struct block *b = &log_a.block[0];
     const size_t n = sizeof last / sizeof *last;
