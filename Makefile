@@ -1,11 +1,14 @@
 # eos: the same rules in GNU make and BSD make.
 #   make CC=clang CFLAGS='-O3'      another compiler, other flags
-#   make SAMPLES=50000              room for more training images
+#   make SAMPLES=50000              room for more training images; likewise
+#   make THREADS=64 UNSTABLE=6      threads, unstable directions
 
 CC = cc
 CFLAGS = -O2 -Wall -Wextra -Wpedantic
 LDFLAGS =
 SAMPLES = 5000
+THREADS =
+UNSTABLE =
 PREFIX = /usr/local
 
 # make reproduce ONLY='mlp-mse-005 mlp-ce-050' DATA=images.bin SCALE=0.1
@@ -15,13 +18,14 @@ TEST = data/cifar10-test1k.bin
 SCALE = 1
 
 # The numbers rely on these: fused multiply-add only where it is written.
-NUMBERS = -std=c11 -ffp-contract=off -DSAMPLES=$(SAMPLES)
+NUMBERS = -std=c11 -ffp-contract=off
+ROOM = -DSAMPLES=$(SAMPLES) -DTHREADS=$(THREADS) -DUNSTABLE=$(UNSTABLE)
 LIBS = -lm -lpthread
 
 # A minute or two: cats against dogs, 200 built-in images.
 QUICK = --loss bmse --samples 200 --lr 0.01 --kick 0.01 --steps 250
 
-BUILD = $(CC) $(NUMBERS) $(CFLAGS) $(LDFLAGS)
+BUILD = $(CC) $(NUMBERS) $(ROOM) $(CFLAGS) $(LDFLAGS)
 
 all: eos
 

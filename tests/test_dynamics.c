@@ -333,10 +333,11 @@ Test(step, logged_sharpness_is_that_of_a_tight_solve)
     size_t t, i, j, counted = 0;
     double s;
 
-    c.deriv = EOS_F32;
     c.tol = 1e-4;
     c.kick = 0.1;
-    start_near_edge(&c, 0.99);
+    start_near_edge(&c, 0.99); /* with room for float64 */
+    config.deriv = EOS_F32;
+    eig_room(net.params);
     track_start();
     for (t = 0; t < 6 * SAMPLED; t++) {
         const bool now = t % 6 == 5;
@@ -353,6 +354,7 @@ Test(step, logged_sharpness_is_that_of_a_tight_solve)
     }
     config.deriv = EOS_F64;
     config.tol = 1e-10;
+    eig_room(net.params);
     for (i = 0; i < SAMPLED; i++)
         for (j = 0; j < FOLLOWED; j++) {
             memset(top_known, 0, sizeof top_known);

@@ -49,6 +49,7 @@ static void summarise(size_t rows)
 
     folder_make();
     config.generalized = true;
+    stats.ratio = room_take(MANY, sizeof *stats.ratio);
     out.fd = -1;
     logfile.fd = open(in_folder("log"), O_CREAT | O_WRONLY | O_TRUNC, 0666);
     for (t = 0; t < rows; t++) {
@@ -133,14 +134,19 @@ static void scores_are(const char *prefix, size_t rows, size_t a, size_t b)
         summary_is(name, (double)(ab / sqrtl(aa * bb)));
 }
 
-/* Whole windows of 100 rows; all rows if they are fewer. */
+/* Whole windows of 100 rows; fewer are left out. */
 static void windows_are(const char *prefix, size_t rows, size_t a)
 {
-    size_t length = rows < 100 ? rows : 100, windows, w, t;
-    double sum = 0, worst = rows ? 0 : (double)NAN;
-    char name[40];
+    const size_t length = 100, windows = rows / length;
+    double sum = 0, worst = 0;
+    char name[48];
+    size_t w, t;
 
-    windows = rows ? rows / length : 0;
+    if (!windows) {
+        snprintf(name, sizeof name, "summary %s_err_mean", prefix);
+        cr_assert(!log_comment(&log_a, name), "%s of %zu rows", name, rows);
+        return;
+    }
     for (w = 0; w < windows; w++) {
         long double mean_a = 0, mean_b = 0;
         double error;
@@ -185,6 +191,10 @@ static void summary_is_right(size_t rows)
             resid = fmax(resid, numbers[t].resid[i]);
     }
     summary_is("steps", (double)rows);
+    if (!rows) {
+        cr_assert(!log_comment(&log_a, "summary pr_L_err_mean"), "of no rows");
+        return;
+    }
     scores_are("pr_L", rows, ROW(pr_L[0]), ROW(gd_L));
     scores_are("pr_S", rows, ROW(pr_S[0]), ROW(gd_S));
     scores_are("pgen_L", rows, ROW(pr_L[1]), ROW(gd_L));
@@ -193,11 +203,9 @@ static void summary_is_right(size_t rows)
     windows_are("window_pr_L", rows, ROW(pr_L[0]));
     x_over_delta_is_right(rows);
     summary_is("hvps_per_step", products / (double)rows);
-    if (rows) {
-        summary_is("resid_max", resid);
-        summary_is("gd_dist", numbers[rows - 1].gd_dist);
-        summary_is("gf_dist", numbers[rows - 1].gf_dist);
-    }
+    summary_is("resid_max", resid);
+    summary_is("gd_dist", numbers[rows - 1].gd_dist);
+    summary_is("gf_dist", numbers[rows - 1].gf_dist);
 }
 
 static void agrees_on_random_rows(size_t rows)

@@ -273,6 +273,7 @@ static void start_with(enum eos_loss loss, size_t unstable, double edge_S)
     c.unstable = unstable;
     c.lr = 2 / edge_S;
     c.tol = 1e-8;
+    c.generalized = true;
     cr_assert(eos_start(&c) == EOS_DONE, "%s", failure);
     out.fd = -1;
     eos_init(0, path.gd);
@@ -364,7 +365,6 @@ Test(several, depend_on_no_basis_and_no_sign)
     start_with(EOS_MSE, 2, 26.9);
     folder_remove();
     memcpy(path.pg, path.gd, vector_bytes());
-    config.generalized = true;
     edge_measure(path.pg, 1);
     cr_assert(edge.k == 2, "k = %zu", edge.k);
     random_vector(1, net.params, direction);
@@ -581,7 +581,7 @@ Test(program, with_one_direction_is_the_papers)
                           t, name, a, b);
         }
     }
-    exits_with(EOS_DONE, SINGLE " --log two --save two --unstable 1 --band 9");
+    exits_with(EOS_DONE, SINGLE " --log two --save two --unstable 1 --band 2");
     log_read(&log_b, in_folder("two"));
     same_rows(&log_a, &log_b, "--unstable 1");
     same_vectors();
