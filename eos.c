@@ -25,8 +25,7 @@
  *   11  log and terminal
  *   12  the run: approach, track, training alone
  *   13  toy: Section 4 of the paper
- *   14  plot: a log in characters
- *   15  command line and main
+ *   14  command line and main
  *
  * How one text becomes many.  Sections 3 and 6 are written once over a type
  * REAL and a vector of VBYTES bytes.  The file includes itself to compile them
@@ -1768,10 +1767,10 @@ static int place_whole(const char *option, enum kind_of_file kind,
     return status ? status : place_named(option, kind, name, beside, true);
 }
 
-static const char *const saved[] = {"-gd.npy", "-instability.npy", "-pg.npy",
-                                    "-gf.npy", "-v.npy",           "-u.npy"};
-static const char *const derived[] = {"/grad.npy", "/hvp.npy", "/d3.npy",
-                                      "/d4.npy", "/u.npy"};
+static const char *const saved_as[] = {"-gd.npy", "-instability.npy", "-pg.npy",
+                                       "-gf.npy", "-v.npy",           "-u.npy"};
+static const char *const derived_as[] = {"/grad.npy", "/hvp.npy", "/d3.npy",
+                                         "/d4.npy", "/u.npy"};
 
 /* All that the configuration names; only a whole run saves every vector. */
 static int places_check(bool whole_run)
@@ -1796,13 +1795,13 @@ static int places_check(bool whole_run)
                     true))
         return EOS_USAGE;
     for (i = 0; i < (whole_run ? 6 : 1); i++)
-        if (place_whole("--save", ARRAY, config.save, saved[i]))
+        if (place_whole("--save", ARRAY, config.save, saved_as[i]))
             return EOS_USAGE;
     if (config.out && !*config.out)
         return fail(EOS_USAGE,
                     "--out: the name is empty; a folder's is needed");
     for (i = 0; config.out && !stat(config.out, &info) && i < 5; i++)
-        if (place_whole("--out", ARRAY, config.out, derived[i]))
+        if (place_whole("--out", ARRAY, config.out, derived_as[i]))
             return EOS_USAGE;
     return EOS_DONE;
 }
@@ -8074,436 +8073,10 @@ int eos_toy(const struct eos_config *c)
 }
 
 /* ------------------------------------------------------------------------
- * 14  Plot: loss and sharpness of a log, in characters
- *
- * The file is read three times, a line at a time: which block to draw, its
- * ranges, its points.  A row that is not whole is an error.
+ * 14  Command line and main
  * ------------------------------------------------------------------------ */
 
-enum {
-    PANELS = 2,
-    SERIES = 4,
-    CELLS_X = 86, /* of a panel; 12 more for its labels */
-    CELLS_Y = 11,
-    PLOT_LINE = 1 << 14 /* bytes of a line */
-};
-
-/* The columns of each kind of block, and the character of each. */
-static const struct view {
-    const char *what, *title[PANELS], *column[PANELS][SERIES];
-    const char *mark, *legend;
-} views[] = {
-    /* clang-format off */
-{"track", {"loss", "sharpness"},
- {{"gd_L", "pr_L", "pg_L", "gf_L"}, {"gd_S", "pr_S", "pg_S", "gf_S"}},
- "gpcf", "g gradient descent  p prediction  c constrained  f gradient flow"},
-{"gradient descent", {"loss", "sharpness"}, {{"L"}, {"S"}},
- "g", "g gradient descent"},
-{"toy", {"x", "y (rec and ode: sqrt(beta) y)"},
- {{"gd_x", "rec_x", "ode_X"}, {"gd_y", "rec_y", "ode_Y"}},
- "gro", "g gradient descent  r recursion  o ODE"},
-    /* clang-format on */
-};
-enum { VIEWS = sizeof views / sizeof *views };
-
-/* A range of values, on a logarithmic scale where it is wide. */
-struct range {
-    double low, high;
-    bool log;
-};
-
-static struct plot {
-    const char *name;
-    int fd;
-    char bytes[4096]; /* read, not yet used: at .. end */
-    size_t at, end;
-    char line[PLOT_LINE];
-    size_t number; /* of the line */
-    /* of the file */
-    char model[16], loss[16], samples[24];
-    double lr; /* NaN if it does not say */
-    /* of the block */
-    size_t block, rows, columns;
-    const struct view *view;             /* NULL: nothing in it to draw */
-    size_t step, series[PANELS][SERIES]; /* columns; SIZE_MAX: not there */
-    double x, y[PANELS][SERIES];         /* the row; NaN: not there */
-    /* what is drawn */
-    size_t chosen, drawn_rows; /* the block */
-    const struct view *drawn;
-    struct range across, up[PANELS], core[PANELS];
-    unsigned char cell[PANELS][CELLS_Y][CELLS_X]; /* a bit for each series */
-} plot;
-
-static int plot_fail(const char *what)
-{
-    return fail(EOS_USAGE, "%s: line %zu %s; eos plot needs a log of eos",
-                plot.name, plot.number, what);
-}
-
-/* The next line, without its newline; `more` is false at the end. */
-static int plot_line(bool *more)
-{
-    size_t n = 0;
-
-    plot.number++;
-    for (;; plot.at++) {
-        if (plot.at == plot.end) {
-            ssize_t got = read_all(plot.fd, plot.bytes, sizeof plot.bytes);
-
-            if (got < 0)
-                return fail(EOS_USAGE, "%s: cannot read: %s", plot.name,
-                            strerror(errno));
-            plot.at = 0;
-            plot.end = (size_t)got;
-            *more = got > 0;
-            if (!*more)
-                return n ? plot_fail("is cut short") : EOS_DONE;
-        }
-        if (plot.bytes[plot.at] == '\n')
-            break;
-        if (plot.bytes[plot.at] < ' ' || plot.bytes[plot.at] > '~') {
-            /* a file name in the header may hold any byte */
-            if (n == 0 || plot.line[0] != '#' || !plot.bytes[plot.at])
-                return plot_fail("is no text");
-        }
-        if (n == PLOT_LINE - 1)
-            return plot_fail("is too long");
-        plot.line[n++] = plot.bytes[plot.at];
-    }
-    plot.at++;
-    plot.line[n] = 0;
-    return EOS_DONE;
-}
-
-/* The value of a header line "# key: value" into to[size]. */
-static void plot_value(const char *key, char *to, size_t size)
-{
-    size_t len = strlen(key);
-
-    if (!strncmp(plot.line + 2, key, len) &&
-        !strncmp(plot.line + 2 + len, ": ", 2))
-        snprintf(to, size, "%s", plot.line + 2 + len + 2);
-}
-
-static void plot_header(void)
-{
-    char lr[32] = "";
-
-    plot_value("model", plot.model, sizeof plot.model);
-    plot_value("loss", plot.loss, sizeof plot.loss);
-    plot_value("samples", plot.samples, sizeof plot.samples);
-    plot_value("lr", lr, sizeof lr);
-    if (lr[0])
-        plot.lr = strtod(lr, NULL);
-}
-
-/* Where the columns that are drawn stand in the block that begins here. */
-static int plot_columns(void)
-{
-    const char *at = plot.line + strlen("# columns:");
-    size_t found[VIEWS] = {0}, where[VIEWS][PANELS][SERIES], v, i, j, len;
-
-    plot.block++;
-    plot.rows = plot.columns = 0;
-    plot.step = SIZE_MAX;
-    memset(where, 0xff, sizeof where);
-    for (; *(at += strspn(at, " ")); at += len, plot.columns++) {
-        len = strcspn(at, " ");
-        if (len == 4 && !strncmp(at, "step", 4))
-            plot.step = plot.columns;
-        for (v = 0; v < VIEWS; v++)
-            for (i = 0; i < PANELS; i++)
-                for (j = 0; j < SERIES; j++) {
-                    const char *name = views[v].column[i][j];
-
-                    if (name && strlen(name) == len && !strncmp(at, name, len))
-                        where[v][i][j] = plot.columns, found[v]++;
-                }
-    }
-    plot.view = NULL;
-    for (v = 0; v < VIEWS && !plot.view && plot.step != SIZE_MAX; v++)
-        if (found[v]) {
-            plot.view = &views[v];
-            memcpy(plot.series, where[v], sizeof plot.series);
-        }
-    return plot.columns ? EOS_DONE : plot_fail("names no columns");
-}
-
-static int plot_row(void)
-{
-    const char *at = plot.line;
-    char *end;
-    size_t n, i, j;
-
-    if (!plot.columns)
-        return plot_fail("is a row without '# columns:' before it");
-    for (i = 0; i < PANELS; i++)
-        for (j = 0; j < SERIES; j++)
-            plot.y[i][j] = (double)NAN;
-    for (n = 0; n < plot.columns; n++, at = end) {
-        double value = strtod(at, &end);
-
-        if (end == at)
-            return plot_fail("has too few numbers");
-        if (n == plot.step)
-            plot.x = value;
-        for (i = 0; i < PANELS; i++)
-            for (j = 0; j < SERIES; j++)
-                if (plot.series[i][j] == n)
-                    plot.y[i][j] = value;
-    }
-    if (at[strspn(at, " ")])
-        return plot_fail("has too many numbers");
-    plot.rows++;
-    return EOS_DONE;
-}
-
-/* Reads the file from its beginning; `each` sees every row. */
-static int plot_read(void (*each)(void))
-{
-    bool more = true;
-    int status = EOS_DONE;
-
-    if (lseek(plot.fd, 0, SEEK_SET) < 0)
-        return fail(EOS_USAGE, "%s: cannot read it again: %s", plot.name,
-                    strerror(errno));
-    plot.at = plot.end = plot.number = plot.block = plot.columns = 0;
-    for (;;) {
-        status = plot_line(&more);
-        if (status || !more)
-            return status;
-        if (plot.number == 1 && strncmp(plot.line, "# eos: ", 7))
-            return plot_fail("is not '# eos: VERSION'");
-        if (!strncmp(plot.line, "# columns:", 10))
-            status = plot_columns();
-        else if (plot.line[0] == '#' && !plot.block)
-            plot_header();
-        else if (plot.line[0] && plot.line[0] != '#') {
-            status = plot_row();
-            if (!status && plot.view)
-                each();
-        }
-        if (status)
-            return status;
-    }
-}
-
-/* The last track, or else the last block. */
-static void plot_choose(void)
-{
-    const struct view *track = &views[0];
-
-    if (plot.drawn == track && plot.view != track)
-        return;
-    plot.chosen = plot.block;
-    plot.drawn = plot.view;
-    plot.drawn_rows = plot.rows;
-}
-
-static void range_add(struct range *r, double x)
-{
-    if (!isfinite(x))
-        return;
-    r->low = fmin(r->low, x);
-    r->high = fmax(r->high, x);
-}
-
-static void plot_ranges(void)
-{
-    size_t i, j;
-
-    if (plot.block != plot.chosen)
-        return;
-    range_add(&plot.across, plot.x);
-    for (i = 0; i < PANELS; i++)
-        for (j = 0; j < SERIES; j++) {
-            range_add(&plot.up[i], plot.y[i][j]);
-            if (j % 2 == 0) /* g and c: what was really descended */
-                range_add(&plot.core[i], plot.y[i][j]);
-        }
-}
-
-/* A prediction or a flow that runs away must not press all else flat: the
- * range of the others, and as much again on both sides, is drawn. */
-static void range_limit(struct range *r, const struct range *core)
-{
-    double span = core->high - core->low;
-
-    if (span > 0) {
-        r->low = fmax(r->low, core->low - span);
-        r->high = fmin(r->high, core->high + span);
-    }
-    r->log = r->low > 0 && r->high > 50 * r->low;
-}
-
-/* One of n cells: the first for the low end, the last for the high one. */
-static size_t range_cell(const struct range *r, double x, size_t n)
-{
-    double part = r->log ? toy_log(x / r->low) / toy_log(r->high / r->low)
-                         : (x - r->low) / (r->high - r->low);
-
-    part = part > 0 ? fmin(part, 1) : 0; /* 0 where it is NaN */
-    return (size_t)(part * (double)(n - 1) + 0.5);
-}
-
-static size_t plot_height(size_t panel, double y)
-{
-    return CELLS_Y - 1 - range_cell(&plot.up[panel], y, CELLS_Y);
-}
-
-static void plot_points(void)
-{
-    size_t i, j;
-
-    if (plot.block != plot.chosen || !isfinite(plot.x))
-        return;
-    for (i = 0; i < PANELS; i++)
-        for (j = 0; j < SERIES; j++)
-            if (plot.y[i][j] >= plot.up[i].low &&
-                plot.y[i][j] <= plot.up[i].high)
-                plot.cell[i][plot_height(i, plot.y[i][j])]
-                         [range_cell(&plot.across, plot.x, CELLS_X)] |=
-                    (unsigned char)(1u << j);
-}
-
-/* Trajectories that share a place take turns from column to column. */
-static char plot_mark(const struct view *v, unsigned cell, size_t column)
-{
-    char here[SERIES];
-    size_t n = 0, j;
-
-    for (j = 0; j < SERIES; j++)
-        if (cell >> j & 1)
-            here[n++] = v->mark[j];
-    return n ? here[column % n] : ' ';
-}
-
-/* edge: 2/eta, or NaN. */
-static void plot_panel(size_t panel, double edge_S)
-{
-    const struct range *r = &plot.up[panel];
-    const struct view *v = plot.drawn;
-    size_t row_2 = isnan(edge_S) ? SIZE_MAX : plot_height(panel, edge_S);
-    size_t i, j;
-
-    text_put(&out, "%12s%s%s", "", v->title[panel],
-             r->log ? " (logarithmic)" : "");
-    text_put(&out, isnan(edge_S) ? "\n" : ", --- 2/eta = %.6g\n", edge_S);
-    for (i = 0; i < CELLS_Y; i++) {
-        char label[16] = "", cells[CELLS_X + 1] = "";
-
-        if (i == row_2)
-            strcpy(label, "2/eta");
-        else if (r->low <= r->high && i % (CELLS_Y / 2) == 0)
-            snprintf(label, sizeof label, "%.4g",
-                     i == 0             ? r->high
-                     : i == CELLS_Y - 1 ? r->low
-                     : r->log           ? sqrt(r->low) * sqrt(r->high)
-                                        : 0.5 * r->low + 0.5 * r->high);
-        for (j = 0; j < CELLS_X; j++) {
-            cells[j] = plot_mark(v, plot.cell[panel][i][j], j);
-            if (cells[j] == ' ' && i == row_2)
-                cells[j] = '-';
-        }
-        for (j = CELLS_X; j && cells[j - 1] == ' '; j--)
-            cells[j - 1] = 0;
-        text_put(&out, "%10s |%s\n", label, cells);
-    }
-}
-
-/* What is drawn, of what, in at most 98 columns. */
-static void plot_title(void)
-{
-    const char *name = strrchr(plot.name, '/');
-    char line[256], eta[40] = "";
-
-    name = name ? name + 1 : plot.name;
-    if (!isnan(plot.lr))
-        snprintf(eta, sizeof eta, ", eta = %.6g", plot.lr);
-    snprintf(line, sizeof line, "%.30s, block %zu, %s: %zu rows%s%s%s%s%s%s%s",
-             name, plot.chosen, plot.drawn->what, plot.drawn_rows,
-             plot.model[0] ? "; " : "", plot.model, plot.model[0] ? ", " : "",
-             plot.loss, plot.samples[0] ? ", images: " : "", plot.samples, eta);
-    text_put(&out, "%.98s\n%12s%s\n", line, "", plot.drawn->legend);
-}
-
-/* 2/eta belongs to the sharpness of a network. */
-static double plot_edge(size_t panel)
-{
-    bool network = plot.drawn != &views[VIEWS - 1];
-
-    return panel == 1 && network && plot.lr > 0 ? 2 / plot.lr : (double)NAN;
-}
-
-static void plot_draw(void)
-{
-    char axis[CELLS_X + 1];
-    size_t i;
-
-    plot_title();
-    for (i = 0; i < PANELS; i++)
-        plot_panel(i, plot_edge(i));
-    memset(axis, '-', CELLS_X);
-    axis[CELLS_X] = 0;
-    text_put(&out, "%10s +%s\n%12s%-28.10g%*s%*.10g\n", "", axis, "",
-             plot.across.low, 30, "step", CELLS_X - 58, plot.across.high);
-}
-
-static int plot_file(void)
-{
-    const struct range none = {INFINITY, -INFINITY, false};
-    size_t i;
-    int status = plot_read(plot_choose);
-
-    if (status)
-        return status;
-    if (!plot.drawn)
-        return fail(EOS_USAGE, "%s: has no rows to draw", plot.name);
-    plot.across = none;
-    for (i = 0; i < PANELS; i++)
-        plot.up[i] = plot.core[i] = none;
-    status = plot_read(plot_ranges);
-    for (i = 0; i < PANELS; i++) {
-        range_add(&plot.up[i], plot_edge(i));
-        range_add(&plot.core[i], plot_edge(i));
-        range_limit(&plot.up[i], &plot.core[i]);
-    }
-    if (!status)
-        status = plot_read(plot_points);
-    if (status)
-        return status;
-    plot_draw();
-    return text_check(&out);
-}
-
-int eos_plot(const char *log)
-{
-    int status;
-
-    memset(&plot, 0, sizeof plot);
-    plot.name = log;
-    plot.lr = (double)NAN;
-    plot.fd = open(log, O_RDONLY | O_CLOEXEC);
-    if (plot.fd < 0)
-        return fail(EOS_USAGE, "%s: cannot open: %s", log, strerror(errno));
-    status = plot_file();
-    close(plot.fd);
-    return status;
-}
-
-/* ------------------------------------------------------------------------
- * 15  Command line and main
- * ------------------------------------------------------------------------ */
-
-enum {
-    RUN = 1,
-    TRAIN = 2,
-    DERIV = 4,
-    TOY = 8,
-    PLOT = 16,
-    SYNTH = 32,
-    NETS = 7
-};
+enum { RUN = 1, TRAIN = 2, DERIV = 4, TOY = 8, SYNTH = 16, NETS = 7 };
 
 static const struct command {
     const char *name;
@@ -8520,8 +8093,6 @@ static const struct command {
  "loss, its first four derivatives and the top eigenpair"},
 {"toy", TOY, eos_toy, "",
  "the paper's Section 4 model: descent, recursion, ODE"},
-{"plot", PLOT, NULL, " LOG",
- "loss and sharpness of a log, drawn in characters"},
 {"synth", SYNTH, NULL, " N",
  "N records of the built-in images to standard output"},
     /* clang-format on */
@@ -8857,7 +8428,7 @@ static int perform(const struct command *c, int argc, char **argv)
         status = parse_whole("eos synth", argv[left], 1, 1e9, &records);
         return status ? status : eos_synth(records);
     }
-    return c->bit == PLOT ? eos_plot(argv[left]) : c->call(&to);
+    return c->call(&to);
 }
 
 static int choose(int argc, char **argv)

@@ -130,10 +130,6 @@ int eos_train(const struct eos_config *config);
 int eos_deriv(const struct eos_config *config);
 int eos_toy(const struct eos_config *config);
 
-/* Draws the loss and the sharpness of a log that --log wrote, in characters,
- * to standard output. */
-int eos_plot(const char *log);
-
 /* `records` records of the built-in images, in CIFAR-10 format, to standard
  * output. */
 int eos_synth(uint64_t records);

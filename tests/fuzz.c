@@ -1,8 +1,8 @@
 /*
  * Random bytes for the readers of files and for the command line, by
  * libFuzzer: make fuzz; tests/fuzz -max_total_time=60.  FUZZ=npy, images,
- * checkpoint, plot or arguments says what is fuzzed.  Whatever comes, a reader
- * returns a status and leaves a line; the sanitizers see the rest.
+ * checkpoint or arguments says what is fuzzed.  Whatever comes, a reader returns
+ * a status and leaves a line; the sanitizers see the rest.
  */
 #define _POSIX_C_SOURCE 200809L
 #define EOS_TEST
@@ -86,15 +86,6 @@ static void fuzz_checkpoint(const uint8_t *bytes, size_t n)
         abort();
 }
 
-static void fuzz_plot(const uint8_t *bytes, size_t n)
-{
-    put_file(bytes, n);
-    failure[0] = 0;
-    out.fd = -1; /* the picture goes nowhere */
-    if (eos_plot(file) && !failure[0])
-        abort();
-}
-
 static void fuzz_arguments(const uint8_t *bytes, size_t n)
 {
     static char text[4096];
@@ -133,8 +124,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
         fuzz_images(bytes, n);
     else if (!strcmp(what, "checkpoint"))
         fuzz_checkpoint(bytes, n);
-    else if (!strcmp(what, "plot"))
-        fuzz_plot(bytes, n);
     else
         fuzz_arguments(bytes, n);
     return 0;

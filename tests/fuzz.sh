@@ -15,7 +15,7 @@ $build -O1 -g -Wno-unused-function -fsanitize=fuzzer,address,undefined \
     -fno-sanitize-recover=undefined -o "$dir/fuzz" "$here/tests/fuzz.c" \
     -lm -lpthread
 cd "$dir"
-mkdir npy images checkpoint plot arguments
+mkdir npy images checkpoint arguments
 small='--model cnn --samples 2 --threads 1 --tol 0.5'
 
 # Five numbers in formats 1.0 and 2.0, and a vector of eos.
@@ -25,13 +25,10 @@ head="{'descr': '<f4', 'fortran_order': False, 'shape': (5,), }"
 ./eos train $small --steps 1 --sharp 1 --save npy/v --checkpoint checkpoint/one \
     --every 1 >/dev/null 2>&1
 ./eos synth 6 >images/six
-./eos toy --steps 3 --log plot/toy >/dev/null
-printf '%s\n' '# eos: 0' '# lr: 0.1' '# columns: step gd_L gd_S pg_L pr_S' \
-    '0 1 20 1 nan' '1 0.5 21 9 1e9' >plot/track
 printf '%s\n' --lr 0.1 --samples 5 --tol=1e-3 --stop-lambda2 inf --data x \
     --eig power --resume >arguments/some
 
-for what in npy images checkpoint plot arguments; do
+for what in npy images checkpoint arguments; do
     FUZZ=$what ./fuzz -runs=0 $what >replay.txt 2>&1 || {
         cat replay.txt && exit 1
     }

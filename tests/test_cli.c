@@ -44,7 +44,7 @@ static void no_file_is_left(const char *ending)
 /* --- Help and version --- */
 
 static const char *const command_names[] = {
-    "run", "train", "deriv", "toy", "plot", "synth",
+    "run", "train", "deriv", "toy", "synth",
 };
 enum { COMMAND_NAMES = sizeof command_names / sizeof *command_names };
 
@@ -171,9 +171,6 @@ static const struct {
     {"synth x", "x"},
     {"synth 1 2", "2"},
     {"synth ", "synth"},
-    {"plot", "plot"},
-    {"plot a b", "b"},
-    {"plot --lr 1 a", "--lr"},
 };
 
 static const struct {
@@ -311,8 +308,7 @@ Test(file, that_is_not_allowed_is_named)
         {"run " TINY " --data secret", "secret: cannot open"},
         {"run " TINY " --test secret", "secret: cannot open"},
         {"run " TINY " --init secret", "secret: cannot open"},
-        {"run " TINY " --checkpoint ck --resume", "ck: cannot open"},
-        {"plot secret", "secret: cannot open"},
+        {"run " TINY " --checkpoint ck --resume", "ck: cannot see what it is"},
     };
     static const char *const of_deriv[][2] = {
         {"deriv " TINY " --out locked", "locked: cannot write"},
@@ -1456,163 +1452,5 @@ Test(save, at_instability_starts_the_same_track)
         near("gd_S", log_value(&log_b.block[0], i, "gd_S"),
              log_value(&log_a.block[1], i, "gd_S"), 1e-3);
     }
-    folder_remove();
-}
-
-/* --- Plots --- */
-
-static const char tiny_log[] =
-    "# eos: 0.1\n# command: run\n# model: mlp\n# loss: bmse\n"
-    "# samples: 6\n# lr: 0.02\n# columns: step time L acc S resid hvps\n"
-    " 0 0.0 1.0 0.5 50 1e-5 3\n\n\n"
-    "# columns: step gd_L gd_S gd_x new pr_L pr_S pg_L pg_S gf_L gf_S\n"
-    " 0 1.0  90 0 7 1.0  90 1.0 100 1.0  90\n"
-    " 1 2.0 110 0 7 2.0 nan 0.9 100 0.8 110\n"
-    " 2 1.5 105 0 7 1.9 105 0.8 100 0.6 120\n"
-    " 3 0.5 100 0 7 0.6 100 0.7 100 0.5 125\n"
-    "# summary steps: 4\n";
-
-/* At 0 and at 3 the four share places; pr_S of row 1 is nan. */
-static const char tiny_plot[] =
-    "tiny.log, block 2, track: 4 rows; mlp, bmse, images: 6, eta = 0.02\n"
-    "            g gradient descent  p prediction  c constrained  f gra"
-    "dient flow\n"
-    "            loss\n"
-    "         2 |                            g\n"
-    "           |                                                      "
-    "   p\n"
-    "           |\n"
-    "           |                                                      "
-    "   g\n"
-    "           |\n"
-    "      1.25 |\n"
-    "           |\n"
-    "           |g                           c\n"
-    "           |                            f                         "
-    "   c\n"
-    "           |                                                      "
-    "   f                           c\n"
-    "       0.5 |                                                      "
-    "                               f\n"
-    "            sharpness, --- 2/eta = 100\n"
-    "       125 |                                                      "
-    "                               f\n"
-    "           |                                                      "
-    "   f\n"
-    "           |\n"
-    "           |\n"
-    "           |                            g\n"
-    "     107.5 |\n"
-    "           |                                                      "
-    "   p\n"
-    "     2/eta |c---------------------------c-------------------------"
-    "---c---------------------------p\n"
-    "           |\n"
-    "           |\n"
-    "        90 |g\n"
-    "           +------------------------------------------------------"
-    "--------------------------------\n"
-    "            0                                                     "
-    "step                           3\n";
-
-static void plot_fits(const char *name)
-{
-    char line[64];
-
-    snprintf(line, sizeof line, "plot %s", name);
-    exits_with(EOS_DONE, line);
-    cr_assert(lines(said.out) <= 30 && widest_line(said.out) <= 100,
-              "%s: %zu lines, %zu columns", name, lines(said.out),
-              widest_line(said.out));
-}
-
-Test(plot, of_a_small_log_is_this)
-{
-    prepare();
-    write_file("tiny.log", tiny_log, strlen(tiny_log));
-    plot_fits("tiny.log");
-    cr_assert(!strcmp(said.out, tiny_plot), "found\n%s", said.out);
-    folder_remove();
-}
-
-Test(plot, of_every_kind_of_log)
-{
-    static const struct {
-        const char *command, *shows;
-    } kinds[] = {
-        {"run " SHORT " --steps 4 --stats full", "block 2, track: 4 rows"},
-        {"run " SHORT " --steps 0", "block 1, gradient descent: "},
-        {"train " SHORT_TRAINING " --steps 9 --sharp 3 --neigs 2",
-         "block 1, gradient descent: 4 rows"},
-        {"toy --steps 300", "block 1, toy: 301 rows"},
-    };
-    char line[256];
-    size_t i;
-
-    prepare();
-    for (i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-        snprintf(line, sizeof line, "%s --log log", kinds[i].command);
-        exits_with(EOS_DONE, line);
-        plot_fits("log");
-        cr_assert(strstr(said.out, kinds[i].shows), "%s:\n%s", line, said.out);
-        cr_assert((strstr(said.out, "2/eta") != NULL) == (i < 3), "%s: 2/eta",
-                  line);
-    }
-    folder_remove();
-}
-
-/* What runs away goes beyond the edge; what all do needs a logarithm. */
-Test(plot, keeps_its_scale_where_a_prediction_runs_away)
-{
-    static const char head[] = "# eos: 0.1\n# columns: step gd_L pr_L gd_S\n";
-    char text[512];
-
-    prepare();
-    snprintf(text, sizeof text, "%s0 1 1 1e3\n1 2 1e300 9\n2 3 inf 1\n", head);
-    write_file("log", text, strlen(text));
-    plot_fits("log");
-    cr_assert(strstr(said.out, "         5 |\n") &&
-                  strstr(said.out, "sharpness (logarithmic)") &&
-                  strstr(said.out, "     31.62 |"),
-              "%s", said.out);
-    folder_remove();
-}
-
-Test(plot, refuses_what_is_no_log)
-{
-    static char text[1 << 15];
-    static const struct {
-        const char *text, *named;
-    } bad[] = {
-        {"", "rows"},
-        {"my diary\n", "line 1"},
-        {"# eos: 0.1\n", "rows"},
-        {"# eos: 0.1\n# columns: step L S\n", "rows"},
-        {"# eos: 0.1\n# columns: step L S", "line 2 is cut short"},
-        {"# eos: 0.1\n# columns:\n0 1 2\n", "line 2"},
-        {"# eos: 0.1\n0 1 2\n", "line 2"},
-        {"# eos: 0.1\n# columns: step L S\n0 1\n", "line 3 has too few"},
-        {"# eos: 0.1\n# columns: step L S\n0 1 2 3\n", "line 3 has too many"},
-        {"# eos: 0.1\n# columns: step L S\n0 1 x\n", "line 3"},
-        {"# eos: 0.1\n# columns: step L S\n0 1 2\n1 2 3", "line 4 is cut"},
-        {"# eos: 0.1\n# columns: step L S\n0 1 \x90\n", "line 3 is no text"},
-        {"# eos: 0.1\n# columns: step a b\n0 1 2\n", "rows"},
-    };
-    size_t i;
-
-    prepare();
-    refuses("plot nothing", "nothing: cannot open");
-    refuses("plot .", ".: cannot read");
-    refuses("plot images", "images: line 1");
-    for (i = 0; i < sizeof bad / sizeof *bad; i++) {
-        write_file("log", bad[i].text, strlen(bad[i].text));
-        refuses("plot log", bad[i].named);
-    }
-    write_file("log", "# eos: 0.1\n# a\0b\n", 17);
-    refuses("plot log", "line 2 is no text");
-    memset(text, '#', sizeof text);
-    memcpy(text, "# eos: 0.1\n", 11);
-    write_file("log", text, sizeof text);
-    refuses("plot log", "line 2 is too long");
     folder_remove();
 }

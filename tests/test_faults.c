@@ -346,7 +346,7 @@ Test(float32, track_is_that_of_an_independent_program)
     memset(&how, 0, sizeof how);
     folder_make();
     table_images(in_folder("images"));
-    use_network(EOS_MLP, EOS_CE);
+    use_network(EOS_MLP, EOS_CE, 40);
     table_parameters(theta);
     write_start();
     cr_assert(eos("run --data images --loss ce --samples %d --init start "
