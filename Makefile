@@ -2,6 +2,7 @@
 #   make CC=clang CFLAGS='-O3'      another compiler, other flags
 #   make SAMPLES=50000              room for more training images; likewise
 #   make THREADS=64 UNSTABLE=6      threads, unstable directions
+#   make KERNELS=avx2               that kernel alone: avx512, avx2, neon, c
 
 CC = cc
 CFLAGS = -O2 -Wall -Wextra -Wpedantic
@@ -9,6 +10,7 @@ LDFLAGS =
 SAMPLES = 5000
 THREADS =
 UNSTABLE =
+KERNELS =
 PREFIX = /usr/local
 
 # make reproduce ONLY='mlp-mse-005 mlp-ce-050' DATA=images.bin SCALE=0.1
@@ -19,7 +21,8 @@ SCALE = 1
 
 # The numbers rely on these: fused multiply-add only where it is written.
 NUMBERS = -std=c11 -ffp-contract=off
-ROOM = -DSAMPLES=$(SAMPLES) -DTHREADS=$(THREADS) -DUNSTABLE=$(UNSTABLE)
+ROOM = -DSAMPLES=$(SAMPLES) -DTHREADS=$(THREADS) -DUNSTABLE=$(UNSTABLE) \
+	-DONLY=ONLY_$(KERNELS)
 LIBS = -lm -lpthread
 
 # A minute or two: cats against dogs, 200 built-in images.

@@ -27,17 +27,38 @@
  *   13  toy: Section 4 of the paper
  *   14  command line and main
  *
- * How one text becomes many.  Sections 3 and 6 are written once over a type
- * REAL and a vector of VBYTES bytes.  The file includes itself to compile them
- * for every instruction set and both precisions: SECTION says which part is
- * wanted, ISA and REAL for what, and N(name) is the name in that instance,
- * for example N(gemm) = gemm_avx512_f32.  The kernels of a processor that is
- * not at hand compile all the same, by target attributes, and the best one is
- * chosen when the program starts (EOS_KERNEL=name overrides it).
+ * How one text becomes many.  What depends on the instruction set, parts of
+ * sections 3 and 6, is written once over a type REAL and a vector of VBYTES
+ * bytes.  The file includes itself to compile those parts for every instruction
+ * set and both precisions: REGION asks for them, ISA and REAL say which one
+ * it is, and N(name) is the name in that instance, for example N(gemm) =
+ * gemm_avx512_f32.  The kernels of a processor that is not at hand compile all
+ * the same, by target attributes, and the best one is chosen when the program
+ * starts (EOS_KERNEL=name overrides it).
  */
 
+/* The instruction sets.  make KERNELS=avx2 builds that kernel alone (ONLY),
+ * KERNELS=c the portable one, on x86-64 also with fused multiply-add. */
+#ifndef ONLY
+#define ONLY ONLY_
+#endif
+#define ONLY_ 0
+#define ONLY_avx512 1
+#define ONLY_avx2 2
+#define ONLY_neon 3
+#define ONLY_c 4
+#if defined __x86_64__
+#define WITH_AVX512 (ONLY == ONLY_ || ONLY == ONLY_avx512)
+#define WITH_AVX2 (ONLY == ONLY_ || ONLY == ONLY_avx2)
+#define WITH_CFMA (ONLY == ONLY_c)
+#elif defined __aarch64__
+#define WITH_NEON (ONLY == ONLY_ || ONLY == ONLY_neon)
+#endif
+#define WITH_C (ONLY == ONLY_ || ONLY == ONLY_c)
+
 /* The instances: first over instruction sets, then over precisions. */
-#if defined SECTION && !defined ISA
+#if defined REGION && !defined ISA
+#if WITH_C
 #define ISA c
 #define VBYTES 16
 #define MR 4 /* rows of a micro-tile */
@@ -45,7 +66,8 @@
 #define TARGET
 #define MULTIPLY_ADD ISA_PLAIN
 #include "eos.c"
-#if defined __x86_64__
+#endif
+#if WITH_CFMA
 #define ISA cfma
 #define VBYTES 16
 #define MR 4
@@ -53,6 +75,8 @@
 #define TARGET __attribute__((target("fma")))
 #define MULTIPLY_ADD ISA_FMA
 #include "eos.c"
+#endif
+#if WITH_AVX2
 #define ISA avx2
 #define VBYTES 32
 #define MR 4
@@ -60,6 +84,8 @@
 #define TARGET __attribute__((target("avx2,fma")))
 #define MULTIPLY_ADD ISA_AVX2
 #include "eos.c"
+#endif
+#if WITH_AVX512
 #define ISA avx512
 #define VBYTES 64
 #define MR 8
@@ -67,7 +93,8 @@
 #define TARGET __attribute__((target("avx512f,avx512bw,avx512vl,fma")))
 #define MULTIPLY_ADD ISA_AVX512
 #include "eos.c"
-#elif defined __aarch64__
+#endif
+#if WITH_NEON
 #define ISA neon
 #define VBYTES 16
 #define MR 8
@@ -76,7 +103,7 @@
 #define MULTIPLY_ADD ISA_NEON
 #include "eos.c"
 #endif
-#elif defined SECTION && !defined REAL
+#elif defined REGION && !defined REAL
 #define REAL float
 #define BITS 32
 #define PREC f32
@@ -99,7 +126,7 @@
 #undef MULTIPLY_ADD
 #endif
 
-#ifndef SECTION
+#ifndef REGION
 
 /* ------------------------------------------------------------------------
  * 1  Configuration and limits
@@ -731,12 +758,9 @@ struct walk {
 };
 enum { TALL = 2 }; /* rows that a tile may have above MR */
 
-#define SECTION 3
-#include "eos.c"
-#undef SECTION
-#endif /* !SECTION */
+#endif /* !REGION */
 
-#if defined REAL && SECTION == 3 /* once for each instance: */
+#if defined REAL && !defined PART /* once for each instance: */
 
 /* The names of this instance. */
 /* clang-format off */
@@ -1144,11 +1168,11 @@ INLINE TARGET void v_clear(REAL *x, size_t n)
 /* Packs A[m][k] = x[row m][column k] into a panel for each tile, [k][rows].
  * One call packs the panel that begins with row `first`. */
 static TARGET void gemm_pack(const double *x, size_t row, size_t col, size_t m,
-                             size_t depth, size_t first, REAL *packed)
+                             size_t depth, size_t first, REAL *panels)
 {
     const size_t rows = gemm_height(m - first, false);
     const double *from = x + first * row;
-    REAL *to = packed + first * depth;
+    REAL *to = panels + first * depth;
     size_t i, k;
 
     if (row == 1 && rows == MR) { /* they lie together */
@@ -1176,9 +1200,9 @@ INLINE struct walk gemm_dense(size_t depth, size_t b_step, size_t c_row)
     };
 }
 
-#endif /* SECTION == 3 */
+#endif /* an instance */
 
-#ifndef SECTION
+#ifndef REGION
 /* ------------------------------------------------------------------------
  * 4  Files
  *
@@ -2531,12 +2555,12 @@ enum { PACKERS = 25 }; /* tasks that pack a matrix */
 
 _Static_assert(SHARE % 8 == 0, "a share is made of whole panels");
 
-#define SECTION 6
+#define REGION
 #include "eos.c"
-#undef SECTION
-#endif /* !SECTION */
+#undef REGION
+#endif /* !REGION */
 
-#if defined REAL && SECTION == 6 /* once for each instance: */
+#if defined REAL && !defined PART /* once for each instance: */
 
 /* The names of this instance. */
 /* clang-format off */
@@ -3920,13 +3944,13 @@ static void net_pass(void)
         cnn_pass();
 }
 
-#endif /* SECTION == 6 */
+#endif /* an instance */
 
 #if defined REAL && defined PART /* what a benchmark adds to each instance */
 #include PART
 #endif
 
-#ifndef SECTION
+#ifndef REGION
 /* --- The sums of a pass, in the flat layout --- */
 
 /* Task: SLAB inputs of the MLP's first weight, then all the rest. */
@@ -3997,22 +4021,22 @@ struct kernel {
     void (*pass[2])(void); /* by precision */
 };
 
-static bool always(void)
+__attribute__((unused)) static bool always(void)
 {
     return true;
 }
 #if defined __x86_64__
-static bool has_fma(void)
+__attribute__((unused)) static bool has_fma(void)
 {
     return __builtin_cpu_supports("fma");
 }
 
-static bool has_avx2(void)
+__attribute__((unused)) static bool has_avx2(void)
 {
     return has_fma() && __builtin_cpu_supports("avx2");
 }
 
-static bool has_avx512(void)
+__attribute__((unused)) static bool has_avx512(void)
 {
     return has_fma() && __builtin_cpu_supports("avx512f") &&
            __builtin_cpu_supports("avx512bw") &&
@@ -4022,14 +4046,21 @@ static bool has_avx512(void)
 
 /* clang-format off */
 static const struct kernel kernels[] = {
-#if defined __x86_64__
+#if WITH_AVX512
     {"avx512", has_avx512, {net_pass_avx512_f32, net_pass_avx512_f64}},
+#endif
+#if WITH_AVX2
     {"avx2",   has_avx2,   {net_pass_avx2_f32,   net_pass_avx2_f64}},
+#endif
+#if WITH_CFMA
     {"c",      has_fma,    {net_pass_cfma_f32,   net_pass_cfma_f64}},
-#elif defined __aarch64__
+#endif
+#if WITH_NEON
     {"neon",   always,     {net_pass_neon_f32,   net_pass_neon_f64}},
 #endif
-    {"c",      always,     {net_pass_c_f32, net_pass_c_f64}},
+#if WITH_C
+    {"c",      always,     {net_pass_c_f32,      net_pass_c_f64}},
+#endif
 };
 /* clang-format on */
 enum { KERNELS = sizeof kernels / sizeof *kernels };
@@ -4048,18 +4079,16 @@ static int kernel_choose(void)
             return EOS_DONE;
         }
     for (i = 0; i < KERNELS; i++)
-        if (!strcmp(name, kernels[i].name))
+        if (!name || !strcmp(name, kernels[i].name))
             return fail(EOS_USAGE,
                         "EOS_KERNEL=%s: this processor lacks it; leave "
-                        "EOS_KERNEL unset for the best it has",
-                        name);
+                        "EOS_KERNEL unset for the best it has, or make "
+                        "without KERNELS",
+                        kernels[i].name);
     return fail(EOS_USAGE,
-                "EOS_KERNEL=%s: no such kernel in this build; it has "
-                "%s%sc",
-                name, kernels[0].name,
-                KERNELS > 2   ? ", avx2, "
-                : KERNELS > 1 ? ", "
-                              : "");
+                "EOS_KERNEL=%s: no such kernel in this build; the best it has "
+                "is %s",
+                name, kernels[0].name);
 }
 
 /* The point at which derivatives are taken.  The MLP keeps what its first
@@ -8480,4 +8509,4 @@ int main(int argc, char **argv)
 }
 #endif
 
-#endif /* !SECTION */
+#endif /* !REGION */

@@ -34,22 +34,29 @@ union {
 } peak_sink[THREADS];
 static const volatile double peak_factor = 0.999; /* nothing to fold */
 
-#define SECTION 90
+#define REGION
 #define PART "bench/rates.h"
 #include "../eos.c"
 #undef PART
-#undef SECTION
+#undef REGION
 
 /* Instances as kernels[] has them, by precision. */
 static const struct rates *const rates[][2] = {
-#if defined __x86_64__
+#if WITH_AVX512
     {&rates_avx512_f32, &rates_avx512_f64},
+#endif
+#if WITH_AVX2
     {&rates_avx2_f32, &rates_avx2_f64},
+#endif
+#if WITH_CFMA
     {&rates_cfma_f32, &rates_cfma_f64},
-#elif defined __aarch64__
+#endif
+#if WITH_NEON
     {&rates_neon_f32, &rates_neon_f64},
 #endif
+#if WITH_C
     {&rates_c_f32, &rates_c_f64},
+#endif
 };
 static const size_t lanes_of_bytes[2] = {4, 8};
 static const char *const precision_name[] = {"f32", "f64"};

@@ -1,8 +1,8 @@
 /*
- * Two more instances of a section, for the tests alone: the geometry of the
+ * Two more instances of the region, for the tests alone: the geometry of the
  * AVX-512 kernels (wide) and of the NEON kernels (slim), compiled to what
  * every machine has.  The one text is thereby tested in all its shapes.
- * Expects SECTION.
+ * Expects REGION.
  */
 #if defined __x86_64__
 #define EXTRA_TARGET __attribute__((target("fma")))

@@ -1,8 +1,8 @@
 /*
- * Every instance of sections 3 and 6 behind one face, as a table.  The file
- * includes itself, as eos.c does: over instruction sets, over precisions,
- * then the wrappers of one instance.  A wrapper has its instance's target,
- * for what eos.c inlines can be called from nowhere else.
+ * Every instance of sections 3 and 6 behind one face, as a table: those of the
+ * build and the two of extra.h.  eos.c includes this file once for each (PART),
+ * to make its wrappers, which have the instance's target, for what eos.c
+ * inlines can be called from nowhere else.
  */
 #if !defined ISA
 
@@ -28,101 +28,44 @@ struct instance {
     void (*pass)(void);
 };
 
-#define SECTION 3
-#include "extra.h"
-#undef SECTION
-#define SECTION 6
-#include "extra.h"
-#undef SECTION
-
-#if UINTPTR_MAX > 0xffffffff || defined FP_FAST_FMA
-#define FUSES_PLAIN true
-#else
-#define FUSES_PLAIN false
-#endif
 #if defined __x86_64__
-#define ISA c
-#define VBYTES 16
-#define MR 4
-#define TARGET
-#define FUSED false
-#define RUNS always
-#include "instances.h"
-#define ISA cfma
-#define VBYTES 16
-#define MR 4
-#define TARGET __attribute__((target("fma")))
-#define FUSED true
-#define RUNS has_fma
-#include "instances.h"
-#define ISA avx2
-#define VBYTES 32
-#define MR 4
-#define TARGET __attribute__((target("avx2,fma")))
-#define FUSED true
-#define RUNS has_avx2
-#include "instances.h"
-#define ISA avx512
-#define VBYTES 64
-#define MR 8
-#define TARGET __attribute__((target("avx512f,avx512bw,avx512vl,fma")))
-#define FUSED true
-#define RUNS has_avx512
-#include "instances.h"
-#define ISA wide
-#define VBYTES 64
-#define MR 8
-#define TARGET __attribute__((target("fma")))
-#define FUSED true
-#define RUNS has_fma
-#include "instances.h"
-#define ISA slim
-#define VBYTES 16
-#define MR 8
-#define TARGET __attribute__((target("fma")))
-#define FUSED true
-#define RUNS has_fma
-#include "instances.h"
+#define FUSES_PLAIN false
+#define HAS(what) has_##what
 #else
-#define ISA c
-#define VBYTES 16
-#define MR 4
-#define TARGET
-#define FUSED FUSES_PLAIN
-#define RUNS always
-#include "instances.h"
-#if defined __aarch64__
-#define ISA neon
-#define VBYTES 16
-#define MR 8
-#define TARGET
-#define FUSED true
-#define RUNS always
-#include "instances.h"
+#define FUSES_PLAIN (UINTPTR_MAX > 0xffffffff || defined_fast_fma)
+#define HAS(what) always
 #endif
-#define ISA wide
-#define VBYTES 64
-#define MR 8
-#define TARGET
-#define FUSED FUSES_PLAIN
-#define RUNS always
-#include "instances.h"
-#define ISA slim
-#define VBYTES 16
-#define MR 8
-#define TARGET
-#define FUSED FUSES_PLAIN
-#define RUNS always
-#include "instances.h"
+enum {
+#if defined FP_FAST_FMA
+    defined_fast_fma = true
+#else
+    defined_fast_fma = false
 #endif
+};
+
+#define REGION
+#include "extra.h"
+#define PART "tests/instances.h"
+#include "../eos.c"
+#include "extra.h"
+#undef PART
+#undef REGION
 
 static const struct instance *const instances[] = {
+#if WITH_C
     &face_c_f32,      &face_c_f64,
-#if defined __x86_64__
-    &face_cfma_f32,   &face_cfma_f64,   &face_avx2_f32, &face_avx2_f64,
+#endif
+#if WITH_CFMA
+    &face_cfma_f32,   &face_cfma_f64,
+#endif
+#if WITH_AVX2
+    &face_avx2_f32,   &face_avx2_f64,
+#endif
+#if WITH_AVX512
     &face_avx512_f32, &face_avx512_f64,
-#elif defined __aarch64__
-    &face_neon_f32, &face_neon_f64,
+#endif
+#if WITH_NEON
+    &face_neon_f32,   &face_neon_f64,
 #endif
     &face_wide_f32,   &face_wide_f64,   &face_slim_f32, &face_slim_f64,
 };
@@ -137,27 +80,6 @@ static const struct instance *next_instance(size_t *i)
     return *i < INSTANCES ? instances[(*i)++] : NULL;
 }
 
-#elif !defined REAL
-#define REAL float
-#define BITS 32
-#define PREC f32
-#include "instances.h"
-#undef REAL
-#undef BITS
-#undef PREC
-#define REAL double
-#define BITS 64
-#define PREC f64
-#include "instances.h"
-#undef REAL
-#undef BITS
-#undef PREC
-#undef ISA
-#undef VBYTES
-#undef MR
-#undef TARGET
-#undef FUSED
-#undef RUNS
 #else
 
 static void N(face_matmul)(const struct walk *w, size_t m, size_t n,
@@ -241,8 +163,11 @@ static const struct instance N(face) = {
     BITS,
     LANES,
     MR,
-    FUSED,
-    RUNS,
+    MULTIPLY_ADD != ISA_PLAIN || FUSES_PLAIN,
+    MULTIPLY_ADD == ISA_AVX512 ? HAS(avx512)
+    : MULTIPLY_ADD == ISA_AVX2 ? HAS(avx2)
+    : MULTIPLY_ADD == ISA_FMA  ? HAS(fma)
+                               : always,
     N(face_matmul),
     N(face_matmul_add),
     N(face_height),
