@@ -264,6 +264,154 @@ _Static_assert(TILE % CHANNELS == 0, "a tile of inputs begins with red");
 /* Exit statuses and configuration: eos.h. */
 static struct eos_config config;
 
+/* --- Commands and options --- */
+
+enum { RUN = 1, TRAIN = 2, DERIV = 4, TOY = 8, SYNTH = 16, NETS = 7 };
+
+enum kind { FLAG, COUNT, SEED, NUMBER, TEXT, FILES, CHOICE };
+
+/* The options: the commands that take one, the field of the configuration it
+ * sets, and what it may be.  Counts and numbers lie in [low, high], numbers
+ * above low if `open`; a choice is an index into the list that `value` shows.
+ * What shapes the numbers stands in a checkpoint, and a run that goes on from
+ * it has to have the same. */
+#define FIELD(name) offsetof(struct eos_config, name)
+
+static const struct option_spec {
+    const char *name;
+    unsigned commands;
+    enum kind kind;
+    size_t field;
+    double low, high;
+    bool open, shapes;
+    const char *value, *help;
+} options[] = {
+    /* clang-format off */
+{"model", NETS, CHOICE, FIELD(model), 0, 0, 0, 1,
+ "mlp|cnn", "network [mlp]"},
+{"loss", NETS, CHOICE, FIELD(loss), 0, 0, 0, 1,
+ "mse|ce|bmse|logistic", "loss [mse]"},
+{"data", NETS, FILES, FIELD(data), 0, 0, 0, 0,
+ "FILE", "CIFAR-10 binary file, repeatable [built-in set]"},
+{"test", RUN | TRAIN, TEXT, FIELD(test), 0, 0, 0, 0,
+ "FILE", "test set: log its loss and accuracy [none]"},
+{"samples", NETS, COUNT, FIELD(samples), 1, SAMPLES, 0, 1,
+ "N", "training images [5000]"},
+{"lr", RUN | TRAIN | TOY, NUMBER, FIELD(lr), 0, INFINITY, 1, 1,
+ "ETA", "learning rate [README: by model, loss; toy 0.05]"},
+{"seed", NETS, SEED, FIELD(seed), 0, 0, 0, 1,
+ "N", "of the initialisation [0]"},
+{"steps", RUN | TRAIN | TOY, COUNT, FIELD(steps), 0, STEPS_MAX, 0, 0,
+ "N", "tracked (train, toy: all) steps [2000]"},
+{"max-steps", RUN, COUNT, FIELD(max_steps), 0, 1e9, 0, 0,
+ "N", "give up on reaching instability [100000]"},
+{"init", NETS, TEXT, FIELD(init), 0, 0, 0, 0,
+ "FILE.npy", "starting parameters [drawn from the seed]"},
+{"from-instability", RUN, FLAG, FIELD(from_instability), 0, 0, 0, 1,
+ NULL, "--init is at instability: no approach"},
+{"generalized", RUN, FLAG, FIELD(generalized), 0, 0, 0, 1,
+ NULL, "add the generalized prediction (Appendix F)"},
+{"stop-lambda2", RUN, NUMBER, FIELD(stop_lambda2), 0, INFINITY, 1, 1,
+ "X", "end it at lambda2 > X/eta; inf: never [1.9]"},
+{"kick", RUN, NUMBER, FIELD(kick), 0, INFINITY, 0, 1,
+ "X", "start the track at x = X delta [0]"},
+{"unstable", RUN | TOY, COUNT, FIELD(unstable), 1, 6, 0, 1,
+ "K", "unstable directions at most; 1: the paper [1]"},
+{"band", RUN, NUMBER, FIELD(band), 0, 2, 1, 1,
+ "X", "unstable is where lambda > X/eta [1.8]"},
+{"proj", RUN, COUNT, FIELD(proj), 0, 100, 0, 1,
+ "N", "projection rounds [3]"},
+{"tol", NETS, NUMBER, FIELD(tol), 0, 1, 1, 1,
+ "X", "residual over |S| [1e-4; deriv 1e-10, f32 1e-6]"},
+{"eig", NETS, CHOICE, FIELD(eig), 0, 0, 0, 1,
+ "lobpcg|power", "eigensolver [lobpcg]"},
+{"deriv", NETS, CHOICE, FIELD(deriv), 0, 0, 0, 1,
+ "f32|f64", "precision of Hessian and higher products [f32]"},
+{"stats", RUN, CHOICE, FIELD(stats), 0, 0, 0, 1,
+ "basic|full", "full: all of Appendix E, and LOG.slow [basic]"},
+{"neigs", RUN | TRAIN, COUNT, FIELD(neigs), 1, EIG_MAX, 0, 1,
+ "K", "top eigenvalues logged [1]"},
+{"sharp", TRAIN, COUNT, FIELD(sharp), 1, STEPS_MAX, 0, 1,
+ "N", "steps between sharpness measurements [10]"},
+{"threads", NETS, COUNT, FIELD(threads), 1, 256, 0, 0,
+ "N", "same numbers for every N [processors]"},
+{"log", RUN | TRAIN | TOY, TEXT, FIELD(log), 0, 0, 0, 0,
+ "FILE", "every column, 17 digits, for programs [none]"},
+{"save", RUN | TRAIN, TEXT, FIELD(save), 0, 0, 0, 0,
+ "NAME", "NAME-gd.npy, -pg, -gf, -v, -u at the end [none]"},
+{"checkpoint", RUN | TRAIN, TEXT, FIELD(checkpoint), 0, 0, 0, 0,
+ "FILE", "the whole state, written between steps [none]"},
+{"every", RUN | TRAIN, COUNT, FIELD(every), 1, 1e9, 0, 0,
+ "N", "steps from one checkpoint to the next [25]"},
+{"resume", RUN | TRAIN, FLAG, FIELD(resume), 0, 0, 0, 0,
+ NULL, "go on from the checkpoint; none yet: start"},
+{"fresh", RUN | TRAIN, FLAG, FIELD(fresh), 0, 0, 0, 0,
+ NULL, "start afresh, whatever --checkpoint holds"},
+{"direction", DERIV, TEXT, FIELD(direction), 0, 0, 0, 0,
+ "V.npy", "direction of the derivatives [top eigenvector]"},
+{"out", DERIV, TEXT, FIELD(out), 0, 0, 0, 0,
+ "DIR", "folder of the results (required)"},
+{"alpha", TOY, NUMBER, FIELD(alpha), 0, INFINITY, 1, 0,
+ "X", "sharpening; A11 with --unstable 2 [1]"},
+{"alpha2", TOY, NUMBER, FIELD(alpha2), -INFINITY, INFINITY, 1, 0,
+ "X", "A22 with --unstable 2 [0.5]"},
+{"alpha12", TOY, NUMBER, FIELD(alpha12), -INFINITY, INFINITY, 1, 0,
+ "X", "A12 with --unstable 2 [0]"},
+{"beta", TOY, NUMBER, FIELD(beta), 0, INFINITY, 1, 0,
+ "X", "stabilization strength [1]"},
+{"x0", TOY, NUMBER, FIELD(x0), -INFINITY, INFINITY, 1, 0,
+ "X", "start; of both with --unstable 2 [0.1]"},
+{"y0", TOY, NUMBER, FIELD(y0), -INFINITY, INFINITY, 1, 0,
+ "Y", "start; Y = y0 times unit matrix [0]"},
+    /* clang-format on */
+};
+enum { OPTIONS = sizeof options / sizeof *options };
+
+/* The value of an option as text, or NULL for one that is not given. */
+static const char *option_text(const struct option_spec *o, char *to,
+                               size_t size)
+{
+    const void *from = (const char *)&config + o->field;
+    const char *at = o->value;
+    int choice;
+
+    switch (o->kind) {
+    case FLAG:
+        snprintf(to, size, "%d", *(const bool *)from);
+        break;
+    case COUNT:
+        snprintf(to, size, "%zu", *(const size_t *)from);
+        break;
+    case SEED:
+        snprintf(to, size, "%" PRIu64, *(const uint64_t *)from);
+        break;
+    case NUMBER:
+        snprintf(to, size, "%.17g", *(const double *)from);
+        break;
+    case CHOICE:
+        memcpy(&choice, from, sizeof choice);
+        while (choice--)
+            at = strchr(at, '|') + 1;
+        snprintf(to, size, "%.*s", (int)strcspn(at, "|"), at);
+        break;
+    case TEXT:
+        return *(const char *const *)from;
+    case FILES:
+        return config.ndata ? config.data[0] : NULL;
+    }
+    return to;
+}
+
+/* The value of the option that sets a field: the model's name, for example. */
+static const char *option_of(size_t field, char *to, size_t size)
+{
+    size_t i = 0;
+
+    while (options[i].field != field)
+        i++;
+    return option_text(&options[i], to, size);
+}
+
 /* ------------------------------------------------------------------------
  * 2  Numbers: threads, log, random generator, sums over vectors
  *
@@ -6144,18 +6292,6 @@ static void pace_tell(struct pace *p, const char *phase, size_t step,
     write_all(STDERR_FILENO, line, (size_t)n);
 }
 
-static const char *model_name(void)
-{
-    return config.model == EOS_MLP ? "mlp" : "cnn";
-}
-
-static const char *loss_name(void)
-{
-    static const char *const names[] = {"mse", "ce", "bmse", "logistic"};
-
-    return names[config.loss];
-}
-
 static int log_open(struct text *t, const char *name)
 {
     struct stat info;
@@ -6213,41 +6349,32 @@ static int log_reopen(struct text *t, const char *name, uint64_t size,
     return EOS_DONE;
 }
 
-/* The opening comments: what makes the numbers, and on what. */
-static void log_header(struct text *t, const char *command)
+/* The opening comments: every option of such commands, and what else makes the
+ * numbers. */
+static void log_header(struct text *t, const char *command, unsigned commands)
 {
+    char text[64];
     size_t i;
 
-    text_put(t, "# eos: %s\n# command: %s\n# model: %s\n# loss: %s\n", VERSION,
-             command, model_name(), loss_name());
+    text_put(t, "# eos: %s\n# command: %s\n", VERSION, command);
+    for (i = 0; i < OPTIONS; i++)
+        if (options[i].commands & commands && options[i].kind != FILES) {
+            const char *value = option_text(&options[i], text, sizeof text);
+
+            text_put(t, "# %s: %s\n", options[i].name, value ? value : "none");
+        }
+    if (!(commands & NETS))
+        return;
     for (i = 0; i < config.ndata; i++)
         text_put(t, "# data: %s\n", config.data[i]);
     if (!config.ndata)
         text_put(t, "# data: built-in synthetic set\n");
-    text_put(t, "# test: %s\n", config.test ? config.test : "none");
     if (test_more)
         text_put(t, "# test images: the first %zu of more in the file\n",
                  test.n);
     text_put(t,
-             "# samples: %zu\n# lr: %.17g\n# seed: %" PRIu64 "\n"
-             "# steps: %zu\n# max-steps: %zu\n# init: %s\n"
-             "# from-instability: %d\n# generalized: %d\n"
-             "# stop-lambda2: %.17g\n# kick: %.17g\n# unstable: %zu\n"
-             "# band: %.17g\n# proj: %zu\n"
-             "# tol: %.17g\n# eig: %s\n# deriv: %s\n# stats: %s\n"
-             "# neigs: %zu\n# sharp: %zu\n# checkpoint: %s\n# every: %zu\n",
-             config.samples, config.lr, config.seed, config.steps,
-             config.max_steps, config.init ? config.init : "none",
-             config.from_instability, config.generalized, config.stop_lambda2,
-             config.kick, config.unstable, config.band, config.proj, config.tol,
-             config.eig == EOS_POWER ? "power" : "lobpcg",
-             config.deriv == EOS_F64 ? "f64" : "f32",
-             config.stats == EOS_FULL ? "full" : "basic", config.neigs,
-             config.sharp, config.checkpoint ? config.checkpoint : "none",
-             config.every);
-    text_put(t,
              "# parameters: %zu\n# data checksum: %016" PRIx64 "\n"
-             "# kernel: %s\n# threads: %zu\n",
+             "# kernel: %s\n# workers: %zu\n",
              net.params, data_hash, kernel->name, pool.workers);
 }
 
@@ -6453,29 +6580,27 @@ static void ckpt_text(const char *command)
 {
     const uint16_t order = 1;
     unsigned char first;
+    char text[64];
+    size_t i, n;
     uint64_t theta =
         hash_bytes(HASH_START, path.gd, net.params * sizeof *path.gd);
 
     memcpy(&first, &order, 1);
-    snprintf(ckpt_now, sizeof ckpt_now,
-             "eos: %s\nmachine: %zu bits, %s-endian\ncommand: %s\n"
-             "model: %s\nloss: %s\nsamples: %zu\nlr: %.17g\nseed: %" PRIu64
-             "\ninit: %s\n"
-             "from-instability: %d\ngeneralized: %d\nstop-lambda2: %.17g\n"
-             "kick: %.17g\nunstable: %zu\nband: %.17g\nproj: %zu\n"
-             "tol: %.17g\neig: %s\nderiv: %s\n"
-             "stats: %s\nneigs: %zu\nsharp: %zu\n"
-             "data checksum: %016" PRIx64 "\ntest images: %zu\n"
+    n = (size_t)snprintf(ckpt_now, sizeof ckpt_now,
+                         "eos: %s\nmachine: %zu bits, %s-endian\n"
+                         "command: %s\n",
+                         VERSION, 8 * sizeof(size_t), first ? "little" : "big",
+                         command);
+    for (i = 0; i < OPTIONS; i++)
+        if (options[i].shapes)
+            n += (size_t)snprintf(ckpt_now + n, sizeof ckpt_now - n, "%s: %s\n",
+                                  options[i].name,
+                                  option_text(&options[i], text, sizeof text));
+    snprintf(ckpt_now + n, sizeof ckpt_now - n,
+             "init: %s\ndata checksum: %016" PRIx64 "\ntest images: %zu\n"
              "test checksum: %016" PRIx64 "\nstart checksum: %016" PRIx64 "\n",
-             VERSION, 8 * sizeof(size_t), first ? "little" : "big", command,
-             model_name(), loss_name(), config.samples, config.lr, config.seed,
-             config.init ? "a file" : "the seed", config.from_instability,
-             config.generalized, config.stop_lambda2, config.kick,
-             config.unstable, config.band, config.proj, config.tol,
-             config.eig == EOS_POWER ? "power" : "lobpcg",
-             config.deriv == EOS_F64 ? "f64" : "f32",
-             config.stats == EOS_FULL ? "full" : "basic", config.neigs,
-             config.sharp, data_hash, test.n, test_hash, theta);
+             config.init ? "a file" : "the seed", data_hash, test.n, test_hash,
+             theta);
 }
 
 /* What a log has so far is on the disk before the checkpoint that counts on
@@ -7526,7 +7651,7 @@ static int log_begin(struct text *t, const char *name, uint64_t size,
     if (status || *found)
         return status;
     status = log_open(t, name);
-    log_header(t, command);
+    log_header(t, command, RUN | TRAIN);
     return status;
 }
 
@@ -7583,7 +7708,7 @@ static int resume(const char *command)
 static int begin(const struct eos_config *c, const char *command, int fd)
 {
     const char *images = "the built-in synthetic set";
-    char line[256];
+    char line[256], model[16], loss[16];
     int n, status;
 
     config = *c;
@@ -7609,8 +7734,9 @@ static int begin(const struct eos_config *c, const char *command, int fd)
     n = snprintf(line, sizeof line,
                  "%s: %s, %s, %zu images of %.30s, eta = %g, seed %" PRIu64
                  "\n",
-                 command, model_name(), loss_name(), train.n, images, config.lr,
-                 config.seed);
+                 command, option_of(FIELD(model), model, sizeof model),
+                 option_of(FIELD(loss), loss, sizeof loss), train.n, images,
+                 config.lr, config.seed);
     write_all(fd, line, size_min((size_t)n, sizeof line - 1));
     return EOS_DONE;
 }
@@ -8043,12 +8169,7 @@ static int toy_begin(const struct eos_config *c)
         return EOS_USAGE;
     if ((status = log_open(&logfile, config.log)))
         return status;
-    text_put(&logfile,
-             "# eos: %s\n# command: toy\n# unstable: %zu\n# alpha: %.17g\n"
-             "# beta: %.17g\n# lr: %.17g\n# x0: %.17g\n# y0: %.17g\n"
-             "# steps: %zu\n",
-             VERSION, config.unstable, config.alpha, config.beta, config.lr,
-             config.x0, config.y0, config.steps);
+    log_header(&logfile, "toy", TOY);
     return EOS_DONE;
 }
 
@@ -8078,10 +8199,8 @@ static int toy_two(void)
     int status = EOS_DONE;
 
     toy_two_start(&s);
-    text_put(&logfile,
-             "# alpha2: %.17g\n# alpha12: %.17g\n"
-             "# sigma: %.17g %.17g %.17g\n",
-             config.alpha2, config.alpha12, s.sigma[0], s.sigma[1], s.sigma[2]);
+    text_put(&logfile, "# sigma: %.17g %.17g %.17g\n", s.sigma[0], s.sigma[1],
+             s.sigma[2]);
     for (step = 0; !status && step <= config.steps; step++) {
         status = toy_two_row(step, &s);
         if (!status && !isfinite(s.gd_x[0] + s.gd_x[1]))
@@ -8105,8 +8224,6 @@ int eos_toy(const struct eos_config *c)
  * 14  Command line and main
  * ------------------------------------------------------------------------ */
 
-enum { RUN = 1, TRAIN = 2, DERIV = 4, TOY = 8, SYNTH = 16, NETS = 7 };
-
 static const struct command {
     const char *name;
     unsigned bit;
@@ -8127,103 +8244,6 @@ static const struct command {
     /* clang-format on */
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
-
-enum kind { FLAG, COUNT, SEED, NUMBER, TEXT, FILES, CHOICE };
-
-/* An option: the field of the configuration it sets, and what it may be.
- * Counts and numbers lie in [low, high], numbers in (low, high) if `open`; a
- * choice is an index into the list that `value` shows. */
-#define FIELD(name) offsetof(struct eos_config, name)
-
-static const struct option_spec {
-    const char *name;
-    unsigned commands;
-    enum kind kind;
-    size_t field;
-    double low, high;
-    bool open;
-    const char *value, *help;
-} options[] = {
-    /* clang-format off */
-{"model", NETS, CHOICE, FIELD(model), 0, 0, 0,
- "mlp|cnn", "network [mlp]"},
-{"loss", NETS, CHOICE, FIELD(loss), 0, 0, 0,
- "mse|ce|bmse|logistic", "loss [mse]"},
-{"data", NETS, FILES, FIELD(data), 0, 0, 0,
- "FILE", "CIFAR-10 binary file, repeatable [built-in set]"},
-{"test", RUN | TRAIN, TEXT, FIELD(test), 0, 0, 0,
- "FILE", "test set: log its loss and accuracy [none]"},
-{"samples", NETS, COUNT, FIELD(samples), 1, SAMPLES, 0,
- "N", "training images [5000]"},
-{"lr", RUN | TRAIN | TOY, NUMBER, FIELD(lr), 0, INFINITY, 1,
- "ETA", "learning rate [README: by model, loss; toy 0.05]"},
-{"seed", NETS, SEED, FIELD(seed), 0, 0, 0,
- "N", "of the initialisation [0]"},
-{"steps", RUN | TRAIN | TOY, COUNT, FIELD(steps), 0, STEPS_MAX, 0,
- "N", "tracked (train, toy: all) steps [2000]"},
-{"max-steps", RUN, COUNT, FIELD(max_steps), 0, 1e9, 0,
- "N", "give up on reaching instability [100000]"},
-{"init", NETS, TEXT, FIELD(init), 0, 0, 0,
- "FILE.npy", "starting parameters [drawn from the seed]"},
-{"from-instability", RUN, FLAG, FIELD(from_instability), 0, 0, 0,
- NULL, "--init is at instability: no approach"},
-{"generalized", RUN, FLAG, FIELD(generalized), 0, 0, 0,
- NULL, "add the generalized prediction (Appendix F)"},
-{"stop-lambda2", RUN, NUMBER, FIELD(stop_lambda2), 0, INFINITY, 1,
- "X", "end it at lambda2 > X/eta; inf: never [1.9]"},
-{"kick", RUN, NUMBER, FIELD(kick), 0, INFINITY, 0,
- "X", "start the track at x = X delta [0]"},
-{"unstable", RUN | TOY, COUNT, FIELD(unstable), 1, 6, 0,
- "K", "unstable directions at most; 1: the paper [1]"},
-{"band", RUN, NUMBER, FIELD(band), 0, 2, 1,
- "X", "unstable is where lambda > X/eta [1.8]"},
-{"proj", RUN, COUNT, FIELD(proj), 0, 100, 0,
- "N", "projection rounds [3]"},
-{"tol", NETS, NUMBER, FIELD(tol), 0, 1, 1,
- "X", "residual over |S| [1e-4; deriv 1e-10, f32 1e-6]"},
-{"eig", NETS, CHOICE, FIELD(eig), 0, 0, 0,
- "lobpcg|power", "eigensolver [lobpcg]"},
-{"deriv", NETS, CHOICE, FIELD(deriv), 0, 0, 0,
- "f32|f64", "precision of Hessian and higher products [f32]"},
-{"stats", RUN, CHOICE, FIELD(stats), 0, 0, 0,
- "basic|full", "full: all of Appendix E, and LOG.slow [basic]"},
-{"neigs", RUN | TRAIN, COUNT, FIELD(neigs), 1, EIG_MAX, 0,
- "K", "top eigenvalues logged [1]"},
-{"sharp", TRAIN, COUNT, FIELD(sharp), 1, STEPS_MAX, 0,
- "N", "steps between sharpness measurements [10]"},
-{"threads", NETS, COUNT, FIELD(threads), 1, 256, 0,
- "N", "same numbers for every N [processors]"},
-{"log", RUN | TRAIN | TOY, TEXT, FIELD(log), 0, 0, 0,
- "FILE", "every column, 17 digits, for programs [none]"},
-{"save", RUN | TRAIN, TEXT, FIELD(save), 0, 0, 0,
- "NAME", "NAME-gd.npy, -pg, -gf, -v, -u at the end [none]"},
-{"checkpoint", RUN | TRAIN, TEXT, FIELD(checkpoint), 0, 0, 0,
- "FILE", "the whole state, written between steps [none]"},
-{"every", RUN | TRAIN, COUNT, FIELD(every), 1, 1e9, 0,
- "N", "steps from one checkpoint to the next [25]"},
-{"resume", RUN | TRAIN, FLAG, FIELD(resume), 0, 0, 0,
- NULL, "go on from the checkpoint; none yet: start"},
-{"fresh", RUN | TRAIN, FLAG, FIELD(fresh), 0, 0, 0,
- NULL, "start afresh, whatever --checkpoint holds"},
-{"direction", DERIV, TEXT, FIELD(direction), 0, 0, 0,
- "V.npy", "direction of the derivatives [top eigenvector]"},
-{"out", DERIV, TEXT, FIELD(out), 0, 0, 0,
- "DIR", "folder of the results (required)"},
-{"alpha", TOY, NUMBER, FIELD(alpha), 0, INFINITY, 1,
- "X", "sharpening; A11 with --unstable 2 [1]"},
-{"alpha2", TOY, NUMBER, FIELD(alpha2), -INFINITY, INFINITY, 1,
- "X", "A22 with --unstable 2 [0.5]"},
-{"alpha12", TOY, NUMBER, FIELD(alpha12), -INFINITY, INFINITY, 1,
- "X", "A12 with --unstable 2 [0]"},
-{"beta", TOY, NUMBER, FIELD(beta), 0, INFINITY, 1,
- "X", "stabilization strength [1]"},
-{"x0", TOY, NUMBER, FIELD(x0), -INFINITY, INFINITY, 1,
- "X", "start; of both with --unstable 2 [0.1]"},
-{"y0", TOY, NUMBER, FIELD(y0), -INFINITY, INFINITY, 1,
- "Y", "start; Y = y0 times unit matrix [0]"},
-    /* clang-format on */
-};
-enum { OPTIONS = sizeof options / sizeof *options };
 
 /* A whole number of at most 64 bits. */
 static int parse_whole(const char *name, const char *text, double low,
