@@ -6920,53 +6920,101 @@ static int diverged(const char *what, size_t step)
                 what, step, config.lr);
 }
 
-/* L and accuracy at theta, S at the midpoint of the coming step.  Where that
- * is beyond the edge at the start, the step may lead far away: S is then that
- * of theta_0. */
-static int approach_check(struct check *c)
+/* L and accuracy at theta, S there (training alone) or at the midpoint of the
+ * coming step.  Where that is beyond the edge at the start, the step may lead
+ * far away: S is then that of theta_0. */
+static int descent_check(struct check *c, bool alone)
 {
     check_losses(c);
-    vec_add(net.params, scratch, path.gd, -0.5 * config.lr, edge.grad);
-    point_at(scratch);
+    if (!alone) {
+        vec_add(net.params, scratch, path.gd, -0.5 * config.lr, edge.grad);
+        point_at(scratch);
+    }
     check_sharpness(c);
-    if (c->step == 0 && !(warm.gd.value[0] < 2 / config.lr)) {
+    if (!alone && c->step == 0 && !(warm.gd.value[0] < 2 / config.lr)) {
         point_at(path.gd);
         warm.gd.kept = 0;
         check_sharpness(c);
     }
-    return check_row(c, false);
+    return check_row(c, alone);
 }
 
 /* Whether the loss has stopped changing, in float64: looked at every STILL
  * steps, and first at step 0. */
-static bool approach_still(size_t n, double *L)
+static int approach_still(size_t n)
 {
     enum { STILL = 1000 };
-    double ignored, before = stand.still_L;
+    double ignored, L, before = stand.still_L;
 
     if (n % STILL || (n && n < stand.still + STILL))
-        return false;
-    *L = loss_on(&train, &ignored);
+        return EOS_DONE;
+    L = loss_on(&train, &ignored);
     stand.still = n;
-    stand.still_L = *L;
-    return n && (*L < 1e-12 || fabs(*L - before) <= 1e-12 * fabs(before));
+    stand.still_L = L;
+    if (n == 0 || !(L < 1e-12 || fabs(L - before) <= 1e-12 * fabs(before)))
+        return EOS_DONE;
+    return fail(EOS_UNREACHED,
+                "the loss no longer changes: L = %g at step %zu as %d steps "
+                "before, S = %.6g, 2/eta = %.6g; a larger --lr or more "
+                "--samples reach the edge",
+                L, n, STILL, warm.gd.value[0], 2 / config.lr);
 }
 
-/* Plain gradient descent in float32 until the sharpness at the midpoint of a
- * step reaches 2/eta.  Checks every dt units of time; dt shrinks as S rises.
- * An overshoot goes back to the check before and checks every step. */
-static int approach(void)
+/* A check is due every dt units of time. */
+static bool approach_due(size_t n)
 {
-    const double edge_S = 2 / config.lr;
-    struct pace pace = {.edge = edge_S};
-    double L;
+    return !stand.measured && (n == 0 || (double)(n - stand.last) * config.lr >=
+                                             stand.dt * (1 - 1e-9));
+}
+
+/* After a check at step n: whether this is the instability.  dt shrinks as S
+ * rises; an overshoot goes back to the check before, and from there every step
+ * is checked. */
+static bool approach_ends(size_t n, struct pace *pace)
+{
+    const double S = warm.gd.value[0], edge_S = 2 / config.lr;
+    const double led = n == 0 ? 0 : stand.dt;
+
+    if (S >= edge_S && led <= config.lr) {
+        if (n == 0)
+            note("the sharpness is at 2/eta at the start: tracking from "
+                 "there");
+        note("instability at step %zu: S = %.6g, 2/eta = %.6g", n, S, edge_S);
+        return true;
+    }
+    if (S >= edge_S) {
+        note("back to step %zu", stand.last);
+        vec_copy(net.params, path.gd, path.pg);
+        stand.step = stand.last;
+        stand.dt = 0;
+        stand.measured = true;
+        return false;
+    }
+    vec_copy(net.params, path.pg, path.gd);
+    stand.last = n;
+    pace_measure(pace, n, S);
+    if (S >= 0.5 * edge_S)
+        stand.dt = fmin(stand.dt, 0.1);
+    if (S >= 0.75 * edge_S)
+        stand.dt = fmin(stand.dt, 0.01);
+    return false;
+}
+
+/* Plain gradient descent: the approach, until the sharpness at the midpoint of
+ * a step reaches 2/eta, or training alone, which does not stop there and
+ * measures every `sharp` steps. */
+static int descend(bool alone)
+{
+    const size_t last = alone ? config.steps : config.max_steps;
+    struct pace pace = {.edge = 2 / config.lr};
     int status;
 
     if (!resumed) {
         row_phase();
+        stand.phase = alone ? TRAIN_ALONE : APPROACH;
         stand.dt = 1;
     }
-    for (;; stand.step++) {
+    for (;;) {
         const size_t n = stand.step;
         struct check c = {.step = n};
 
@@ -6975,53 +7023,30 @@ static int approach(void)
         point_at(path.gd);
         if (!isfinite(gradient(config.deriv, edge.grad)))
             return diverged("gradient descent", n);
-        if (approach_still(n, &L))
-            return fail(EOS_UNREACHED,
-                        "the loss no longer changes: L = %g at step %zu as "
-                        "1000 steps before, S = %.6g, 2/eta = %.6g; a larger "
-                        "--lr or more --samples reach the edge",
-                        L, n, warm.gd.value[0], edge_S);
-        if (!stand.measured &&
-            (n == 0 ||
-             (double)(n - stand.last) * config.lr >= stand.dt * (1 - 1e-9))) {
-            const double led = n == 0 ? 0 : stand.dt;
-
-            if ((status = approach_check(&c)))
+        if (!alone && (status = approach_still(n)))
+            return status;
+        if (alone ? n % config.sharp == 0 || n == last : approach_due(n)) {
+            if ((status = descent_check(&c, alone)))
                 return status;
-            if (warm.gd.value[0] >= edge_S && led <= config.lr) {
-                if (n == 0)
-                    note("the sharpness is at 2/eta at the start: tracking "
-                         "from there");
-                note("instability at step %zu: S = %.6g, 2/eta = %.6g", n,
-                     warm.gd.value[0], edge_S);
+            if (!alone && approach_ends(n, &pace))
                 return EOS_DONE;
-            }
-            if (warm.gd.value[0] >= edge_S) {
-                note("back to step %zu", stand.last);
-                vec_copy(net.params, path.gd, path.pg);
-                stand.step = stand.last - 1; /* comes round as last */
-                stand.dt = 0;
-                stand.measured = true;
-                continue;
-            }
-            vec_copy(net.params, path.pg, path.gd);
-            stand.last = n;
-            pace_measure(&pace, n, warm.gd.value[0]);
-            if (warm.gd.value[0] >= 0.5 * edge_S)
-                stand.dt = fmin(stand.dt, 0.1);
-            if (warm.gd.value[0] >= 0.75 * edge_S)
-                stand.dt = fmin(stand.dt, 0.01);
+            if (stand.measured)
+                continue; /* it went back */
         }
         stand.measured = false;
-        if (n >= config.max_steps)
+        if (n >= last)
             break;
         vec_axpy(net.params, -config.lr, edge.grad, path.gd);
-        pace_tell(&pace, "approach", n + 1, 0);
+        stand.step++;
+        pace_tell(&pace, alone ? "train" : "approach", n + 1,
+                  alone ? config.steps : 0);
     }
+    if (alone)
+        return EOS_DONE;
     return fail(EOS_UNREACHED,
                 "instability not reached in %zu steps: S = %.6g, "
                 "2/eta = %.6g; try a larger --lr or --max-steps",
-                config.max_steps, warm.gd.value[0], edge_S);
+                last, warm.gd.value[0], 2 / config.lr);
 }
 
 /* The columns of the track, in their order; hvps has no place of its own. */
@@ -7759,7 +7784,7 @@ static int run(const struct eos_config *c)
     memory_tell();
     signals_catch();
     if (stand.phase != TRACK) {
-        status = config.from_instability ? EOS_DONE : approach();
+        status = config.from_instability ? EOS_DONE : descend(false);
         if (status == EOS_UNREACHED || status == EOS_DIVERGED || status > 128) {
             summary_write(status == EOS_UNREACHED &&
                                   stand.step < config.max_steps
@@ -7790,39 +7815,15 @@ int eos_run(const struct eos_config *c)
 /* Gradient descent past the edge, with a sharpness log. */
 static int train_alone(const struct eos_config *c)
 {
-    struct pace pace = {0};
     int status = begin(c, "train", STDOUT_FILENO);
 
     if (status)
         return status;
     memory_tell();
     signals_catch();
-    if (!resumed) {
-        row_phase();
-        stand.phase = TRAIN_ALONE;
-    }
-    for (;; stand.step++) {
-        const size_t n = stand.step;
-        struct check at = {.step = n};
-
-        if ((status = boundary()))
-            return status;
-        point_at(path.gd);
-        if (!isfinite(gradient(config.deriv, edge.grad)))
-            return diverged("gradient descent", n);
-        if (n % config.sharp == 0 || n == config.steps) {
-            check_losses(&at);
-            check_sharpness(&at);
-            if ((status = check_row(&at, true)))
-                return status;
-        }
-        if (n >= config.steps)
-            break;
-        vec_axpy(net.params, -config.lr, edge.grad, path.gd);
-        pace_tell(&pace, "train", n + 1, config.steps);
-    }
-    status = summary_unconverged();
-    return status ? status : save("gd", path.gd);
+    if ((status = descend(true)) || (status = summary_unconverged()))
+        return status;
+    return save("gd", path.gd);
 }
 
 int eos_train(const struct eos_config *c)
