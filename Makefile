@@ -61,70 +61,29 @@ figures: always
 results: always
 	bench/collect --into bench/RESULTS.md bench/logs/*.log
 
-# A program for each area, all of eos.c in each but tests/files; they run one
-# after another.
+# Two programs, for eos.c takes long to compile: tests/inside has all of it,
+# tests/outside only starts ./eos.  Both take Criterion's --filter.
 # -no-pie: Criterion starts itself anew for each test, at the same addresses.
 CHECK = $(BUILD) -Wno-unused-function -Wno-psabi -no-pie
-COMMON = eos.c eos.h tests/common.h .build
-TESTS = tests/numbers tests/kernels tests/data tests/network \
-	tests/derivatives tests/eig tests/golden tests/dynamics tests/run \
-	tests/toy tests/cli tests/files tests/input tests/ckpt tests/stats \
-	tests/unstable tests/faults
+TESTS = tests/inside tests/outside
+INSIDE = tests/inside.c tests/test_numbers.c tests/test_kernels.c \
+	tests/test_data.c tests/test_network.c tests/test_derivatives.c \
+	tests/test_eig.c tests/test_golden.c tests/test_dynamics.c \
+	tests/test_run.c tests/test_toy.c tests/test_stats.c \
+	tests/test_unstable.c tests/test_faults.c tests/test_cli.c \
+	tests/test_ckpt.c tests/common.h tests/instances.h tests/extra.h \
+	tests/table.h tests/vectors.h tests/faults.h
+OUTSIDE = tests/outside.c tests/test_files.c tests/test_input.c tests/outside.h
+SHARED = tests/program.h tests/logs.h tests/small.h eos.h .build
 
 test: eos $(TESTS)
-	failed=0; for t in $(TESTS); do $$t || failed=1; done; exit $$failed
+	sh tests/run.sh $(TESTS)
 
-tests/numbers: tests/test_numbers.c $(COMMON)
-	$(CHECK) -o tests/numbers tests/test_numbers.c -lcriterion $(LIBS)
+tests/inside: $(INSIDE) $(SHARED) eos.c
+	$(CHECK) -o tests/inside tests/inside.c -lcriterion $(LIBS)
 
-tests/kernels: tests/test_kernels.c tests/instances.h tests/extra.h $(COMMON)
-	$(CHECK) -o tests/kernels tests/test_kernels.c -lcriterion $(LIBS)
-
-tests/data: tests/test_data.c $(COMMON)
-	$(CHECK) -o tests/data tests/test_data.c -lcriterion $(LIBS)
-
-tests/network: tests/test_network.c tests/instances.h tests/extra.h $(COMMON)
-	$(CHECK) -o tests/network tests/test_network.c -lcriterion $(LIBS)
-
-tests/derivatives: tests/test_derivatives.c $(COMMON)
-	$(CHECK) -o tests/derivatives tests/test_derivatives.c -lcriterion $(LIBS)
-
-tests/eig: tests/test_eig.c $(COMMON)
-	$(CHECK) -o tests/eig tests/test_eig.c -lcriterion $(LIBS)
-
-tests/golden: tests/test_golden.c tests/vectors.h $(COMMON)
-	$(CHECK) -o tests/golden tests/test_golden.c -lcriterion $(LIBS)
-
-tests/dynamics: tests/test_dynamics.c tests/vectors.h tests/table.h tests/logs.h tests/small.h $(COMMON)
-	$(CHECK) -o tests/dynamics tests/test_dynamics.c -lcriterion $(LIBS)
-
-tests/run: tests/test_run.c tests/logs.h tests/small.h $(COMMON)
-	$(CHECK) -o tests/run tests/test_run.c -lcriterion $(LIBS)
-
-tests/toy: tests/test_toy.c tests/logs.h $(COMMON)
-	$(CHECK) -o tests/toy tests/test_toy.c -lcriterion $(LIBS)
-
-tests/ckpt: tests/test_ckpt.c tests/faults.h tests/program.h tests/logs.h tests/small.h $(COMMON)
-	$(CHECK) -o tests/ckpt tests/test_ckpt.c -lcriterion $(LIBS)
-
-tests/cli: tests/test_cli.c tests/program.h tests/logs.h tests/small.h $(COMMON)
-	$(CHECK) -o tests/cli tests/test_cli.c -lcriterion $(LIBS)
-
-tests/files: tests/test_files.c tests/outside.h tests/program.h tests/logs.h tests/small.h eos.h .build
-	$(CHECK) -o tests/files tests/test_files.c -lcriterion $(LIBS)
-
-tests/stats: tests/test_stats.c tests/program.h tests/logs.h tests/small.h $(COMMON)
-	$(CHECK) -o tests/stats tests/test_stats.c -lcriterion $(LIBS)
-
-tests/unstable: tests/test_unstable.c tests/program.h tests/table.h tests/vectors.h tests/logs.h tests/small.h $(COMMON)
-	$(CHECK) -o tests/unstable tests/test_unstable.c -lcriterion $(LIBS)
-
-# Without eos.c: the program alone.
-tests/input: tests/test_input.c tests/outside.h tests/program.h tests/logs.h tests/small.h eos.h .build
-	$(CHECK) -o tests/input tests/test_input.c -lcriterion $(LIBS)
-
-tests/faults: tests/test_faults.c tests/program.h tests/table.h tests/vectors.h tests/logs.h tests/small.h $(COMMON)
-	$(CHECK) -o tests/faults tests/test_faults.c -lcriterion $(LIBS)
+tests/outside: $(OUTSIDE) $(SHARED)
+	$(CHECK) -o tests/outside tests/outside.c -lcriterion $(LIBS)
 
 # What the static buffers take, the largest first.
 size: eos

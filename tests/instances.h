@@ -5,6 +5,8 @@
  * inlines can be called from nowhere else.
  */
 #if !defined ISA
+#if !defined INSTANCES_H
+#define INSTANCES_H
 
 struct instance {
     const char *name;
@@ -80,6 +82,7 @@ static const struct instance *next_instance(size_t *i)
     return *i < INSTANCES ? instances[(*i)++] : NULL;
 }
 
+#endif
 #else
 
 static void N(face_matmul)(const struct walk *w, size_t m, size_t n,

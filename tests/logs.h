@@ -23,6 +23,7 @@ struct log {
     const char *comment[LOG_ROWS];
     struct block block[LOG_BLOCKS];
 };
+static struct log log_a, log_b;
 
 /* --- A folder for files --- */
 

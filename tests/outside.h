@@ -4,7 +4,7 @@
  * they compile in a second.
  */
 #pragma once
-#define _POSIX_C_SOURCE 200809L
+#define _GNU_SOURCE /* the processors that a process may use; terminals */
 
 #ifdef EOS_NO_CRITERION
 #include "fallback.h"

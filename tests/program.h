@@ -242,3 +242,11 @@ static void write_file(const char *name, const void *bytes, size_t n)
     cr_assert(fd >= 0 && !write_all(fd, bytes, n) && !close(fd), "%s: %s", name,
               strerror(errno));
 }
+
+/* A folder with the images that SHORT, FAST and DIVERGING name. */
+static void prepare(void)
+{
+    memset(&how, 0, sizeof how);
+    folder_make();
+    write_images(in_folder("images"));
+}

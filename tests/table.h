@@ -62,3 +62,18 @@ static double table_value(const char *on, const char *quantity)
     cr_assert(false, "the table has no %s %s", on, quantity);
     return (double)NAN;
 }
+
+/* The largest of a column's given values. */
+static double column_scale(const char *on, const char *column)
+{
+    double scale = 0;
+    size_t i, step;
+    char name[32];
+
+    for (i = 0; i < VECTORS; i++)
+        if (!strcmp(vectors[i].on, on) &&
+            sscanf(vectors[i].quantity, "track %zu %31s", &step, name) == 2 &&
+            !strcmp(name, column))
+            scale = fmax(scale, fabs(vectors[i].value));
+    return scale;
+}

@@ -13,35 +13,19 @@
 #define RUN_OPTIONS SHORT " --steps 6 --kick 0.01 --generalized --neigs 2"
 #define GUARDED " --checkpoint ck --every 1"
 
-static struct log whole, other;
-
-static void prepare(void)
-{
-    memset(&how, 0, sizeof how);
-    folder_make();
-    write_images(in_folder("images"));
-}
-
-/* The rows and vectors to compare with, in `whole` and ref-*.npy. */
+/* The rows and vectors to compare with, in log_a and ref-*.npy. */
 static void reference(const char *command)
 {
     int status = eos("%s --log ref --save ref", command);
 
     cr_assert(status == EOS_DONE, "%s: status %d: %s", command, status,
               said.err);
-    log_read(&whole, in_folder("ref"));
+    log_read(&log_a, in_folder("ref"));
 }
 
 static size_t content(const char *name, char *to, size_t room)
 {
     return read_file(in_folder(name), to, room);
-}
-
-static void spoil(const char *name, const char *bytes, size_t n)
-{
-    int fd = open(in_folder(name), O_WRONLY | O_CREAT | O_TRUNC, 0666);
-
-    cr_assert(fd >= 0 && !write_all(fd, bytes, n) && !close(fd), "%s", name);
 }
 
 static void same_file(const char *a, const char *b)
@@ -60,8 +44,8 @@ static void same_results(const char *what, bool run)
     char one[64], two[64];
     size_t i;
 
-    log_read(&other, in_folder("log"));
-    same_rows(&whole, &other, what);
+    log_read(&log_b, in_folder("log"));
+    same_rows(&log_a, &log_b, what);
     for (i = 0; i < (run ? 6 : 1); i++) {
         snprintf(one, sizeof one, "ref-%s.npy", vectors[i]);
         snprintf(two, sizeof two, "now-%s.npy", vectors[i]);
@@ -182,7 +166,7 @@ static void stand_again(void)
     for (i = 0; i < 2; i++) {
         snprintf(kept, sizeof kept, "%s0", names[i]);
         n = content(kept, bytes, sizeof bytes);
-        spoil(names[i], bytes, n);
+        write_file(names[i], bytes, n);
     }
     unlink(in_folder("ck.tmp"));
 }
@@ -265,7 +249,7 @@ Test(disk, full_at_any_write_of_the_track_loses_nothing)
 
 Test(power, cut_within_any_write_of_the_approach_loses_nothing)
 {
-    const struct block *b = &whole.block[0];
+    const struct block *b = &log_a.block[0];
     char halt[256];
 
     prepare();
@@ -370,10 +354,10 @@ static long commented(const char *beginning)
 {
     size_t i, len = strlen(beginning);
 
-    log_read(&other, in_folder("log"));
-    for (i = other.comments; i--;)
-        if (!strncmp(other.comment[i], beginning, len))
-            return atol(other.comment[i] + len);
+    log_read(&log_b, in_folder("log"));
+    for (i = log_b.comments; i--;)
+        if (!strncmp(log_b.comment[i], beginning, len))
+            return atol(log_b.comment[i] + len);
     cr_assert(false, "no comment %s", beginning);
     return 0;
 }
@@ -434,7 +418,7 @@ Test(resume, refuses_other_images)
     stop_halfway();
     n = content("images", images, sizeof images);
     images[3 * RECORD + 5]++; /* of a cat */
-    spoil("images", images, n);
+    write_file("images", images, n);
     status = eos("run " RUN_OPTIONS GUARDED " --resume --log log");
     cr_assert(status == EOS_USAGE && strstr(said.err, "data checksum: "),
               "status %d: %s", status, said.err);
@@ -473,22 +457,22 @@ Test(damage, every_kind_is_refused_and_the_log_left_alone)
     cr_assert(n > 1000 && n < sizeof good - 1, "%zu bytes", n);
     for (i = 0; i < 12; i++) { /* cut short: at 0, in the head, anywhere */
         at = i < 6 ? 7 * i : whole_number(&rng, 40, n - 1);
-        spoil("ck", good, at);
+        write_file("ck", good, at);
         refused("cut", at);
     }
     for (i = 0; i < 24; i++) { /* one bit */
         at = i < 12 ? 3 * i : whole_number(&rng, 0, n - 1);
         memcpy(bad, good, n);
         bad[at] = (char)(bad[at] ^ 1 << i % 8);
-        spoil("ck", bad, n);
+        write_file("ck", bad, n);
         refused("a bit", at);
     }
     memcpy(bad, good, n);
-    spoil("ck", bad, n + 1);
+    write_file("ck", bad, n + 1);
     refused("longer", n);
-    spoil("ck", "\x93NUMPY", 6);
+    write_file("ck", "\x93NUMPY", 6);
     refused("foreign", 6);
-    spoil("ck", good, n);
+    write_file("ck", good, n);
     finish("run " RUN_OPTIONS, "the good file again");
     folder_remove();
 }
@@ -501,7 +485,7 @@ Test(damage, a_log_that_went_on_is_cut_back)
     stop_halfway();
     n = content("log", text, sizeof text - 40);
     memcpy(text + n, "         17   1.2345", 20);
-    spoil("log", text, n + 20);
+    write_file("log", text, n + 20);
     finish("run " RUN_OPTIONS, "a half row");
     folder_remove();
 }
@@ -511,7 +495,7 @@ Test(damage, a_foreign_log_is_refused_and_kept)
     static char text[64];
 
     stop_halfway();
-    spoil("log", "my diary\n", 9);
+    write_file("log", "my diary\n", 9);
     cr_assert(eos("run " RUN_OPTIONS GUARDED " --resume --log log") ==
                       EOS_USAGE &&
                   strstr(said.err, "log: is not the log"),
@@ -529,12 +513,12 @@ Test(damage, a_lost_log_begins_anew)
     unlink(in_folder("log"));
     cr_assert(eos("run " RUN_OPTIONS GUARDED " --resume --log log") == EOS_DONE,
               "%s", said.err);
-    log_read(&other, in_folder("log"));
-    rows = other.block[0].rows;
-    cr_assert(other.blocks == 1 && rows >= 1 &&
-                  !strcmp(other.block[0].line[rows - 1],
-                          whole.block[1].line[whole.block[1].rows - 1]),
-              "%zu blocks, %zu rows", other.blocks, rows);
+    log_read(&log_b, in_folder("log"));
+    rows = log_b.block[0].rows;
+    cr_assert(log_b.blocks == 1 && rows >= 1 &&
+                  !strcmp(log_b.block[0].line[rows - 1],
+                          log_a.block[1].line[log_a.block[1].rows - 1]),
+              "%zu blocks, %zu rows", log_b.blocks, rows);
     folder_remove();
 }
 

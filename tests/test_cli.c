@@ -7,8 +7,6 @@
 #include "small.h"
 #include "program.h"
 
-static struct log log_a, log_b;
-
 static size_t widest_line(const char *text)
 {
     size_t width = 0, len;
@@ -18,13 +16,6 @@ static size_t widest_line(const char *text)
         width = len > width ? len : width;
     }
     return width;
-}
-
-/* The folder and the images that SHORT names. */
-static void prepare(void)
-{
-    folder_make();
-    write_images(in_folder("images"));
 }
 
 static void no_file_is_left(const char *ending)

@@ -7,19 +7,20 @@
 
 /* --- A folder of the test's own --- */
 
-static char folder[] = "/tmp/eos-test-XXXXXX";
-static char names[40][sizeof folder + 40];
+static char data_folder[] = "/tmp/eos-test-XXXXXX";
+static char names[40][sizeof data_folder + 40];
 static size_t name_count;
 
 /* The path of a file in the folder, which is made when first asked for. */
-static const char *in_folder(const char *name)
+static const char *data_path(const char *name)
 {
     char *path = names[name_count++];
 
     cr_assert(name_count <= sizeof names / sizeof *names, "too many names");
     if (name_count == 1)
-        cr_assert(mkdtemp(folder) != NULL, "%s: %s", folder, strerror(errno));
-    snprintf(path, sizeof *names, "%s/%s", folder, name);
+        cr_assert(mkdtemp(data_folder) != NULL, "%s: %s", data_folder,
+                  strerror(errno));
+    snprintf(path, sizeof *names, "%s/%s", data_folder, name);
     return path;
 }
 
@@ -30,8 +31,8 @@ static void clean_up(void)
     for (i = 0; i < name_count; i++)
         if (unlink(names[i]))
             rmdir(names[i]);
-    cr_assert(name_count == 0 || rmdir(folder) == 0, "%s: files are left: %s",
-              folder, strerror(errno));
+    cr_assert(name_count == 0 || rmdir(data_folder) == 0,
+              "%s: files are left: %s", data_folder, strerror(errno));
 }
 
 static void put_file(const char *path, const void *bytes, size_t n)
@@ -105,7 +106,7 @@ static void refuses_npy(const char *path, const char *words)
 Test(npy, what_is_written_is_read)
 {
     static const size_t lengths[] = {0, 1, 5, 511, 512, 513, N_MAX};
-    const char *path = in_folder("vector.npy");
+    const char *path = data_path("vector.npy");
     size_t i, n, at;
 
     random_vector(1, N_MAX, x);
@@ -133,7 +134,7 @@ Test(npy, layout_is_numpy_s)
         wanted[200] =
             "\x93NUMPY\x01\x00\x76\x00"
             "{'descr': '<f8', 'fortran_order': False, 'shape': (2,), }";
-    const char *path = in_folder("two.npy");
+    const char *path = data_path("two.npy");
     size_t len = 10 + strlen((char *)wanted + 10);
     int fd;
 
@@ -160,7 +161,7 @@ static void reads_five(const char *path, double tolerance)
 
 Test(npy, both_formats_and_both_widths_are_read)
 {
-    const char *path = in_folder("five.npy");
+    const char *path = data_path("five.npy");
 
     random_vector(2, 5, x);
     save_npy(path, 1, good_header, 5, 8, x);
@@ -201,7 +202,7 @@ Test(npy, other_elements_orders_and_shapes_are_refused)
         {"\n", "elements"},
         {"", "elements"},
     };
-    const char *path = in_folder("other.npy");
+    const char *path = data_path("other.npy");
     size_t i;
 
     random_vector(3, 5, x);
@@ -215,7 +216,7 @@ Test(npy, other_elements_orders_and_shapes_are_refused)
 Test(npy, other_formats_are_refused)
 {
     static char long_header[5000];
-    const char *path = in_folder("other.npy");
+    const char *path = data_path("other.npy");
 
     save_npy(path, 4, good_header, 5, 8, x);
     refuses_npy(path, "format 4.0");
@@ -237,7 +238,7 @@ Test(npy, other_formats_are_refused)
 Test(npy, a_file_cut_anywhere_is_refused)
 {
     static unsigned char bytes[4096];
-    const char *path = in_folder("cut.npy");
+    const char *path = data_path("cut.npy");
     int version;
 
     random_vector(4, 5, x);
@@ -265,7 +266,7 @@ Test(npy, a_file_cut_anywhere_is_refused)
 Test(npy, a_damaged_header_changes_no_number)
 {
     static unsigned char good[128 + 8 * 5 + 1], bad[sizeof good];
-    const char *path = in_folder("flipped.npy");
+    const char *path = data_path("flipped.npy");
     size_t at, read = 0, refused = 0;
     int bit, fd;
 
@@ -296,7 +297,7 @@ Test(npy, a_damaged_header_changes_no_number)
 Test(npy, numbers_that_are_not_finite_are_refused)
 {
     static const double bad[] = {NAN, INFINITY, -INFINITY};
-    const char *path = in_folder("bad.npy");
+    const char *path = data_path("bad.npy");
     char words[40];
     size_t i, at;
 
@@ -315,9 +316,9 @@ Test(npy, numbers_that_are_not_finite_are_refused)
 
 Test(npy, what_is_no_file_is_refused)
 {
-    refuses_npy(in_folder("missing.npy"), "No such file");
+    refuses_npy(data_path("missing.npy"), "No such file");
     refuses_npy("/dev/null", "not a .npy file");
-    refuses_npy(folder, "");
+    refuses_npy(data_folder, "");
     clean_up();
 }
 
@@ -342,7 +343,7 @@ static void names_the_file(int status, const char *path)
  * what was begun of it is left. */
 Test(whole, a_failed_write_leaves_nothing)
 {
-    const char *path = in_folder("new.npy"), *beside = in_folder("new.npy.tmp");
+    const char *path = data_path("new.npy"), *beside = data_path("new.npy.tmp");
     size_t limit;
 
     for (limit = 0; limit < 8 * N_MAX + 128; limit += 1000) {
@@ -360,7 +361,7 @@ Test(whole, a_failed_write_leaves_nothing)
 
 Test(whole, a_failed_write_leaves_the_old_file_alone)
 {
-    const char *path = in_folder("old.npy"), *beside = in_folder("old.npy.tmp");
+    const char *path = data_path("old.npy"), *beside = data_path("old.npy.tmp");
 
     random_vector(6, N_MAX, x);
     cr_assert(npy_write(path, 5, x) == EOS_DONE, "%s", failure);
@@ -375,8 +376,8 @@ Test(whole, a_failed_write_leaves_the_old_file_alone)
 Test(whole, a_name_that_cannot_be_is_a_failure)
 {
     static char long_name[2 * PATH];
-    const char *path = in_folder("no/such/folder.npy");
-    const char *taken = in_folder("taken"), *beside = in_folder("taken.tmp");
+    const char *path = data_path("no/such/folder.npy");
+    const char *taken = data_path("taken"), *beside = data_path("taken.tmp");
 
     names_the_file(npy_write(path, 5, x), path);
     cr_assert(strstr(failure, "cannot create") != NULL, "%s", failure);
@@ -393,7 +394,7 @@ Test(whole, a_name_that_cannot_be_is_a_failure)
 Test(whole, the_name_appears_only_at_the_end)
 {
     static struct whole file;
-    const char *path = in_folder("late"), *beside = in_folder("late.tmp");
+    const char *path = data_path("late"), *beside = data_path("late.tmp");
 
     cr_assert(whole_open(&file, path) == EOS_DONE, "%s", failure);
     cr_assert(whole_write(&file, "half", 4) == EOS_DONE, "%s", failure);
@@ -409,7 +410,7 @@ Test(text, long_texts_arrive_whole_and_errors_stick)
 {
     static struct text t;
     static char found[200000];
-    const char *path = in_folder("text");
+    const char *path = data_path("text");
     char wanted[20];
     int i;
 
@@ -458,7 +459,7 @@ static void draw_records(uint64_t seed)
 /* Records first .. first + n - 1 as a file. */
 static const char *save_records(const char *name, size_t first, size_t n)
 {
-    const char *path = in_folder(name);
+    const char *path = data_path(name);
 
     put_file(path, records[first], n * RECORD);
     return path;
@@ -611,19 +612,19 @@ Test(data, files_that_hold_no_records_are_refused)
 {
     draw_records(5);
     config.ndata = 1;
-    config.data[0] = in_folder("missing");
+    config.data[0] = data_path("missing");
     refuses_data(config.data[0], "No such file");
-    config.data[0] = in_folder("empty");
+    config.data[0] = data_path("empty");
     put_file(config.data[0], "", 0);
     refuses_data(config.data[0], "0 bytes");
-    config.data[0] = in_folder("truncated");
+    config.data[0] = data_path("truncated");
     put_file(config.data[0], records, 20 * RECORD - 1);
     refuses_data(config.data[0], "61459 bytes, not a multiple of the 3073");
     put_file(config.data[0], records, 20 * RECORD + 1);
     refuses_data(config.data[0], "61461 bytes");
     config.data[0] = "/dev/null";
     refuses_data(config.data[0], "ends within a record");
-    config.data[0] = folder;
+    config.data[0] = data_folder;
     refuses_data(config.data[0], "cannot read");
     clean_up();
 }
@@ -632,7 +633,7 @@ Test(data, a_label_above_9_is_refused)
 {
     draw_records(6);
     config.ndata = 1;
-    config.data[0] = in_folder("labels");
+    config.data[0] = data_path("labels");
     records[7][0] = 10;
     put_file(config.data[0], records, 20 * RECORD);
     refuses_data(config.data[0], "record 7 has label 10");
@@ -654,9 +655,9 @@ Test(data, files_that_are_not_needed_are_checked_too)
     draw_records(7);
     config.ndata = 2;
     config.data[0] = save_records("one", 0, 30);
-    config.data[1] = in_folder("missing");
+    config.data[1] = data_path("missing");
     refuses_data(config.data[1], "No such file");
-    config.data[1] = in_folder("truncated");
+    config.data[1] = data_path("truncated");
     put_file(config.data[1], records, 100);
     refuses_data(config.data[1], "100 bytes");
     clean_up();
@@ -667,9 +668,9 @@ Test(data, a_bad_test_set_is_refused)
     draw_records(8);
     config.ndata = 1;
     config.data[0] = save_records("one", 0, 30);
-    config.test = in_folder("missing");
+    config.test = data_path("missing");
     refuses_data(config.test, "No such file");
-    config.test = in_folder("truncated");
+    config.test = data_path("truncated");
     put_file(config.test, records, 100);
     refuses_data(config.test, "100 bytes");
     config.test = save_records("no cat", 0, 3);
@@ -754,7 +755,7 @@ Test(data, a_channel_without_variance_is_refused)
     size_t c, i;
 
     config.ndata = 1;
-    config.data[0] = in_folder("flat");
+    config.data[0] = data_path("flat");
     for (c = 0; c < 3; c++) {
         draw_records(11);
         for (i = 0; i < 20; i++)
@@ -775,7 +776,7 @@ Test(data, the_hash_tells_images_labels_and_their_order)
 
     draw_records(12);
     config.ndata = 1;
-    config.data[0] = in_folder("one");
+    config.data[0] = data_path("one");
     for (i = 0; i < 4; i++) {
         unsigned char swap[RECORD];
 

@@ -37,7 +37,7 @@ static struct plain {
     double L, S, lambda2, su, alpha, beta, delta2, gamma, newton_x;
     double gradnorm, gradperp;
     double grad[P_MAX], u[P_MAX], dS[P_MAX], T[P_MAX];
-} plain, other;
+} plain, plain_other;
 
 /* Leaves the warm start of theta+ as it was. */
 static void plain_measure(const double *at, struct plain *m)
@@ -72,10 +72,11 @@ static void plain_measure(const double *at, struct plain *m)
 static void plain_project(double *at, size_t rounds)
 {
     for (; rounds; rounds--) {
-        plain_measure(at, &other);
-        if (other.S > 2 / config.lr)
-            add(at, -(other.S - 2 / config.lr) / other.beta, other.T);
-        add(at, -other.newton_x, other.u);
+        plain_measure(at, &plain_other);
+        if (plain_other.S > 2 / config.lr)
+            add(at, -(plain_other.S - 2 / config.lr) / plain_other.beta,
+                plain_other.T);
+        add(at, -plain_other.newton_x, plain_other.u);
     }
 }
 

@@ -20,7 +20,6 @@ enum { FEW = 31000, STATES = 6 }; /* parameters of the CNN, at most */
 static struct state {
     double gd[FEW], pg[FEW], gf[FEW], v[FEW], u[FEW];
 } at[STATES];
-static struct log log_a, log_b;
 
 /* --- The problem, for the program and for its judge --- */
 
@@ -36,7 +35,7 @@ static void descend(double *x, double step, size_t steps)
 
 /* The judge's products are float64, its eigenvectors good to 1e-6, the values
  * to the square of that. */
-static struct eos_config prepare(size_t samples)
+static struct eos_config prepare_judge(size_t samples)
 {
     struct eos_config c = small_problem();
 
@@ -59,7 +58,7 @@ static void write_start(void)
 /* The floor of the valley, where u.grad L is nearly zero. */
 static struct eos_config prepare_floor(size_t samples)
 {
-    struct eos_config c = prepare(samples);
+    struct eos_config c = prepare_judge(samples);
 
     descend(theta, 0.002, 40);
     write_start();
@@ -227,7 +226,7 @@ static double sharpness_at(const double *point)
     return S;
 }
 
-static void plain_project(double *point, size_t rounds)
+static void judge_project(double *point, size_t rounds)
 {
     static double grad[P_MAX], u[P_MAX], T[P_MAX];
     const size_t p = eos_params();
@@ -263,7 +262,7 @@ static void formulas_lead_on(size_t t)
     stepped("the prediction", t, b->v, expected, a->v, 1e-4);
     memcpy(expected, a->pg, bytes);
     descend(expected, eta, 1);
-    plain_project(expected, 3);
+    judge_project(expected, 3);
     stepped("theta+", t, b->pg, expected, a->pg, 1e-4);
 }
 
@@ -312,21 +311,6 @@ Test(float32, steps_and_rows_are_those_of_the_formulas)
     folder_remove();
 }
 
-/* The largest of a column's given values. */
-static double column_scale(const char *column)
-{
-    double scale = 0;
-    char name[32];
-    size_t i, step;
-
-    for (i = 0; i < VECTORS; i++)
-        if (!strcmp(vectors[i].on, "mlp-ce") &&
-            sscanf(vectors[i].quantity, "track %zu %31s", &step, name) == 2 &&
-            !strcmp(name, column))
-            scale = fmax(scale, fabs(vectors[i].value));
-    return scale;
-}
-
 /* What products of float32 and a residual of 1e-4 leave of a column, by its
  * scale; gradient descent itself knows neither. */
 static double default_bound(const char *column)
@@ -366,7 +350,7 @@ Test(float32, track_is_that_of_an_independent_program)
         found = log_value(&log_a.block[0], step, column);
         if (strstr(column, "_x")) /* its sign is that of u */
             found = fabs(found);
-        error = fabs(found - v->value) / column_scale(column);
+        error = fabs(found - v->value) / column_scale("mlp-ce", column);
         cr_assert(error <= default_bound(column),
                   "%s: found %.17g, expected %.17g, off by %.2g", v->quantity,
                   found, v->value, error);
@@ -431,7 +415,7 @@ static void test_and_training_differ(size_t row)
 Test(columns, of_the_test_set_are_its_own_in_a_run)
 {
     static double start[P_MAX], instability[P_MAX];
-    struct eos_config c = prepare(8);
+    struct eos_config c = prepare_judge(8);
     size_t last;
 
     eos_init(0, start);
@@ -455,7 +439,7 @@ Test(columns, of_the_test_set_are_its_own_in_a_run)
 Test(columns, of_the_test_set_are_its_own_in_training)
 {
     static double start[P_MAX];
-    struct eos_config c = prepare(8);
+    struct eos_config c = prepare_judge(8);
 
     eos_init(0, start);
     write_mirrored();
@@ -506,7 +490,7 @@ Test(columns, of_further_eigenvalues_are_those_of_gradient_descent)
 /* The approach measures at the middle of the coming step. */
 Test(columns, of_further_eigenvalues_are_those_of_the_approach)
 {
-    prepare(8);
+    prepare_judge(8);
     eos_init(0, theta);
     exits_with(EOS_UNREACHED,
                "run " SHORT " " TIGHT "--neigs 3 --max-steps 0 --log log");
@@ -518,7 +502,7 @@ Test(columns, of_further_eigenvalues_are_those_of_the_approach)
 
 Test(columns, of_further_eigenvalues_are_those_of_training)
 {
-    prepare(8);
+    prepare_judge(8);
     eos_init(0, theta);
     exits_with(EOS_DONE, "train " SHORT_TRAINING " " TIGHT
                          "--neigs 3 --steps 2 --sharp 2 --log log");
@@ -594,7 +578,7 @@ static void training_rows(const char *options, size_t n, const double *step)
 
 Test(training, has_a_row_at_its_last_step)
 {
-    prepare(8);
+    prepare_judge(8);
     training_rows("--steps 7 --sharp 3", 4, (double[]){0, 3, 6, 7});
     training_rows("--steps 6 --sharp 3", 3, (double[]){0, 3, 6});
     training_rows("--steps 2", 2, (double[]){0, 2});
@@ -651,7 +635,7 @@ Test(checkpoint, holds_the_generator_and_the_starts_of_beta)
     folder_remove();
 }
 
-#define SEVERAL                                                          \
+#define SEVERAL_MSE                                                      \
     "run --data images --model cnn --loss mse --samples 8 --init start " \
     "--from-instability --lr 0.07 --stop-lambda2 inf --threads 1 "       \
     "--tol 1e-3 --unstable 2 "
@@ -661,12 +645,12 @@ Test(checkpoint, holds_the_generator_and_the_starts_of_beta)
 Test(checkpoint, holds_both_second_vectors)
 {
     static const char *const stops[] = {
-        SEVERAL "--steps 5 --log two --checkpoint even --every 4",
-        SEVERAL "--steps 9 --log two --checkpoint even --resume --save two",
-        SEVERAL "--steps 6 --log two --checkpoint odd --every 5",
-        SEVERAL "--steps 9 --log two --checkpoint odd --resume --save two",
+        SEVERAL_MSE "--steps 5 --log two --checkpoint even --every 4",
+        SEVERAL_MSE "--steps 9 --log two --checkpoint even --resume --save two",
+        SEVERAL_MSE "--steps 6 --log two --checkpoint odd --every 5",
+        SEVERAL_MSE "--steps 9 --log two --checkpoint odd --resume --save two",
     };
-    struct eos_config c = prepare(8);
+    struct eos_config c = prepare_judge(8);
     size_t i;
 
     c.loss = EOS_MSE;
@@ -674,7 +658,7 @@ Test(checkpoint, holds_both_second_vectors)
     eos_init(0, theta);
     descend(theta, 0.02, 60);
     write_start();
-    exits_with(EOS_DONE, SEVERAL "--steps 9 --log one --save one");
+    exits_with(EOS_DONE, SEVERAL_MSE "--steps 9 --log one --save one");
     for (i = 0; i < 4; i += 2) {
         exits_with(EOS_DONE, stops[i]);
         exits_with(EOS_DONE, stops[i + 1]);
@@ -703,7 +687,7 @@ Test(sign, of_u_is_that_of_the_step_before)
 {
     size_t t, turns = 0;
 
-    prepare(8);
+    prepare_judge(8);
     descend(theta, eta, 20);
     write_start();
     states(TRACK "--proj 0 ", 4);
@@ -723,7 +707,7 @@ Test(sign, of_the_first_u_is_that_of_its_largest_component)
 {
     size_t seed;
 
-    prepare(2);
+    prepare_judge(2);
     for (seed = 0; seed < 6; seed++) {
         cr_assert(eos("deriv --data images --model cnn --loss bmse --samples 2 "
                       "--threads 1 --tol 1e-2 --seed %zu --out .",
@@ -800,7 +784,7 @@ Test(rows, have_new_second_eigenvalues_every_fifty)
 Test(rows, have_a_mean_loss_of_theta_alone_where_delta_is_undefined)
 {
     const struct block *b = &log_a.block[0];
-    struct eos_config c = prepare(8);
+    struct eos_config c = prepare_judge(8);
     size_t t;
 
     c.loss = EOS_LOGISTIC;

@@ -4,67 +4,45 @@
  * whole vectors in golden/.
  */
 #include "common.h"
-#include "vectors.h"
+#include "table.h"
 
 enum { DERIVATIVES = 4 };
 static const char *const derivative_name[] = {"grad", "hvp", "d3", "d4"};
-static double result[DERIVATIVES][P_MAX];
+static double derived[DERIVATIVES][P_MAX];
 static double u[P_MAX], grad_s[P_MAX], golden[P_MAX];
 
 /* --- The table's images, parameters and direction, by its rules --- */
 
-static uint64_t draw(uint64_t *s)
-{
-    return *s = *s * 6364136223846793005 + 1442695040888963407;
-}
-
-static double draw_unit(uint64_t *s)
-{
-    return (double)(draw(s) >> 11) * 0x1p-52 - 1;
-}
-
 /* Writes the 40 records and loads them as a user's file. */
 static void load_images(void)
 {
-    static unsigned char records[40][RECORD];
     char name[] = "/tmp/eos-golden-XXXXXX";
     int fd = mkstemp(name), status;
-    uint64_t s = 1;
-    size_t i, j;
 
-    for (i = 0; i < 40; i++) {
-        records[i][0] = (unsigned char)(i % 10);
-        for (j = 1; j < RECORD; j++)
-            records[i][j] = (unsigned char)(24 * (i % 10) + (draw(&s) >> 59));
-    }
-    cr_assert(!memcmp(records, "\0\15\20\24\14\31\20\21", 8),
-              "the images are not those of the table");
-    status = write_all(fd, records, sizeof records);
     close(fd);
+    table_images(name);
     config.data[0] = name;
     config.ndata = 1;
     config.samples = two_classes() ? 8 : 40;
-    status = status ? status : data_load();
+    status = data_load();
     unlink(name);
     cr_assert(status == EOS_DONE, "%s", failure);
 }
 
 static void load_parameters(void)
 {
-    uint64_t s = 2;
-    size_t l, i;
+    uint64_t s = 3;
+    size_t i;
 
-    for (l = 0; l < LAYERS; l++)
-        for (i = net.w[l]; i < net.b[l] + net.out[l]; i++)
-            theta[i] = draw_unit(&s) / sqrt((double)net.fan_in[l]);
-    for (s = 3, i = 0; i < net.params; i++)
-        direction[i] = draw_unit(&s) * sqrt(3 / (double)net.params);
+    table_parameters(theta);
+    for (i = 0; i < net.params; i++)
+        direction[i] = table_unit(&s) * sqrt(3 / (double)net.params);
     point_at(theta);
 }
 
 /* --- What the table has of a case --- */
 
-/* S, lambda2, alpha, beta, |newton_x| at the point, from result[0]. */
+/* S, lambda2, alpha, beta, |newton_x| at the point, from derived[0]. */
 struct sharpness {
     double s, lambda2, alpha, beta, newton_x;
 };
@@ -83,9 +61,9 @@ static struct sharpness measure_sharpness(void)
     m.lambda2 = eig.value[1];
     third(u, grad_s);
     vec_axpy(p, -vec_dot(p, grad_s, u), u, grad_s);
-    m.alpha = -vec_dot(p, result[0], grad_s);
+    m.alpha = -vec_dot(p, derived[0], grad_s);
     m.beta = vec_dot(p, grad_s, grad_s);
-    m.newton_x = vec_dot(p, u, result[0]) / m.s;
+    m.newton_x = vec_dot(p, u, derived[0]) / m.s;
     return m;
 }
 
@@ -108,7 +86,7 @@ static bool of_a_vector(const struct vector *v)
 
     for (d = 0; d < DERIVATIVES; d++) {
         const char *rest = v->quantity;
-        double norm = plain_norm(p, result[d]), typical;
+        double norm = plain_norm(p, derived[d]), typical;
 
         len = strlen(derivative_name[d]);
         if (strncmp(rest, derivative_name[d], len))
@@ -118,9 +96,9 @@ static bool of_a_vector(const struct vector *v)
         if (!strcmp(rest, " norm"))
             agrees(v, norm, fabs(v->value), 1e-10);
         else if (!strcmp(rest, " dot_v"))
-            agrees(v, plain_dot(p, result[d], direction), typical, 1e-10);
+            agrees(v, plain_dot(p, derived[d], direction), typical, 1e-10);
         else if (*rest == '[')
-            agrees(v, result[d][strtoul(rest + 1, NULL, 10)], typical, 1e-10);
+            agrees(v, derived[d][strtoul(rest + 1, NULL, 10)], typical, 1e-10);
         else
             continue;
         return true;
@@ -146,10 +124,10 @@ static void table_agrees(const char *on, enum eos_model model,
     use_network(model, loss, 40);
     load_images();
     load_parameters();
-    l = gradient(EOS_F64, result[0]);
-    hessian(direction, result[1]);
-    third(direction, result[2]);
-    fourth(direction, result[3]);
+    l = gradient(EOS_F64, derived[0]);
+    hessian(direction, derived[1]);
+    third(direction, derived[2]);
+    fourth(direction, derived[3]);
     m = measure_sharpness();
     for (i = 0; i < VECTORS; i++) {
         const struct vector *v = &vectors[i];
@@ -162,7 +140,7 @@ static void table_agrees(const char *on, enum eos_model model,
         if (!strcmp(q, "L"))
             agrees(v, l, size, 1e-12);
         else if (!strcmp(q, "gradnorm"))
-            agrees(v, plain_norm(net.params, result[0]), size, 1e-10);
+            agrees(v, plain_norm(net.params, derived[0]), size, 1e-10);
         else if (!strcmp(q, "S"))
             agrees(v, m.s, size, 1e-8);
         else if (!strcmp(q, "lambda2"))
@@ -229,7 +207,7 @@ static void read_golden(const char *folder, const char *name, double *x)
 }
 
 /* The number after a name in expected.txt. */
-static double expected(const char *folder, const char *name)
+static double golden_number(const char *folder, const char *name)
 {
     char text[4096], *at;
     int fd = open(shared_file(folder, "expected.txt"), O_RDONLY);
@@ -259,17 +237,17 @@ static void vectors_agree(const char *folder, enum eos_precision precision,
     for (k = 0; k < DERIVATIVES; k++) {
         point_at(theta);
         if (k == 0)
-            loss = gradient(precision, result[0]);
+            loss = gradient(precision, derived[0]);
         else
-            derivative(k, direction, result[k]);
+            derivative(k, direction, derived[k]);
         read_golden(folder, file[k], golden);
-        error = relative_error(net.params, result[k], golden);
+        error = relative_error(net.params, derived[k], golden);
         printf("%s%s, %s: off by %.2g\n", folder, file[k],
                precision == EOS_F64 ? "f64" : "f32", error);
         cr_assert(error <= tolerance, "%s%s: off by %g", folder, file[k],
                   error);
     }
-    error = fabs(loss - expected(folder, "\nL ")) / loss;
+    error = fabs(loss - golden_number(folder, "\nL ")) / loss;
     cr_assert(error <= (precision == EOS_F64 ? 1e-12 : 1e-5),
               "%s: L = %.17g, "
               "off by %g",
@@ -282,10 +260,8 @@ static void shared_vectors_agree(const char *folder, enum eos_model model,
     static char data[PATH];
     struct sharpness m;
 
-    if (!getenv("EOS_SHARED")) {
-        printf("skipped: EOS_SHARED is not set\n");
-        return;
-    }
+    if (!getenv("EOS_SHARED"))
+        cr_skip_test("EOS_SHARED is not set");
     use_network(model, loss, n);
     snprintf(data, sizeof data, "%s", shared_file("data/", "cifar10-5k.bin"));
     config.data[0] = data;
@@ -297,12 +273,13 @@ static void shared_vectors_agree(const char *folder, enum eos_model model,
     vectors_agree(folder, EOS_F32, 1e-5);
     vectors_agree(folder, EOS_F64, 1e-10);
     m = measure_sharpness();
-    cr_assert(fabs(m.s / expected(folder, "\nS ") - 1) <= 1e-8, "S");
-    cr_assert(fabs(m.lambda2 / expected(folder, "\nlambda2 ") - 1) <= 1e-8,
+    cr_assert(fabs(m.s / golden_number(folder, "\nS ") - 1) <= 1e-8, "S");
+    cr_assert(fabs(m.lambda2 / golden_number(folder, "\nlambda2 ") - 1) <= 1e-8,
               "lambda2");
-    cr_assert(fabs(m.alpha / expected(folder, "\nalpha ") - 1) <= 1e-8,
+    cr_assert(fabs(m.alpha / golden_number(folder, "\nalpha ") - 1) <= 1e-8,
               "alpha");
-    cr_assert(fabs(m.beta / expected(folder, "\nbeta ") - 1) <= 1e-8, "beta");
+    cr_assert(fabs(m.beta / golden_number(folder, "\nbeta ") - 1) <= 1e-8,
+              "beta");
 }
 
 Test(shared, mlp_mse)

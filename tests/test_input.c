@@ -3,7 +3,6 @@
  * from outside: rates at which nothing can be computed, words and files that
  * other programs write, points where eigenvalues are equal or zero.
  */
-#define _GNU_SOURCE /* the processors that a process may use; terminals */
 #include "outside.h"
 #include "logs.h"
 #include "small.h"
@@ -16,14 +15,6 @@
 #define P_MLP 656810
 #define P_TINY 12193
 #define P_CNN 30634 /* ten classes */
-
-static struct log log_a, log_b;
-
-static void prepare(void)
-{
-    memset(&how, 0, sizeof how);
-    folder_make();
-}
 
 /* The first line with this in it, "" without; they are as many as `count`. */
 static const char *line_with(const char *text, const char *word, size_t *count)

@@ -13,7 +13,7 @@ enum { SPACE = 1 << 17, GUARD = 512, CANARY = 0xa5 };
 static struct buffer {
     size_t bytes; /* in use; the canaries follow               */
     _Alignas(64) unsigned char mem[8 * SPACE + GUARD];
-} a_buffer, b_buffer, c_buffer, start_buffer, before, packed_buffer;
+} a_buffer, b_buffer, c_buffer, start_buffer, c_before, packed_buffer;
 static double real_matrix[SPACE];
 
 static void clear(struct buffer *b, size_t bytes)
@@ -221,14 +221,14 @@ static void matmul_matches(const struct instance *in, const struct shape *s)
         for (j = wide; i + 1 < s->m && j < s->w.c_row; j++)
             put(in->bits, &c_buffer, i * s->w.c_row + j, 77);
     }
-    before = c_buffer;
+    c_before = c_buffer;
     in->matmul(&w, s->m, s->n, a_buffer.mem, b_buffer.mem, c_buffer.mem);
     for (i = 0; i < s->m; i++) {
         for (j = 0; j < s->n; j++)
             element_matches(in, s, i, j,
                             s->started
                                 ? get(in->bits, &start_buffer, j)
-                                : get(in->bits, &before, i * s->w.c_row + j),
+                                : get(in->bits, &c_before, i * s->w.c_row + j),
                             get(in->bits, &c_buffer, i * s->w.c_row + j));
         for (j = wide; i + 1 < s->m && j < s->w.c_row; j++)
             cr_assert(get(in->bits, &c_buffer, i * s->w.c_row + j) == 77,
@@ -248,12 +248,12 @@ static void matmul_add_matches(const struct instance *in, const struct shape *s)
     clear(&c_buffer, s->m * row * sizeof(double));
     for (i = 0; i < s->m * row; i++)
         put(64, &c_buffer, i, i % row < s->n ? number(s, &rng) : 77);
-    before = c_buffer;
+    c_before = c_buffer;
     in->matmul_add(&s->w, s->m, s->n, a_buffer.mem, b_buffer.mem,
                    (double *)(void *)c_buffer.mem, row);
     for (i = 0; i < s->m; i++)
         for (j = 0; j < row; j++) {
-            double old = get(64, &before, i * row + j), size;
+            double old = get(64, &c_before, i * row + j), size;
             double found = get(64, &c_buffer, i * row + j);
             long double exact;
 

@@ -185,7 +185,7 @@ Test(hash, is_fnv_1a)
 /* --- Vectors --- */
 
 enum { SETS = 5 };
-static double x[SETS][P_MAX], result[P_MAX], expected[P_MAX];
+static double xs[SETS][P_MAX], result[P_MAX], expected[P_MAX];
 
 /* The first n elements of all x, as a set of vectors; NaN lies between. */
 static double *set_of_x(size_t n)
@@ -195,7 +195,7 @@ static double *set_of_x(size_t n)
 
     memset(set, 0xff, sizeof set);
     for (j = 0; j < SETS; j++)
-        memcpy(nth(set, n, j), x[j], n * sizeof(double));
+        memcpy(nth(set, n, j), xs[j], n * sizeof(double));
     return set;
 }
 
@@ -225,7 +225,7 @@ static void draw_vectors(uint64_t seed)
     size_t j;
 
     for (j = 0; j < SETS; j++)
-        random_vector(seed + j, P_MAX, x[j]);
+        random_vector(seed + j, P_MAX, xs[j]);
 }
 
 /* Element i of result[n] is expected[n]'s, and what follows is untouched. */
@@ -255,27 +255,27 @@ static void elementwise_match_plain_loops(void)
     for (l = 0; l < LENGTHS; l++) {
         n = lengths[l];
         clear_out(n);
-        vec_add(n, result, x[0], 0.3, x[1]);
+        vec_add(n, result, xs[0], 0.3, xs[1]);
         for (i = 0; i < n; i++)
-            expected[i] = x[0][i] + 0.3 * x[1][i];
+            expected[i] = xs[0][i] + 0.3 * xs[1][i];
         vectors_equal("vec_add", n);
-        vec_axpy(n, -0.7, x[2], result);
+        vec_axpy(n, -0.7, xs[2], result);
         for (i = 0; i < n; i++)
-            expected[i] += -0.7 * x[2][i];
+            expected[i] += -0.7 * xs[2][i];
         vectors_equal("vec_axpy", n);
         vec_scale(n, result, 1.1, result);
         for (i = 0; i < n; i++)
             expected[i] *= 1.1;
         vectors_equal("vec_scale", n);
-        vec_copy(n, result, x[3]);
+        vec_copy(n, result, xs[3]);
         vec_combine(n, result, result, SETS, coef, set_of_x(n));
         for (i = 0; i < n; i++)
-            for (expected[i] = x[3][i], j = 0; j < SETS; j++)
-                expected[i] += coef[j] * x[j][i];
+            for (expected[i] = xs[3][i], j = 0; j < SETS; j++)
+                expected[i] += coef[j] * xs[j][i];
         vectors_equal("vec_combine", n);
         vec_combine(n, result, NULL, 2, coef, set_of_x(n));
         for (i = 0; i < n; i++)
-            expected[i] = coef[0] * x[0][i] + coef[1] * x[1][i];
+            expected[i] = coef[0] * xs[0][i] + coef[1] * xs[1][i];
         vectors_equal("vec_combine from zero", n);
     }
 }
@@ -300,10 +300,10 @@ Test(vectors, combine_may_write_on_its_operands)
 
     draw_vectors(4);
     for (i = 0; i < n; i++)
-        expected[i] = x[2][i] + 2 * x[0][i] + -3 * x[1][i];
+        expected[i] = xs[2][i] + 2 * xs[0][i] + -3 * xs[1][i];
     set = set_of_x(n);
     to = nth(set, n, 1);
-    vec_combine(n, to, x[2], 2, coef, set);
+    vec_combine(n, to, xs[2], 2, coef, set);
     i = first_difference(n, to, expected);
     cr_assert(i == n, "element %zu: found %a, expected %a", i, to[i],
               expected[i]);
@@ -318,20 +318,20 @@ Test(vectors, dots_match_plain_sums)
     draw_vectors(5);
     for (l = 0; l < LENGTHS; l++) {
         n = lengths[l];
-        vec_dots(n, SETS, set_of_x(n), x[1], found);
+        vec_dots(n, SETS, set_of_x(n), xs[1], found);
         for (j = 0; j < SETS; j++) {
-            double exact = plain_dot(n, x[j], x[1]), size = 0;
+            double exact = plain_dot(n, xs[j], xs[1]), size = 0;
 
             for (i = 0; i < n; i++)
-                size += fabs(x[j][i] * x[1][i]);
+                size += fabs(xs[j][i] * xs[1][i]);
             cr_assert(fabs(found[j] - exact) <= 4e-16 * sqrt(n) * size,
                       "n = %zu, vector %zu: found %.17g, expected %.17g", n, j,
                       found[j], exact);
-            cr_assert(vec_dot(n, x[j], x[1]) == found[j],
+            cr_assert(vec_dot(n, xs[j], xs[1]) == found[j],
                       "vec_dot is not vec_dots, n = %zu", n);
         }
-        cr_assert(fabs(vec_norm(n, x[0]) - plain_norm(n, x[0])) <=
-                      1e-14 * plain_norm(n, x[0]),
+        cr_assert(fabs(vec_norm(n, xs[0]) - plain_norm(n, xs[0])) <=
+                      1e-14 * plain_norm(n, xs[0]),
                   "norm, n = %zu", n);
     }
 }
@@ -342,20 +342,20 @@ Test(vectors, dots_of_whole_numbers_are_exact)
     double sum = 0;
 
     for (i = 0; i < P_MAX; i++) {
-        x[0][i] = (double)(i % 17) - 8;
-        x[1][i] = (double)(i % 23) - 11;
+        xs[0][i] = (double)(i % 17) - 8;
+        xs[1][i] = (double)(i % 23) - 11;
     }
     for (n = 0; n <= 40; n++) {
-        cr_assert(vec_dot(n, x[0], x[1]) == sum,
+        cr_assert(vec_dot(n, xs[0], xs[1]) == sum,
                   "n = %zu: found %g, "
                   "expected %g",
-                  n, vec_dot(n, x[0], x[1]), sum);
-        sum += x[0][n] * x[1][n];
+                  n, vec_dot(n, xs[0], xs[1]), sum);
+        sum += xs[0][n] * xs[1][n];
     }
     for (sum = 0, i = 0; i < P_MAX; i++)
-        sum += x[0][i] * x[1][i];
-    cr_assert(vec_dot(P_MAX, x[0], x[1]) == sum, "found %g, expected %g",
-              vec_dot(P_MAX, x[0], x[1]), sum);
+        sum += xs[0][i] * xs[1][i];
+    cr_assert(vec_dot(P_MAX, xs[0], xs[1]) == sum, "found %g, expected %g",
+              vec_dot(P_MAX, xs[0], xs[1]), sum);
 }
 
 Test(vectors, dots_have_the_same_bits_for_any_number_of_workers)
@@ -365,10 +365,10 @@ Test(vectors, dots_have_the_same_bits_for_any_number_of_workers)
 
     draw_vectors(6);
     for (l = 0; l < LENGTHS; l++)
-        vec_dots(lengths[l], SETS, set_of_x(lengths[l]), x[2], one[l]);
+        vec_dots(lengths[l], SETS, set_of_x(lengths[l]), xs[2], one[l]);
     pool_start(4);
     for (l = 0; l < LENGTHS; l++) {
-        vec_dots(lengths[l], SETS, set_of_x(lengths[l]), x[2], many);
+        vec_dots(lengths[l], SETS, set_of_x(lengths[l]), xs[2], many);
         j = first_difference(SETS, one[l], many);
         cr_assert(j == SETS,
                   "n = %zu, vector %zu: %a with 1 worker, %a with "
@@ -385,8 +385,8 @@ Test(vectors, products_are_summed_in_the_documented_order)
 
     draw_vectors(7);
     for (i = 0; i < n; i++)
-        s[i % 8] += x[0][i] * x[1][i];
+        s[i % 8] += xs[0][i] * xs[1][i];
     sum = ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
-    cr_assert(sum_products(x[0], x[1], n) == sum, "found %a, expected %a",
-              sum_products(x[0], x[1], n), sum);
+    cr_assert(sum_products(xs[0], xs[1], n) == sum, "found %a, expected %a",
+              sum_products(xs[0], xs[1], n), sum);
 }

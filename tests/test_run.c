@@ -7,12 +7,10 @@
 #include "small.h"
 #include "table.h"
 
-static struct log log_a, log_b;
-
 /* --- Summary --- */
 
 enum { MANY = 250 };
-static struct numbers {
+static struct row_numbers {
     double gd_L, gd_S, gd_x, gd_dist, gf_dist, pr_L[2], pr_S[2];
     double mean_L, delta2, resid[5];
     size_t hvps;
@@ -23,7 +21,7 @@ static void draw_numbers(uint64_t seed)
     size_t t, i;
 
     for (t = 0; t < MANY; t++) {
-        struct numbers *r = &numbers[t];
+        struct row_numbers *r = &numbers[t];
 
         r->gd_L = uniform(&seed, 0.5, 1);
         r->gd_S = uniform(&seed, 90, 110);
@@ -53,7 +51,7 @@ static void summarise(size_t rows)
     out.fd = -1;
     logfile.fd = open(in_folder("log"), O_CREAT | O_WRONLY | O_TRUNC, 0666);
     for (t = 0; t < rows; t++) {
-        const struct numbers *r = &numbers[t];
+        const struct row_numbers *r = &numbers[t];
 
         seen.t = t;
         seen.gd = (struct seen){.L = r->gd_L,
@@ -179,7 +177,7 @@ static void x_over_delta_is_right(size_t rows)
     summary_is("x_over_delta", (double)(sum / n));
 }
 
-#define ROW(name) offsetof(struct numbers, name)
+#define ROW(name) offsetof(struct row_numbers, name)
 static void summary_is_right(size_t rows)
 {
     double products = 0, resid = 0;
@@ -632,7 +630,7 @@ static void numbers_of_the_log(const struct block *b)
     size_t t;
 
     for (t = 0; t < b->rows; t++)
-        numbers[t] = (struct numbers){
+        numbers[t] = (struct row_numbers){
             .gd_L = log_value(b, t, "gd_L"),
             .gd_S = log_value(b, t, "gd_S"),
             .gd_x = log_value(b, t, "gd_x"),
@@ -804,21 +802,6 @@ static double as_given(const struct block *b, size_t row, const char *column)
     double x = log_value(b, row, column);
 
     return underscore && !strcmp(underscore, "_x") ? fabs(x) : x;
-}
-
-/* The largest of a column's given values. */
-static double column_scale(const char *on, const char *column)
-{
-    double scale = 0;
-    size_t i, step;
-    char name[32];
-
-    for (i = 0; i < VECTORS; i++)
-        if (!strcmp(vectors[i].on, on) &&
-            sscanf(vectors[i].quantity, "track %zu %31s", &step, name) == 2 &&
-            !strcmp(name, column))
-            scale = fmax(scale, fabs(vectors[i].value));
-    return scale;
 }
 
 static void track_agrees(const char *on, const struct block *b)

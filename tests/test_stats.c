@@ -8,8 +8,6 @@
 #include "small.h"
 #include "program.h"
 
-static struct log log_a, log_b;
-
 /* The small problem 40 steps down, near its edge, with files in the folder. */
 static void start_at_edge(void)
 {
@@ -339,12 +337,6 @@ Test(assumed, the_worst_row_decides)
 
 #define FULL_RUN "run " SHORT " --kick 0.01 --stats full --log "
 
-static void prepare_run(void)
-{
-    folder_make();
-    write_images(in_folder("images"));
-}
-
 /* Both slow logs from their first block on. */
 static void same_slow(const char *a, const char *b)
 {
@@ -384,7 +376,7 @@ Test(run, resumed_is_bit_for_bit_and_basic_columns_stay)
 {
     int fd;
 
-    prepare_run();
+    prepare();
     exits_with(EOS_DONE, FULL_RUN "ref --steps 53");
     cr_assert(strstr(said.out, "summary assumed_alpha: "), "no verdict");
     exits_with(EOS_DONE, FULL_RUN "log --steps 52 --checkpoint ck --every 20");
@@ -411,7 +403,7 @@ Test(run, resumed_is_bit_for_bit_and_basic_columns_stay)
 
 Test(run, slow_log_that_is_not_ours_is_refused)
 {
-    prepare_run();
+    prepare();
     exits_with(EOS_DONE, FULL_RUN "log --steps 3 --checkpoint ck --every 1");
     cr_assert(!rename(in_folder("images"), in_folder("log.slow")) &&
                   !link(in_folder("log.slow"), in_folder("images")),

@@ -5,10 +5,8 @@
 #include "common.h"
 #include "logs.h"
 
-static struct log log_a;
-
-static struct toy_state at(double alpha, double beta, double lr, double x,
-                           double y)
+static struct toy_state toy_at(double alpha, double beta, double lr, double x,
+                               double y)
 {
     config.alpha = alpha;
     config.beta = beta;
@@ -62,7 +60,7 @@ Test(descent, steps_along_the_gradient_of_the_loss)
         double alpha = uniform(&rng, 0.1, 3), beta = uniform(&rng, 0.1, 9);
         double lr = uniform(&rng, 0.01, 0.5), x = uniform(&rng, -2, 2);
         double y = uniform(&rng, -2, 2), z = uniform(&rng, -9, 9);
-        struct toy_state s = at(alpha, beta, lr, x, y);
+        struct toy_state s = toy_at(alpha, beta, lr, x, y);
         double from[3] = {x, y, z};
 
         s.gd[2] = z;
@@ -75,7 +73,7 @@ Test(descent, steps_along_the_gradient_of_the_loss)
 
 Test(descent, is_the_recursion)
 {
-    struct toy_state s = at(0.7, 4, 0.05, 0.1, 0.3);
+    struct toy_state s = toy_at(0.7, 4, 0.05, 0.1, 0.3);
     double x = 0.1, y = 2 * 0.3, before;
     size_t i;
 
@@ -95,7 +93,7 @@ Test(descent, is_the_recursion)
 Test(descent, stays_at_the_fixed_point)
 {
     const double delta = 1; /* sqrt(2 alpha / beta) */
-    struct toy_state s = at(2, 4, 0.125, delta, 0);
+    struct toy_state s = toy_at(2, 4, 0.125, delta, 0);
     size_t i;
 
     for (i = 1; i <= 100; i++) {
@@ -117,7 +115,7 @@ Test(descent, stays_at_the_fixed_point)
 
 Test(equation, conserves_the_invariant_over_many_cycles)
 {
-    struct toy_state s = at(1, 1, 0.01, 0.1, 0);
+    struct toy_state s = toy_at(1, 1, 0.01, 0.1, 0);
     double first = toy_invariant(&s), last_y = 0;
     size_t i, turns = 0;
 
@@ -137,7 +135,7 @@ Test(equation, conserves_the_invariant_over_many_cycles)
 /* X and Y after one unit of time in this many steps. */
 static void after_one(size_t steps, double to[2])
 {
-    struct toy_state s = at(1, 2, 1 / (double)steps, 0.3, 0.4);
+    struct toy_state s = toy_at(1, 2, 1 / (double)steps, 0.3, 0.4);
     size_t i;
 
     for (i = 0; i < steps; i++)
@@ -172,7 +170,7 @@ Test(equation, is_that_of_the_paper)
     for (i = 0; i < 100; i++) {
         double alpha = uniform(&rng, 0.1, 3), beta = uniform(&rng, 0.1, 9);
         double x = uniform(&rng, 0.1, 2), y = uniform(&rng, -2, 2);
-        struct toy_state s = at(alpha, beta, 1e-6, x, y / sqrt(beta));
+        struct toy_state s = toy_at(alpha, beta, 1e-6, x, y / sqrt(beta));
 
         toy_ode(s.ode, config.lr);
         near_at_step("X' + 100", i, 100 + (s.ode[0] - x) / config.lr,
@@ -190,7 +188,7 @@ Test(equation, has_an_invariant_that_is_its_formula_and_never_negative)
     for (i = 0; i < 10000; i++) {
         double alpha = uniform(&rng, 0.1, 3), beta = uniform(&rng, 0.1, 9);
         double x = exp(uniform(&rng, -20, 3)), y = uniform(&rng, -2, 2);
-        struct toy_state s = at(alpha, beta, 0.1, x, y);
+        struct toy_state s = toy_at(alpha, beta, 0.1, x, y);
         long double w = (long double)beta * x * x / (2 * alpha);
         double found;
 
@@ -205,7 +203,7 @@ Test(equation, has_an_invariant_that_is_its_formula_and_never_negative)
 
 Test(equation, has_an_invariant_that_is_never_negative_near_the_fixed_point)
 {
-    struct toy_state s = at(1, 2, 0.1, 1, 0);
+    struct toy_state s = toy_at(1, 2, 0.1, 1, 0);
     int i;
 
     for (i = -1000; i <= 1000; i++) {
@@ -254,7 +252,7 @@ Test(command, logs_its_columns_from_the_start_to_the_last_step)
     };
     struct eos_config c = eos_defaults();
     const struct block *b = &log_a.block[0];
-    struct toy_state s = at(0.5, 4, 0.1, -0.2, 0.3);
+    struct toy_state s = toy_at(0.5, 4, 0.1, -0.2, 0.3);
     size_t i;
 
     c.alpha = 0.5;

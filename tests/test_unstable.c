@@ -8,8 +8,6 @@
 #include "small.h"
 #include "program.h"
 
-static struct log log_a, log_b;
-
 /* --- The complementarity problem --- */
 
 struct problem {
@@ -431,10 +429,8 @@ Test(golden, rows_of_two_directions)
     char name[2][512];
     size_t i, t;
 
-    if (!shared) {
-        printf("skipped: EOS_SHARED is not set\n");
-        return;
-    }
+    if (!shared)
+        cr_skip_test("EOS_SHARED is not set");
     snprintf(name[0], sizeof *name, "%s/golden/unstable/rows.txt", shared);
     snprintf(name[1], sizeof *name, "%s/golden/unstable/params.npy", shared);
     golden_rows(name[0], names, value);
