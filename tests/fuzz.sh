@@ -8,7 +8,7 @@ seconds=${1:-60}
 here=$(cd "$(dirname "$0")/.." && pwd)
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
-build='clang -std=c11 -ffp-contract=off -DSAMPLES=40'
+build='clang -std=c11 -ffp-contract=off -DSAMPLES=40 -DONLY=ONLY_c'
 
 $build -O2 -o "$dir/eos" "$here/eos.c" -lm -lpthread
 $build -O1 -g -Wno-unused-function -fsanitize=fuzzer,address,undefined \

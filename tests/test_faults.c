@@ -23,7 +23,7 @@ static struct state {
 
 /* --- The problem, for the program and for its judge --- */
 
-static void descended(double *x, double step, size_t steps)
+static void slide_down(double *x, double step, size_t steps)
 {
     static double g[P_MAX];
 
@@ -60,7 +60,7 @@ static struct eos_config prepare_floor(size_t samples)
 {
     struct eos_config c = prepare_judge(samples);
 
-    descended(theta, 0.002, 40);
+    slide_down(theta, 0.002, 40);
     write_start();
     return c;
 }
@@ -122,7 +122,7 @@ static void descended(const char *what, size_t t, const double *before,
     static double expected[P_MAX];
 
     memcpy(expected, before, eos_params() * sizeof *expected);
-    descended(expected, eta, 1);
+    slide_down(expected, eta, 1);
     stepped(what, t, after, expected, before, 1e-10);
 }
 
@@ -255,13 +255,13 @@ static void formulas_lead_on(size_t t)
 
     descended("gradient descent", t, a->gd, b->gd);
     memcpy(expected, a->gf, bytes);
-    descended(expected, eta / (double)substeps, substeps);
+    slide_down(expected, eta / (double)substeps, substeps);
     stepped("gradient flow", t, b->gf, expected, a->gf, 1e-5);
     measure(a);
     predicted(a, here.delta2, false, expected);
     stepped("the prediction", t, b->v, expected, a->v, 1e-4);
     memcpy(expected, a->pg, bytes);
-    descended(expected, eta, 1);
+    slide_down(expected, eta, 1);
     judge_project(expected, 3);
     stepped("theta+", t, b->pg, expected, a->pg, 1e-4);
 }
@@ -495,7 +495,7 @@ Test(columns, of_further_eigenvalues_are_those_of_the_approach)
     exits_with(EOS_UNREACHED,
                "run " SHORT " " TIGHT "--neigs 3 --max-steps 0 --log log");
     log_read(&log_a, in_folder("log"));
-    descended(theta, 0.115 / 2, 1);
+    slide_down(theta, 0.115 / 2, 1);
     eigenvalues_are(0, 0, "", 3, theta);
     folder_remove();
 }
@@ -508,7 +508,7 @@ Test(columns, of_further_eigenvalues_are_those_of_training)
                          "--neigs 3 --steps 2 --sharp 2 --log log");
     log_read(&log_a, in_folder("log"));
     eigenvalues_are(0, 0, "", 3, theta);
-    descended(theta, 0.05, 2);
+    slide_down(theta, 0.05, 2);
     eigenvalues_are(0, 1, "", 3, theta);
     folder_remove();
 }
@@ -656,7 +656,7 @@ Test(checkpoint, holds_both_second_vectors)
     c.loss = EOS_MSE;
     cr_assert(eos_start(&c) == EOS_DONE, "%s", eos_error());
     eos_init(0, theta);
-    descended(theta, 0.02, 60);
+    slide_down(theta, 0.02, 60);
     write_start();
     exits_with(EOS_DONE, SEVERAL_MSE "--steps 9 --log one --save one");
     for (i = 0; i < 4; i += 2) {
@@ -688,7 +688,7 @@ Test(sign, of_u_is_that_of_the_step_before)
     size_t t, turns = 0;
 
     prepare_judge(8);
-    descended(theta, eta, 20);
+    slide_down(theta, eta, 20);
     write_start();
     states(TRACK "--proj 0 ", 4);
     for (t = 0; t < 4; t++) {
