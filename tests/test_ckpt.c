@@ -498,9 +498,15 @@ Test(damage, a_foreign_log_is_refused_and_kept)
     write_file("log", "my diary\n", 9);
     cr_assert(eos("run " RUN_OPTIONS GUARDED " --resume --log log") ==
                       EOS_USAGE &&
-                  strstr(said.err, "log: is not the log"),
+                  strstr(said.err, "log: is not a log of eos"),
               "%s", said.err);
     cr_assert(content("log", text, sizeof text) == 9, "the diary is lost");
+    write_file("log", "# eos: 0.1\n", 11);
+    cr_assert(eos("run " RUN_OPTIONS GUARDED " --resume --log log") ==
+                      EOS_USAGE &&
+                  strstr(said.err, "log: is not the log"),
+              "%s", said.err);
+    cr_assert(content("log", text, sizeof text) == 11, "the log is lost");
     folder_remove();
 }
 
