@@ -456,6 +456,24 @@ Test(projection, of_the_library_is_that_of_the_run)
     same_step("eos_project", 0, before.pg, after.gd, before.gd);
 }
 
+/* Left with the opposite of u by a call before, it has the sign that its
+ * largest component gives it all the same. */
+Test(library, sharpness_does_not_know_the_calls_before)
+{
+    static double u[P_MAX], again[P_MAX];
+    struct eos_config c = small_problem();
+    double S;
+
+    c.tol = 1e-8;
+    start_near_edge(&c, 0.97);
+    eos_sharpness(path.gd, 1, &S, u);
+    memset(again, 0, sizeof again);
+    add(again, -1, u);
+    warm_store(&warm.pg, again);
+    eos_sharpness(path.gd, 1, &S, again);
+    near("u.u of the next call", plain_dot(net.params, u, again), 1, 1e-6);
+}
+
 /* --- Quantities at theta+ --- */
 
 static void quantities_agree(const double *at)
@@ -489,6 +507,26 @@ Test(quantities, are_those_of_their_definitions)
     quantities_agree(path.gd);
     cr_assert(plain.alpha > 0, "alpha = %g; the test wants it positive",
               plain.alpha);
+}
+
+/* The guess for the second vector is exactly the third one: a solve from u and
+ * from that alone takes it for the second. */
+Test(quantities, lambda2_is_found_where_the_guess_is_the_third)
+{
+    static double u[P_MAX];
+    struct eos_config c = small_problem();
+    double value[3];
+
+    c.tol = 1e-8;
+    c.neigs = 3;
+    start_near_edge(&c, 0.97);
+    eos_sharpness(path.gd, 3, value, u);
+    cr_assert(value[2] < 0.99 * value[1], "the second and the third are near");
+    eig_vector(2, u);
+    top_store(1, u);
+    edge_measure(path.gd, 2);
+    near("S", edge.S, value[0], 1e-9);
+    near("lambda2", edge.lambda2, value[1], 1e-6);
 }
 
 /* Under the logistic loss alpha is negative at the initialisation. */

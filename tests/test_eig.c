@@ -670,6 +670,98 @@ Test(guesses, power_orders_its_pairs)
     pairs_are_what_they_say("second vector as a guess", 3, 1e-6);
 }
 
+/* What is left of a guess that the basis nearly holds is small, and must be
+ * orthogonal all the same. */
+Test(guesses, nearly_held_are_orthogonal_to_the_basis)
+{
+    static double noise[P_MAX];
+    size_t i;
+
+    draw_spectrum(OUTLIERS);
+    eig_begin(P, apply_diagonal, 1);
+    random_vector(3, P, nearby);
+    random_vector(4, P, noise);
+    eig_append(nearby);
+    for (i = 0; i < P; i++)
+        nearby[i] += 1e-8 * noise[i];
+    cr_assert(eig_append(nearby), "not taken");
+    cr_assert(fabs(plain_dot(P, eig_basis(0), eig_basis(1))) < 1e-14,
+              "a product of %g", plain_dot(P, eig_basis(0), eig_basis(1)));
+}
+
+/* --- Pairs that a residual does not show to be missed --- */
+
+/* A solve for all copies from exact vectors of these places of the spectrum:
+ * each has a residual of zero at once. */
+static void all_solve(size_t wanted, const size_t *places, double tol)
+{
+    size_t i;
+
+    products = 0;
+    eig_begin(P, apply_diagonal, wanted);
+    for (i = 0; i < wanted; i++) {
+        exact_vector(places[i], nearby);
+        cr_assert(eig_append(nearby), "place %zu", places[i]);
+    }
+    eig_solve(wanted, tol, true);
+}
+
+/* Ten times 2, of which one is known; those below, which are known, are far
+ * from each other. */
+Test(missed, copies_join_the_pairs)
+{
+    static const size_t places[] = {0, 10, 11, 12, 13, 14, 15, 16};
+    size_t wanted, i;
+
+    for (i = 0; i < P; i++)
+        sorted[i] = i < 10   ? 2
+                    : i < 20 ? 1.5 - 0.05 * (double)(i - 10)
+                             : 0.9 - 1.4 * (double)i / P;
+    memcpy(diagonal, sorted, sizeof sorted);
+    for (wanted = 2; wanted <= EIG_MAX; wanted++) {
+        all_solve(wanted, places, 1e-8);
+        cr_assert(products <= 700, "%zu wanted: %zu products", wanted,
+                  products);
+        values_are("copies", sorted, wanted, 1e-12);
+        basis_is_consistent("copies");
+    }
+}
+
+/* One eigenvalue some 5 % above the known one, from forty random vectors.  In
+ * an evenly spread spectrum the estimate of the steps that it takes is too low
+ * now and then. */
+Test(missed, one_that_hardly_stands_out_is_found)
+{
+    const size_t places[] = {1};
+    size_t i, seed, lost = 0;
+
+    for (seed = 0; seed < 40; seed++) {
+        draw_spectrum(SPREAD);
+        for (i = 0; i < P; i++)
+            diagonal[i] += diagonal[i] == sorted[0] ? 0.5 : 0;
+        sorted[0] += 0.5;
+        eig.rng = seed;
+        all_solve(1, places, 1e-6);
+        lost += !(fabs(eig.value[0] / sorted[0] - 1) < 1e-8);
+    }
+    cr_assert(lost <= 4, "not found from %zu of 40", lost);
+}
+
+/* As few dimensions as pairs, or hardly more: nothing is missed there. */
+Test(missed, ends_where_there_is_no_room)
+{
+    size_t n, wanted;
+
+    for (n = 2; n <= 12; n++)
+        for (wanted = 1; wanted <= size_min(n, EIG_MAX); wanted++) {
+            draw_dense(n, n);
+            solve_dense();
+            eig_begin(n, apply_dense, wanted);
+            eig_solve(wanted, 1e-9, true);
+            values_are("tiny", dense_value, wanted, 1e-12);
+        }
+}
+
 /* --- Guesses along a trajectory ---
  *
  * With theta itself in u's place the best guess is theta. */

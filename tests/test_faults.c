@@ -454,6 +454,21 @@ Test(columns, of_the_test_set_are_its_own_in_training)
     folder_remove();
 }
 
+/* Weights that a float64 loss does not bear. */
+Test(columns, of_a_loss_that_is_lost_have_no_accuracy)
+{
+    double accuracy, loss;
+    size_t i;
+
+    prepare(8);
+    for (i = 0; i < eos_params(); i++)
+        theta[i] = i % 2 ? 1e150 : -1e150;
+    loss = eos_loss(theta, &accuracy);
+    cr_assert(isnan(loss) && isnan(accuracy), "L = %g, accuracy %g", loss,
+              accuracy);
+    folder_remove();
+}
+
 /* --- Columns of further eigenvalues --- */
 
 #define TIGHT "--deriv f64 --tol 1e-7 "
@@ -802,4 +817,209 @@ Test(rows, have_a_mean_loss_of_theta_alone_where_delta_is_undefined)
         near("mean_L", log_value(b, t, "mean_L"), log_value(b, t, "pg_L"), 0);
     }
     folder_remove();
+}
+
+/* --- The library --- */
+
+/* At two points in turn: what the calls before looked at does not count. */
+Test(library, fourth_derivative_is_that_of_its_point)
+{
+    static double first[P_MAX], second[P_MAX], elsewhere[P_MAX];
+    size_t i;
+
+    prepare(2);
+    memcpy(elsewhere, theta, eos_params() * sizeof *theta);
+    for (i = 0; i < eos_params(); i++)
+        elsewhere[i] *= 1.1;
+    eos_gradient(theta, direction);
+    eos_fourth(theta, direction, first);
+    eos_gradient(elsewhere, second);
+    eos_fourth(theta, direction, second);
+    cr_assert(!memcmp(first, second, eos_params() * sizeof *first),
+              "it is that of another point");
+    folder_remove();
+}
+
+/* --- The room --- */
+
+/* Vectors that a run writes and reads, each with a number of its own. */
+enum { ARRAYS = 400 };
+static struct {
+    const char *name;
+    struct vecs at;
+    size_t n;
+} array[ARRAYS];
+static size_t arrays;
+
+static void uses_kept(const char *name, struct vecs set, size_t m, size_t n)
+{
+    size_t i;
+
+    for (i = 0; i < m; i++) {
+        cr_assert(arrays < ARRAYS, "%zu arrays", arrays);
+        array[arrays].name = name;
+        array[arrays].at = vecs_from(set, n, i);
+        array[arrays++].n = n;
+    }
+}
+
+static void uses(const char *name, double *set, size_t m)
+{
+    uses_kept(name, (struct vecs){.f64 = set}, m, net.params);
+}
+
+static void uses_warm(const char *name, const struct warm *w, bool seconds)
+{
+    uses_kept(name, w->u, HISTORY, net.params);
+    if (seconds)
+        uses_kept(name, w->second, 2, net.params);
+}
+
+/* All there is with K unstable directions, after a start of the solver. */
+static void uses_all(size_t K)
+{
+    arrays = 0;
+    eig_start(net.params, hessian, size_max(K + 1, config.neigs));
+    uses("the basis", krylov.basis, eig.cap);
+    uses("its next vector", krylov.next, 1);
+    uses_kept("its images", krylov.image, eig.cap, net.params);
+    uses_kept("the top vectors", top, size_max(K + 1, config.neigs),
+              net.params);
+    uses("scratch", scratch, 1);
+    uses("scratch2", scratch2, 1);
+    uses("gradient descent", path.gd, 1);
+    uses("theta+", path.pg, 1);
+    uses("gradient flow", path.gf, 1);
+    uses("the prediction", path.v[0], 1);
+    uses("the generalized one", path.v[1], 1);
+    uses("the gradient", edge.grad, 1);
+    uses("u_1 .. u_k", edge.u, K);
+    uses("grad S_perp", edge.T, 1);
+    uses("Hv", edge.Hv[0], 1);
+    uses("the generalized one's", edge.Hv[1], 1);
+    uses("T_ij", edge.T_ij, K * (K + 1) / 2);
+    uses_warm("gradient descent's u", &warm.gd, true);
+    uses_warm("theta+'s u", &warm.pg, false);
+    uses_warm("gradient flow's u", &warm.gf, false);
+    uses_warm("the prediction's u", &warm.pr[0], true);
+    uses_warm("the generalized one's u", &warm.pr[1], false);
+    uses("the starts of beta", full_w, STARTS);
+    uses_kept("|gd_x| / delta", (struct vecs){.f64 = stats.ratio}, 1,
+              STEPS_MAX);
+}
+
+static double element(size_t i, size_t j)
+{
+    return array[i].at.f64 ? array[i].at.f64[j] : (double)array[i].at.f32[j];
+}
+
+static void nothing_overlaps(void)
+{
+    size_t i, j;
+
+    for (i = 0; i < arrays; i++)
+        for (j = 0; j < array[i].n; j++)
+            if (array[i].at.f64)
+                array[i].at.f64[j] = (double)i + 1;
+            else
+                array[i].at.f32[j] = (float)i + 1;
+    for (i = 0; i < arrays; i++) {
+        const struct vecs *at = &array[i].at;
+        const unsigned char *end =
+            at->f64 ? (unsigned char *)(at->f64 + array[i].n)
+                    : (unsigned char *)(at->f32 + array[i].n);
+
+        cr_assert(end <= room + room_used, "%s: beyond what was taken",
+                  array[i].name);
+        for (j = 0; j < array[i].n; j++)
+            cr_assert(element(i, j) == (double)i + 1, "another lies over %s",
+                      array[i].name);
+    }
+}
+
+/* Where two arrays overlap, a guess is worse, or a number is wrong, if both
+ * are in use at the time: so the places are looked at. */
+Test(room, of_each_vector_is_its_own)
+{
+    struct eos_config c = prepare(2);
+    size_t i;
+
+    c.unstable = 3;
+    c.generalized = true;
+    c.stats = EOS_FULL;
+    c.resume = true;
+    for (i = 0; i < 4; i++) {
+        c.deriv = i % 2 ? EOS_F64 : EOS_F32;
+        c.neigs = i < 2 ? 1 : 6;
+        c.steps = 10;
+        cr_assert(eos_start(&c) == EOS_DONE, "%s", eos_error());
+        uses_all(3);
+        nothing_overlaps();
+    }
+    folder_remove();
+}
+
+/* The largest number of blocks of series that a pass has. */
+static size_t series_blocks(bool wide)
+{
+    size_t orders, most = 0;
+
+    for (orders = 1; orders <= (wide && config.deriv == EOS_F32 ? 1 : ORDERS);
+         orders++)
+        most = size_max(most, orders * mlp_blocks(wide, orders));
+    return most;
+}
+
+static void uses_numbers(const char *name, union reals set, bool wide, size_t n)
+{
+    uses_kept(name,
+              wide ? (struct vecs){.f64 = set.f64}
+                   : (struct vecs){.f32 = set.f32},
+              1, n);
+}
+
+/* What the weight gradients of a chunk are made from, in a pass of one
+ * precision; and the scratch of two threads beside it. */
+static void uses_chunk(bool wide)
+{
+    const size_t blocks = mlp_blocks(wide, 1);
+    const size_t series = BLOCK * series_blocks(wide);
+
+    arrays = 0;
+    uses_numbers("scratch of two threads", work.all, wide, 2 * MLP_END);
+    uses_numbers("weights", packed[0], wide, MLP_PACKED);
+    if (wide == (config.deriv == EOS_F64))
+        uses_numbers("those of v", packed[1], wide, MLP_PACKED);
+    uses_numbers("activations 1", mlp.a[0], wide, WIDE * series);
+    uses_numbers("activations 2", mlp.a[1], wide, WIDE * series);
+    uses_numbers("gradients 1", mlp.dz1, wide, HIDDEN * BLOCK * blocks);
+    uses_numbers("gradients 2", mlp.dz2, wide, HIDDEN * series);
+    uses_numbers("gradients 3", mlp.df, wide, OUT * series);
+    if (wide == (config.deriv == EOS_F64))
+        uses_numbers("z_0", mlp.z1, wide, pieces(config.samples, TILE) * PLANE);
+    uses_kept("sums 1", (struct vecs){.f64 = mlp.g1[0][0]}, 1,
+              SLABS1 * sizeof *mlp.g1 / sizeof(double));
+    uses_kept("sums 2", (struct vecs){.f64 = mlp.g2[0]}, 1, HIDDEN * WIDE);
+    uses_kept("sums 3", (struct vecs){.f64 = mlp.g3[0]}, 1, CLASSES * WIDE);
+    uses_kept("the basis", (struct vecs){.f64 = krylov.basis}, 1, net.params);
+}
+
+/* One block, two, more than a chunk has in float64. */
+Test(room, of_the_network_is_its_own)
+{
+    static const size_t samples[] = {20, 500, 4000};
+    struct eos_config c = eos_defaults();
+    size_t i, wide;
+
+    c.threads = 2;
+    for (i = 0; i < 6; i++) {
+        c.samples = samples[i / 2];
+        c.deriv = i % 2 ? EOS_F64 : EOS_F32;
+        cr_assert(eos_start(&c) == EOS_DONE, "%s", eos_error());
+        for (wide = 0; wide < 2; wide++)
+            if (wide || c.deriv == EOS_F32) {
+                uses_chunk(wide);
+                nothing_overlaps();
+            }
+    }
 }

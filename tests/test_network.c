@@ -887,6 +887,7 @@ static void kept_equals_fresh(enum eos_model model,
         cr_assert(!point.kept[another], "kept for the rare one, order %d", k);
         loss_on(&test, &accuracy);
         taylor(another, 0, &train, NULL, NULL);
+        cr_assert(!point.kept[another], "kept by the rare one, order %d", k);
     }
     equal_bits("kept against fresh");
 }

@@ -266,6 +266,30 @@ Test(summary, of_rows_without_a_delta_has_no_ratio)
     cr_assert(isnan(log_summary(&log_a, "x_over_delta")), "x_over_delta");
 }
 
+Test(summary, counts_an_x_of_zero)
+{
+    size_t t;
+
+    draw_numbers(6);
+    for (t = 0; t < MANY; t++) {
+        numbers[t].delta2 = 1;
+        numbers[t].gd_x = t % 2 ? 0 : 3;
+    }
+    summarise(100);
+    summary_is_right(100);
+    summary_is("x_over_delta", 1.5);
+}
+
+/* A sharpness below zero is far from one above it. */
+Test(summary, has_errors_above_zero)
+{
+    struct score s = {0};
+
+    score_add(&s, 1, -2);
+    cr_assert(s.error == 1.5 && s.worst == 1.5, "error %g, at most %g", s.error,
+              s.worst);
+}
+
 Test(summary, never_says_minus_nan)
 {
     size_t i;

@@ -158,6 +158,50 @@ Test(track, an_offset_of_zero_has_no_direction)
     folder_remove();
 }
 
+Test(track, an_offset_of_infinite_length_has_no_direction)
+{
+    start_at_edge();
+    track_start();
+    memcpy(was.gd, edge.T, vector_bytes());
+    was.gd[7] = 1e200; /* its length overflows */
+    memset(edge.u, 0, vector_bytes());
+    cr_assert(!unit_perp(was.gd, scratch), "it has one");
+    folder_remove();
+}
+
+/* The bottom of the Hessian, by power iteration on H - S: d.Hd < 0 there. */
+static void find_negative_curvature(double *d)
+{
+    static double h[P_MAX];
+    size_t round, i;
+
+    random_vector(5, net.params, d);
+    for (round = 0; round < 60; round++) {
+        eos_hessian(path.pg, d, h);
+        add(h, -edge.S, d);
+        for (i = 0; i < net.params; i++)
+            d[i] = h[i] / edge.S;
+    }
+}
+
+Test(track, a_curvature_below_zero_counts_by_its_size)
+{
+    static double d[P_MAX], unit[P_MAX], h[P_MAX];
+    double curvature;
+
+    start_at_edge();
+    track_start();
+    find_negative_curvature(d);
+    plain_unit(edge.u, d, unit);
+    eos_hessian(path.pg, unit, h);
+    curvature = plain_dot(net.params, unit, h);
+    cr_assert(curvature < 0, "d.Hd = %g; the test wants it negative",
+              curvature);
+    full_offset(1, d);
+    near("|d.Hd|", full.dHd[1], -curvature, 1e-6);
+    folder_remove();
+}
+
 /* --- beta_{s->t}, over the life of a start, on any u_t, grad S_perp_t --- */
 
 enum { LONG = 208 };
@@ -204,6 +248,9 @@ Test(beta, of_four_starts_and_their_successors)
         point_at(path.pg);
         full_betas(t);
         full_advance(t);
+        if (t % 50 == 0)
+            near("|grad S_perp_s|", full.start_norm[t / 50 % STARTS],
+                 plain_norm(net.params, edge.T), 1e-13);
         memcpy(betas[t], full.beta, sizeof *betas);
         for (i = 0; i < STARTS; i++) /* start i * 50 is first seen after it */
             cr_assert(isnan(betas[t][i]) == (t <= i * 50), "row %zu, start %zu",
@@ -331,6 +378,48 @@ Test(assumed, the_worst_row_decides)
                   !strcmp(log_comment(&log_a, "summary assumed_gamma"), "nan"),
               "verdicts");
     folder_remove();
+}
+
+/* A row where every quantity counts; S = 300, eta = 0.01, eps = 0.25. */
+static void numbers_of_a_row(void)
+{
+    memset(&edge, 0, sizeof edge);
+    memset(&full, 0, sizeof full);
+    config.lr = 0.01;
+    edge.S = 300;
+    edge.lambda2 = 120;
+    edge.alpha = 7;
+    edge.beta = 4;
+    edge.gamma = 0.5;
+    edge.eps = 0.25;
+    full.rho3 = 8;
+    full.rho4 = -3.2;
+    full.D3g = 10;
+    memcpy(full.dHd, (double[]){25, 50}, sizeof full.dHd);
+    memcpy(full.Hd, (double[]){100, 75}, sizeof full.Hd);
+    memcpy(full.D3d, (double[]){2, 6}, sizeof full.D3d);
+    memcpy(full.beta, (double[]){12, 6, (double)NAN, 18}, sizeof full.beta);
+    memcpy(full.start_norm, (double[]){3, 1, 1, 6}, sizeof full.start_norm);
+}
+
+/* Of gradient descent and of the prediction the larger one counts, of the
+ * starts the least. */
+Test(assumed, a_row_is_judged_by_what_it_says)
+{
+    static const double expected[CLAIMS] = {
+        [TOP_UNIQUE] = 0.4, [SHARPENING] = 7, [ALIGNED] = 0.5, [EIGENGAP] = 1.2,
+        [SMALL_EPS] = 0.25, [COUPLED] = 1.5,  [ALONG_H] = 2,   [NORM_H] = 4,
+        [NORM_D3] = 3,      [GRAD_D3] = 5,    [SIZE_D3] = 4,   [SIZE_D4] = 5,
+    };
+    size_t i;
+
+    numbers_of_a_row();
+    for (i = 0; i < CLAIMS; i++)
+        full.worst[i] = (double)NAN;
+    full_judge_row();
+    for (i = 0; i < CLAIMS; i++)
+        if (i != SUBQUADRATIC) /* comes with F, not on every row */
+            near(claims[i].what, full.worst[i], expected[i], 1e-14);
 }
 
 /* --- Whole runs --- */

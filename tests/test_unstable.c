@@ -257,6 +257,34 @@ Test(complementarity, that_is_not_solved_stands_in_the_log)
     folder_remove();
 }
 
+/* One direction over the edge that no T pulls back, then one that is. */
+Test(complementarity, that_is_not_solved_outlasts_one_that_is)
+{
+    double S[PAIRS];
+
+    config.lr = 0.01;
+    edge.k = 1;
+    edge.lambda[0] = 300;
+    edge_sdcp(0, 1, S);
+    cr_assert(edge.unsolved > 1e-3, "%g is left", edge.unsolved);
+    edge.G[0][0] = 1;
+    edge_sdcp(0, 1, S);
+    near("S", S[0], 100, 1e-12);
+    cr_assert(edge.unsolved > 1e-3, "forgotten: %g is left", edge.unsolved);
+}
+
+/* The first pivot is zero. */
+Test(complementarity, elimination_takes_the_largest_pivot)
+{
+    double r[PAIRS] = {1, 2, 3};
+
+    cone.n = 3;
+    cone.slope[0][1] = cone.slope[1][0] = cone.slope[2][2] = 1;
+    cone_newton(r);
+    cr_assert(r[0] == 2 && r[1] == 1 && r[2] == 3, "%g %g %g", r[0], r[1],
+              r[2]);
+}
+
 /* --- theta+ and the predictions --- */
 
 /* Eight images after 60 small steps.  mse: 29.6, 27.2, 26.0, 25.6 are the
@@ -309,6 +337,21 @@ Test(several, are_projected_onto_the_stable_set)
     edge_measure(path.gd, 1);
     cr_assert(edge.lambda[1] >= 26.7 * 1.015, "lambda_2 = %g", edge.lambda[1]);
     several_land_on_it(path.gd);
+}
+
+Test(several, project_by_a_step_of_the_length_they_say)
+{
+    static double before[P_MAX];
+    double step;
+
+    start_with(EOS_MSE, 2, 26.7);
+    folder_remove();
+    edge_measure(path.gd, 1);
+    cr_assert(edge.k == 2, "k = %zu", edge.k);
+    memcpy(before, path.gd, vector_bytes());
+    step = project_several(path.gd);
+    add(before, -1, path.gd);
+    near("its length", step, plain_norm(net.params, before), 1e-6);
 }
 
 /* What does not depend on the basis of U: tr Sigma, where the projection and
@@ -391,6 +434,55 @@ Test(several, depend_on_no_basis_and_no_sign)
     }
     invariants(&again);
     same_invariants("a rotation");
+}
+
+/* |Hu - Su| / S of direction i, by a product of its own. */
+static double residual_of(size_t i)
+{
+    static double r[P_MAX];
+
+    eos_hessian(path.pg, edge_u(i), r);
+    add(r, -edge.lambda[i], edge_u(i));
+    return plain_norm(net.params, r) / edge.lambda[i];
+}
+
+Test(several, have_the_largest_of_their_residuals)
+{
+    double first_one, second_one;
+
+    start_with(EOS_MSE, 2, 26.9);
+    folder_remove();
+    config.tol = 1e-3;
+    memcpy(path.pg, path.gd, vector_bytes());
+    edge_measure(path.pg, 1); /* the first search is a thorough one */
+    edge_measure(path.pg, 1);
+    cr_assert(edge.k == 2, "k = %zu", edge.k);
+    first_one = residual_of(0);
+    second_one = residual_of(1);
+    cr_assert(second_one > 1.1 * first_one,
+              "residuals %g and %g; the test wants the second larger",
+              first_one, second_one);
+    near("pg_resid", edge.resid, second_one, 1e-3);
+}
+
+/* Of gradient descent's second pair the value alone counts: its residual may
+ * be as large as the root of the tolerance, and is not that of the row. */
+Test(several, have_a_second_value_without_its_vector)
+{
+    struct seen s = {.L = 1};
+
+    start_with(EOS_MSE, 2, 26.9);
+    folder_remove();
+    memcpy(path.pg, path.gd, vector_bytes());
+    edge_measure(path.pg, 1);
+    add(path.gd, 1e-2, edge_u(0));
+    point_at(path.gd);
+    seen_sharpness(&s, &warm.gd, 2, false);
+    cr_assert(warm.gd.resid[1] > config.tol, "residual %g; the test wants more",
+              warm.gd.resid[1]);
+    cr_assert(s.resid <= config.tol, "the row's residual is %g", s.resid);
+    cr_assert(eig.unconverged == 0, "%zu solves have not converged",
+              eig.unconverged);
 }
 
 /* --- The rows of an independent program --- */
