@@ -4709,43 +4709,52 @@ static void eig_iterate(size_t wanted, double tol)
 }
 
 /* How many steps of the Lanczos kind from a random vector show an eigenvalue
- * `top` in a space where they have found `found` and nothing below `bottom`:
- * they grow its share of the vector by Chebyshev's polynomial T_m(1 + 2 g),
- * g = (top - found) / (found - bottom) (Kaniel, Paige, Saad), from 1 / sqrt(p)
- * or so; in one of a hundred draws it is 80 times smaller. */
+ * `top` in a space where all others lie from `bottom` to `found`: they grow its
+ * share of the vector by Chebyshev's polynomial T_m(1 + 2 g), g = (top - found)
+ * / (found - bottom) (Kaniel, Paige, Saad), from 1 / sqrt(p) or so; in one of a
+ * hundred draws it is 80 times smaller. */
 static double eig_steps(double top, double found, double bottom)
 {
     const double g = (top - found) / fmax(found - bottom, 1e-9 * fabs(top));
 
-    return 1 + log(160 * sqrt((double)eig.p)) / acosh(1 + 2 * g);
+    return g > 0 ? 1 + log(160 * sqrt((double)eig.p)) / acosh(1 + 2 * g)
+                 : INFINITY;
 }
 
 /* A residual cannot show that a pair was missed: that a multiple eigenvalue was
  * found once, say.  So a random vector orthogonal to the pairs is iterated
- * until an eigenvalue 2 % above the last of them would have shown.  Returns
- * whether one has: it stands among the pairs, to be iterated on. */
+ * until an eigenvalue 2 % above the last of them would have shown: the largest
+ * that it does find, with its residual for an error bound, stands for all
+ * others.  Returns whether a pair has shown: it stands among the pairs, to be
+ * iterated on. */
 static bool eig_missed(size_t wanted)
 {
-    const double last = eig.value[wanted - 1];
+    enum { STEPS = 100 };
     const double size = fmax(fabs(eig.value[0]), fabs(eig.value[eig.m - 1]));
+    const double top = eig.value[wanted - 1] + 0.02 * size;
+    double known[EIG_MAX], bottom = 0;
     size_t step, i;
 
     if (eig.p <= wanted || eig.cap < wanted + 2)
         return false;
+    memcpy(known, eig.value, wanted * sizeof *known);
     memset(eig.last, 0, sizeof eig.last);
     eig_restart(wanted);
     eig_random(krylov.next);
-    for (step = 1; eig_append(krylov.next); step++) {
-        double bottom = 0, found;
+    for (step = 1; step < STEPS && eig_append(krylov.next); step++) {
+        double found, bound;
 
         eig_ritz();
-        found = eig.value[wanted];
-        if (eig.value[wanted - 1] > last + 1e-3 * size)
-            return true;
+        for (i = 0; i < wanted; i++)
+            if (eig.value[i] > known[i] + 1e-3 * size)
+                return true;
         for (i = 0; i < eig.m; i++)
             bottom = fmin(bottom, eig.value[i]);
-        if (!((double)step < eig_steps(last + 0.02 * size, found, bottom)) ||
-            !(eig_residual_of(wanted, krylov.next) > 0))
+        found = eig.value[wanted];
+        eig_residual_of(wanted, krylov.next);
+        bound = vec_norm(eig.p, krylov.next);
+        if (!(bound > 0) ||
+            (double)step >= eig_steps(top, found + bound, bottom))
             break;
         if (eig.m == eig.cap)
             eig_restart(size_min(wanted + 2, eig.cap - 2));

@@ -1148,13 +1148,3 @@ Test(two_runs, on_their_own_files_run)
     cr_assert(first_ends(SIGKILL) == 128 + SIGKILL, "SIGKILL");
     folder_remove();
 }
-
-/* What another run has logged so far can be read. */
-Test(two_runs, of_which_one_reads_what_the_other_writes)
-{
-    prepare();
-    first_runs(LONG "--log log", "log", NULL);
-    exits_with(EOS_DONE, "plot log");
-    cr_assert(first_ends(SIGKILL) == 128 + SIGKILL, "SIGKILL");
-    folder_remove();
-}
