@@ -460,7 +460,7 @@ Test(columns, of_a_loss_that_is_lost_have_no_accuracy)
     double accuracy, loss;
     size_t i;
 
-    prepare(8);
+    prepare_judge(8);
     for (i = 0; i < eos_params(); i++)
         theta[i] = i % 2 ? 1e150 : -1e150;
     loss = eos_loss(theta, &accuracy);
@@ -827,7 +827,7 @@ Test(library, fourth_derivative_is_that_of_its_point)
     static double first[P_MAX], second[P_MAX], elsewhere[P_MAX];
     size_t i;
 
-    prepare(2);
+    prepare_judge(2);
     memcpy(elsewhere, theta, eos_params() * sizeof *theta);
     for (i = 0; i < eos_params(); i++)
         elsewhere[i] *= 1.1;
@@ -941,7 +941,7 @@ static void nothing_overlaps(void)
  * are in use at the time: so the places are looked at. */
 Test(room, of_each_vector_is_its_own)
 {
-    struct eos_config c = prepare(2);
+    struct eos_config c = prepare_judge(2);
     size_t i;
 
     c.unstable = 3;
