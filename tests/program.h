@@ -12,10 +12,10 @@
 /* An approach of a few steps that goes back once, and a track. */
 #define SHORT                                                       \
     "--data images --model cnn --loss bmse --samples 8 --lr 0.115 " \
-    "--tol 1e-3 --stop-lambda2 inf --threads 1"
+    "--tol 1e-2 --stop-lambda2 inf --threads 1"
 #define SHORT_TRAINING                                             \
     "--data images --model cnn --loss bmse --samples 8 --lr 0.05 " \
-    "--tol 1e-3 --threads 1"
+    "--tol 1e-2 --threads 1"
 /* Two images: for tests that start many runs. */
 #define FAST                                                       \
     "--data images --model cnn --loss bmse --samples 2 --lr 0.16 " \
@@ -23,7 +23,7 @@
 /* Where gradient descent diverges after ten tracked steps. */
 #define DIVERGING                                                 \
     "--data images --model cnn --loss bmse --samples 8 --lr 0.3 " \
-    "--stop-lambda2 inf --steps 40 --threads 1"
+    "--tol 1e-2 --stop-lambda2 inf --steps 40 --threads 1"
 
 /* --- Starting the program --- */
 

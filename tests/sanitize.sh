@@ -28,36 +28,39 @@ took() {
     began=$now
 }
 
+# One program of several files of tests, for eos.c takes long to compile.
+together() { # the program, the files, behind -- the compiler and its options
+    name=$1
+    shift
+    while [ "$1" != -- ]; do
+        echo "#include \"$here/tests/test_$1.c\""
+        shift
+    done >"$dir/$name.c"
+    shift
+    "$@" $unit -o "$dir/$name" "$dir/$name.c" -lm -lpthread
+}
+
 # Two at a time.
 (
     $build $checks -O1 -o "$dir/eos" eos.c -lm -lpthread
-    for t in numbers data; do
-        $build $checks $unit -O0 -o "$dir/$t" tests/test_$t.c -lm -lpthread
-    done
+    together plain numbers data -- $build $checks -O0
 ) &
 address=$!
-for t in kernels network; do
-    $build -fsanitize=address $unit -Wno-pass-failed -O1 -o "$dir/$t" \
-        tests/test_$t.c -lm -lpthread
-done
-for t in eig derivatives dynamics stats unstable toy run; do
-    echo "#include \"$here/tests/test_$t.c\""
-done >"$dir/small.c"
-gcc ${build#clang} $checks $unit -O2 -o "$dir/small" "$dir/small.c" \
-    -lm -lpthread
+together kernels kernels network -- $build -fsanitize=address \
+    -Wno-pass-failed -O1
+together small eig derivatives dynamics stats unstable toy run -- \
+    gcc ${build#clang} $checks -O2
 $build -fsanitize=thread -O1 -o "$dir/eos-threads" eos.c -lm -lpthread
-for t in cli ckpt; do
-    $build $unit -O0 -o "$dir/$t" tests/test_$t.c -lm -lpthread
-done
+together program ckpt cli -- $build -O0
 wait $address
 address=
 took "built"
 
-for t in "$dir/numbers" "$dir/data"; do "$t"; done
+"$dir/plain"
 took "numbers, data"
-for t in "$dir/kernels" "$dir/network"; do "$t" >"$dir/out" 2>&1 || {
+"$dir/kernels" >"$dir/out" 2>&1 || {
     cat "$dir/out" && exit 1
-}; done
+}
 took "kernels, network"
 
 for suite in jacobi/ block/ power/ guesses/ floor/ network/part_of_an slopes/cnn \
@@ -73,11 +76,11 @@ took "derivatives, sharpness, dynamics, statistics, toy, runs: small cases"
 export EOS_BIN="$dir/eos"
 for suite in help/ refusal/ range/ file/ kernel/ closed_ full_disk/of \
     log/of_a_huge log/of_the_toy; do
-    "$dir/cli" $suite
+    "$dir/program" $suite
 done
 took "command line"
 for suite in resume/says disk/folders signals/a_second; do
-    "$dir/ckpt" $suite
+    "$dir/program" $suite
 done
 took "checkpoints"
 

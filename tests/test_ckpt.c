@@ -10,7 +10,9 @@
 #include "program.h"
 
 /* The approach (which goes back once) and some steps of the track. */
-#define RUN_OPTIONS SHORT " --steps 6 --kick 0.01 --generalized --neigs 2"
+#define RUN_HALF SHORT " --samples 6 --kick 0.01 --generalized --neigs 2"
+#define RUN_OPTIONS RUN_HALF " --steps 4"
+#define APPROACH SHORT " --samples 6 --steps 0"
 #define GUARDED " --checkpoint ck --every 1"
 
 /* The rows and vectors to compare with, in log_a and ref-*.npy. */
@@ -186,7 +188,7 @@ static void nothing_is_half_written(size_t at)
     closedir(all);
 }
 
-/* `halt` ends a few steps before `whole_run` does.  From its checkpoint on, a
+/* `halt` ends some steps before `whole_run` does.  From its checkpoint on, a
  * fault in call 1, 2, 3 ... of a run that goes on, among them all calls of its
  * first checkpoint, and then in every 41st; after each the next start ends
  * with the bits of a run without faults. */
@@ -253,11 +255,10 @@ Test(power, cut_within_any_write_of_the_approach_loses_nothing)
     char halt[256];
 
     prepare();
-    reference("run " SHORT " --steps 0");
-    snprintf(halt, sizeof halt, "run " SHORT " --steps 0 --max-steps %.0f",
-             b->value[b->rows - 1][0] - 2);
-    fault_everywhere(FAULT_KILL, "run " SHORT " --steps 0", halt,
-                     EOS_UNREACHED);
+    reference("run " APPROACH);
+    snprintf(halt, sizeof halt, "run " APPROACH " --max-steps %.0f",
+             b->value[b->rows - 1][0] - 1);
+    fault_everywhere(FAULT_KILL, "run " APPROACH, halt, EOS_UNREACHED);
 }
 
 /* --- Signals that ask --- */
@@ -327,13 +328,12 @@ Test(signals, a_second_one_exits_at_once)
 
 /* --- What may change, and what may not --- */
 
-/* A checkpoint in the track, three steps before the end. */
+/* A checkpoint in the track, two steps before the end. */
 static void stop_halfway(void)
 {
     prepare();
     reference("run " RUN_OPTIONS);
-    cr_assert(eos("run " SHORT
-                  " --kick 0.01 --generalized --neigs 2 --steps 4" GUARDED
+    cr_assert(eos("run " RUN_HALF " --steps 2" GUARDED
                   " --log log --save now") == EOS_DONE,
               "%s", said.err);
 }
@@ -365,15 +365,15 @@ static long commented(const char *beginning)
 Test(resume, says_in_the_log_what_changed)
 {
     stop_halfway();
-    cr_assert(commented("steps: ") == 4, "before");
+    cr_assert(commented("steps: ") == 2, "before");
     cr_assert(eos("run " RUN_OPTIONS GUARDED " --max-steps 5000 --resume "
                   "--log log --save now") == EOS_DONE,
               "%s", said.err);
-    cr_assert(commented("steps: ") == 6, "steps");
+    cr_assert(commented("steps: ") == 4, "steps");
     cr_assert(commented("max-steps: ") == 5000, "max-steps");
     same_results("other bounds", true);
     finish("run " RUN_OPTIONS " --max-steps 5000", "the same bounds");
-    cr_assert(commented("steps: ") == 6, "once more");
+    cr_assert(commented("steps: ") == 4, "once more");
     folder_remove();
 }
 
@@ -384,7 +384,7 @@ Test(resume, refuses_other_numbers)
     } bad[] = {
         {"--lr 0.116", "lr: 0.11"},
         {"--seed 1", "seed: 1"},
-        {"--samples 6", "samples: 6"},
+        {"--samples 4", "samples: 4"},
         {"--tol 1e-4", "tol: "},
         {"--proj 2", "proj: 2"},
         {"--kick 0.02", "kick: 0.02"},

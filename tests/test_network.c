@@ -276,7 +276,6 @@ static void loss_matches(const struct instance *in, enum eos_loss loss,
     double found;
     size_t c;
 
-    use_network(EOS_MLP, loss, 8);
     for (k = 0; k < ORDERS; k++)
         for (c = 0; c < t.classes; c++)
             set_number(in, &f, (size_t)k * k_step + c * c_step, t.f[k][c]);
@@ -302,6 +301,7 @@ static void try_loss(enum eos_loss loss)
     uint64_t seed;
     size_t i;
 
+    use_network(EOS_MLP, loss, 8);
     for (i = 0; (in = next_instance(&i));)
         for (seed = 0; seed < 400; seed++)
             loss_matches(in, loss, seed, seed % 2 ? 16 : 1, seed % 2 ? 1 : 6);
