@@ -57,8 +57,9 @@ struct eos_config {
     bool generalized;      /* adds the prediction of Appendix F */
     double stop_lambda2;   /* the track ends at lambda2 > this / eta */
     double kick;           /* the track starts at x = kick * delta */
-    size_t unstable;       /* K: directions that may be unstable at once */
-    double band;           /* one counts where lambda > this / eta */
+    size_t unstable;       /* K: directions that may be unstable at once, at
+                            * most the UNSTABLE of the build */
+    double band;           /* one counts where lambda > this / eta; <= 2 */
     size_t proj;           /* rounds of a projection */
     double tol;            /* residual of an eigenpair over |S|; 0: default */
     enum eos_eigensolver eig;
@@ -66,7 +67,7 @@ struct eos_config {
     enum eos_stats stats;     /* full: what Appendix E checks; see README */
     size_t neigs;             /* top eigenvalues in the log */
     size_t sharp;             /* eos_train: steps between sharpnesses */
-    size_t threads;           /* 0: one for each processor */
+    size_t threads;           /* 0: one for each processor of the process */
     const char *log, *save;   /* file, name prefix; or NULL */
     const char *checkpoint;   /* file of the whole state, or NULL */
     size_t every;             /* steps from one checkpoint to the next */
@@ -83,8 +84,9 @@ struct eos_config {
 /* The defaults of the command line. */
 struct eos_config eos_defaults(void);
 
-/* Loads the data, lays out the network and starts the threads.  May be called
- * again with another configuration (the threads stay). */
+/* Lays out the room for what the configuration asks for, loads the data and
+ * starts the threads.  May be called again with another configuration: the
+ * threads stay, all vectors are lost. */
 int eos_start(const struct eos_config *config);
 
 /* One line on the last failure, without a newline. */
@@ -113,8 +115,10 @@ void eos_fourth(const double *theta, const double *v, double *out);
 
 /* The k <= 8 algebraically largest eigenvalues of the Hessian at theta into
  * value[k], largest first, and the top eigenvector into u[p] (unit length, the
- * component of largest magnitude positive).  Returns |Hu - Su| / |S|.  Starts
- * cold: the run's own solves are warm. */
+ * component of largest magnitude positive).  Returns |Hu - Su| / |S|, 0 where
+ * H = 0.  Starts cold: the run's own solves are warm.  A multiple eigenvalue
+ * appears as often as it is asked for.  Costs more products where k is above
+ * what the configuration asks for (neigs, unstable + 1, 2). */
 double eos_sharpness(const double *theta, size_t k, double *value, double *u);
 
 /* theta <- proj_M(theta), onto the paper's stable set M = {S <= 2/eta,
@@ -124,7 +128,8 @@ void eos_project(double *theta);
 
 /* The commands, each from eos_start to the last line of its log: the main job;
  * gradient descent with a sharpness log; derivatives into a folder; the toy of
- * Section 4. */
+ * Section 4.  No file that they write is one that they read, or anything but a
+ * file of its kind: EOS_USAGE before anything is opened for writing. */
 int eos_run(const struct eos_config *config);
 int eos_train(const struct eos_config *config);
 int eos_deriv(const struct eos_config *config);
