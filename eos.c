@@ -7949,10 +7949,23 @@ int eos_deriv(const struct eos_config *c)
  * conserves h(beta X^2 / 2 alpha) + Y^2 / alpha, h(w) = w - 1 - log w.
  * ------------------------------------------------------------------------ */
 
-struct toy_state {
-    double gd[3];  /* x, y, z */
-    double rec[2]; /* x, y' */
-    double ode[2]; /* X, Y */
+/* With K = 2 x is in R^2, y and A are symmetric 2 x 2, <A, y> = tr Ay:
+ *     L(x, y, z) = x'(2/eta + sqrt(beta) y) x / 2 - <A, y> / sqrt(beta) - z,
+ * so descent is, with Y = sqrt(beta) y,
+ *     x <- -(1 + eta Y) x,   Y <- Y + eta (A - beta xx' / 2).
+ * Y is the sum of its changes.  Where it stays bounded the mean of xx' tends
+ * to 2 A / beta, which only A >= 0 allows; else Y sinks along some direction
+ * and x dies out there: the mean tends to Sigma = sdcp(-A, beta / 2), A's
+ * positive part times 2 / beta.  Matrices are pairs (11, 12, 22). */
+enum { TOY_MOST = 2, TOY_MATRIX = 3 };
+
+struct toy {
+    size_t k, n; /* directions, pairs of them */
+    double gd_x[TOY_MOST], gd_y[TOY_MATRIX], gd_z;
+    double x[TOY_MOST], y[TOY_MATRIX]; /* of the recursion; y is Y */
+    double ode[2];                     /* X, Y: k = 1 */
+    double A[TOY_MATRIX];
+    double sum[TOY_MATRIX], sigma[TOY_MATRIX]; /* of its xx' so far; Sigma */
 };
 
 /* log w for w > 0, from log(1 + y) for y >= 0. */
@@ -7961,7 +7974,7 @@ static double toy_log(double w)
     return w >= 1 ? log1p_pos(w - 1) : -log1p_pos((1 - w) / w);
 }
 
-static double toy_invariant(const struct toy_state *s)
+static double toy_invariant(const struct toy *s)
 {
     double w = config.beta * s->ode[0] * s->ode[0] / (2 * config.alpha);
 
@@ -7992,144 +8005,84 @@ static void toy_ode(double s[2], double h)
         s[j] += h / 6 * sum[j];
 }
 
-static void toy_step(struct toy_state *s)
+/* xx' */
+static void toy_square(size_t k, const double *x, double *xx)
+{
+    size_t i, j;
+
+    for (j = 0; j < k; j++)
+        for (i = 0; i <= j; i++)
+            xx[pair_of(i, j)] = x[i] * x[j];
+}
+
+/* to = (a + b y) x */
+static void toy_times(size_t k, double a, double b, const double *y,
+                      const double *x, double *to)
+{
+    size_t i, j;
+
+    for (i = 0; i < k; i++)
+        for (to[i] = 0, j = 0; j < k; j++)
+            to[i] += ((i == j ? a : 0) + b * y[pair_of(i, j)]) * x[j];
+}
+
+static void toy_step(struct toy *s)
 {
     const double eta = config.lr, b = sqrt(config.beta);
-    double x = s->gd[0], y = s->gd[1];
+    double xx[TOY_MATRIX], slope[TOY_MOST];
+    size_t i;
 
-    s->gd[0] -= eta * (2 / eta + b * y) * x;
-    s->gd[1] -= eta * (0.5 * b * x * x - config.alpha / b);
-    s->gd[2] += eta;
-    x = s->rec[0];
-    y = s->rec[1];
-    s->rec[0] = -(1 + eta * y) * x;
-    s->rec[1] = y + eta * (config.alpha - 0.5 * config.beta * x * x);
+    toy_square(s->k, s->gd_x, xx);
+    toy_times(s->k, 2 / eta, b, s->gd_y, s->gd_x, slope);
+    for (i = 0; i < s->k; i++)
+        s->gd_x[i] -= eta * slope[i];
+    for (i = 0; i < s->n; i++)
+        s->gd_y[i] -= eta * (0.5 * b * xx[i] - s->A[i] / b);
+    s->gd_z += eta;
+    toy_square(s->k, s->x, xx);
+    toy_times(s->k, 1, eta, s->y, s->x, slope);
+    for (i = 0; i < s->k; i++)
+        s->x[i] = -slope[i];
+    for (i = 0; i < s->n; i++)
+        s->y[i] += eta * (s->A[i] - 0.5 * config.beta * xx[i]);
+    toy_square(s->k, s->x, xx);
+    for (i = 0; i < s->n; i++)
+        s->sum[i] += xx[i];
     toy_ode(s->ode, eta);
 }
 
-static int toy_row(size_t step, const struct toy_state *s)
+static void toy_start(struct toy *s, size_t k)
 {
-    row_start();
-    row_count("step", step);
-    row_real("gd_x", s->gd[0]);
-    row_real("gd_y", s->gd[1]);
-    row_real("gd_z", s->gd[2]);
-    row_real("rec_x", s->rec[0]);
-    row_real("rec_y", s->rec[1]);
-    row_real("ode_X", s->ode[0]);
-    row_real("ode_Y", s->ode[1]);
-    row_real("invariant", toy_invariant(s));
-    row_show("step", 8, 7, (double)step);
-    row_show("gd_x", 12, 5, s->gd[0]);
-    row_show("gd_y", 12, 5, s->gd[1]);
-    row_show("rec_x", 12, 5, s->rec[0]);
-    row_show("rec_y", 12, 5, s->rec[1]);
-    row_show("ode_X", 12, 5, s->ode[0]);
-    row_show("ode_Y", 12, 5, s->ode[1]);
-    row_show("invariant", 14, 8, toy_invariant(s));
-    return row_end(false);
-}
+    const double A[TOY_MATRIX] = {config.alpha, config.alpha12, config.alpha2};
+    double g[PAIRS][PAIRS] = {{0}}, minus[PAIRS];
+    size_t i, j;
 
-/* --- Two unstable directions ---
- *
- * x in R^2, y and A symmetric 2 x 2, <A, y> = tr Ay:
- *     L(x, y, z) = x'(2/eta + sqrt(beta) y) x / 2 - <A, y> / sqrt(beta) - z.
- * Its gradient along y is sqrt(beta) xx' / 2 - A / sqrt(beta), so descent is,
- * with Y = sqrt(beta) y,
- *     x <- -(1 + eta Y) x,   Y <- Y + eta (A - beta xx' / 2).
- * Y is the sum of its changes.  Where it stays bounded the mean of xx' tends
- * to 2 A / beta, which only A >= 0 allows; else Y sinks along some direction
- * and x dies out there: the mean tends to Sigma = sdcp(-A, beta / 2), A's
- * positive part times 2 / beta.  Matrices are pairs (11, 12, 22). */
+    *s = (struct toy){.k = k, .n = k * (k + 1) / 2};
+    for (j = 0; j < k; j++)
+        for (i = 0; i <= j; i++) {
+            const size_t a = pair_of(i, j);
 
-struct toy_two {
-    double gd_x[2], gd_y[3], gd_z;
-    double x[2], y[3]; /* of the recursion; y is Y */
-    double sum[3];     /* of its xx' so far */
-    double sigma[3];
-};
-
-static void toy_matrix(double a[3])
-{
-    a[0] = config.alpha;
-    a[1] = config.alpha12;
-    a[2] = config.alpha2;
-}
-
-/* xx' */
-static void toy_square(const double x[2], double xx[3])
-{
-    xx[0] = x[0] * x[0];
-    xx[1] = x[0] * x[1];
-    xx[2] = x[1] * x[1];
-}
-
-/* yx = y x */
-static void toy_times(const double y[3], const double x[2], double yx[2])
-{
-    yx[0] = y[0] * x[0] + y[1] * x[1];
-    yx[1] = y[1] * x[0] + y[2] * x[1];
-}
-
-static void toy_two_sum(struct toy_two *s)
-{
-    double xx[3];
-    size_t i;
-
-    toy_square(s->x, xx);
-    for (i = 0; i < 3; i++)
-        s->sum[i] += xx[i];
-}
-
-static void toy_two_start(struct toy_two *s)
-{
-    double a[3], g[PAIRS][PAIRS] = {{0}};
-    size_t i;
-
-    memset(s, 0, sizeof *s);
-    toy_matrix(a);
-    for (i = 0; i < 3; i++) {
-        g[i][i] = config.beta / (i == 1 ? 4 : 2); /* 12 counts twice */
-        a[i] = -a[i];
-        s->gd_y[i] = i == 1 ? 0 : config.y0;
-        s->y[i] = sqrt(config.beta) * s->gd_y[i];
-    }
-    sdcp(2, a, g, s->sigma);
-    for (i = 0; i < 2; i++)
+            s->A[a] = A[a];
+            minus[a] = -A[a];
+            g[a][a] = config.beta / (2 * pair_count(i, j));
+            s->gd_y[a] = i == j ? config.y0 : 0;
+            s->y[a] = sqrt(config.beta) * s->gd_y[a];
+        }
+    for (i = 0; i < k; i++)
         s->gd_x[i] = s->x[i] = config.x0;
-    toy_two_sum(s);
-}
-
-static void toy_two_step(struct toy_two *s)
-{
-    const double eta = config.lr, b = sqrt(config.beta);
-    double a[3], xx[3], yx[2];
-    size_t i;
-
-    toy_matrix(a);
-    toy_square(s->gd_x, xx);
-    toy_times(s->gd_y, s->gd_x, yx);
-    for (i = 0; i < 2; i++)
-        s->gd_x[i] -= eta * (2 / eta * s->gd_x[i] + b * yx[i]);
-    for (i = 0; i < 3; i++)
-        s->gd_y[i] -= eta * (0.5 * b * xx[i] - a[i] / b);
-    s->gd_z += eta;
-    toy_square(s->x, xx);
-    toy_times(s->y, s->x, yx);
-    for (i = 0; i < 2; i++)
-        s->x[i] = -(s->x[i] + eta * yx[i]);
-    for (i = 0; i < 3; i++)
-        s->y[i] += eta * (a[i] - 0.5 * config.beta * xx[i]);
-    toy_two_sum(s);
+    s->ode[0] = fabs(config.x0);
+    s->ode[1] = s->y[0];
+    toy_square(k, s->x, s->sum);
+    sdcp(k, minus, g, s->sigma);
 }
 
 /* |cov - Sigma| / |Sigma| */
-static double toy_two_error(const double *cov, const double *sigma)
+static double toy_error(const double *cov, const double *sigma)
 {
     double error = 0, length = 0, d;
     size_t i;
 
-    for (i = 0; i < 3; i++) {
+    for (i = 0; i < TOY_MATRIX; i++) {
         d = cov[i] - sigma[i];
         error += (i == 1 ? 2 : 1) * d * d;
         length += (i == 1 ? 2 : 1) * sigma[i] * sigma[i];
@@ -8137,12 +8090,17 @@ static double toy_two_error(const double *cov, const double *sigma)
     return sqrt(error / length);
 }
 
-static int toy_two_row(size_t step, const struct toy_two *s)
+static int toy_row(size_t step, const struct toy *s)
 {
-    double n = (double)step + 1;
+    const double n = (double)step + 1;
     const double cov[] = {s->sum[0] / n, s->sum[1] / n, s->sum[2] / n};
-    const double error = toy_two_error(cov, s->sigma);
-    const struct column columns[] = {
+    const double error = toy_error(cov, s->sigma), kept = toy_invariant(s);
+    const struct column one[] = {
+        {"gd_x", &s->gd_x[0]}, {"gd_y", &s->gd_y[0]}, {"gd_z", &s->gd_z},
+        {"rec_x", &s->x[0]},   {"rec_y", &s->y[0]},   {"ode_X", &s->ode[0]},
+        {"ode_Y", &s->ode[1]}, {"invariant", &kept},
+    };
+    const struct column two[] = {
         {"gd_x1", &s->gd_x[0]},  {"gd_x2", &s->gd_x[1]},
         {"gd_y11", &s->gd_y[0]}, {"gd_y12", &s->gd_y[1]},
         {"gd_y22", &s->gd_y[2]}, {"gd_z", &s->gd_z},
@@ -8152,25 +8110,30 @@ static int toy_two_row(size_t step, const struct toy_two *s)
         {"cov12", &cov[1]},      {"cov22", &cov[2]},
         {"cov_err", &error},
     };
+    const struct column *columns = s->k == 1 ? one : two;
+    const size_t m =
+        s->k == 1 ? sizeof one / sizeof *one : sizeof two / sizeof *two;
     size_t i;
 
     row_start();
     row_count("step", step);
-    track_put(columns, sizeof columns / sizeof *columns);
+    track_put(columns, m);
     row_show("step", 8, 7, (double)step);
-    for (i = 6; i < sizeof columns / sizeof *columns; i++)
-        row_show(columns[i].name, 10, 4, *columns[i].value);
+    for (i = s->k == 1 ? 0 : 6; i < m; i++)
+        if (columns[i].value != &s->gd_z) /* which is n eta */
+            row_show(columns[i].name, s->k == 2 ? 10 : 12, s->k == 2 ? 4 : 5,
+                     *columns[i].value);
     return row_end(false);
 }
 
-/* --- The command --- */
-
-static int toy_begin(const struct eos_config *c)
+int eos_toy(const struct eos_config *c)
 {
+    struct toy s;
+    size_t step;
     int status;
 
     config = *c;
-    if (config.unstable < 1 || config.unstable > 2)
+    if (config.unstable < 1 || config.unstable > TOY_MOST)
         return fail(EOS_USAGE, "--unstable: %zu; eos toy takes 1 or 2",
                     config.unstable);
     if (config.lr <= 0)
@@ -8180,54 +8143,18 @@ static int toy_begin(const struct eos_config *c)
     if ((status = log_open(&logfile, config.log)))
         return status;
     log_header(&logfile, "toy", TOY);
-    return EOS_DONE;
-}
-
-static int toy_one(void)
-{
-    struct toy_state s = {.gd = {0}, .rec = {0}, .ode = {0}};
-    size_t step;
-    int status = EOS_DONE;
-
-    s.gd[0] = s.rec[0] = config.x0;
-    s.gd[1] = config.y0;
-    s.rec[1] = s.ode[1] = sqrt(config.beta) * config.y0;
-    s.ode[0] = fabs(config.x0);
+    row_phase();
+    toy_start(&s, config.unstable);
+    if (s.k > 1)
+        text_put(&logfile, "# sigma: %.17g %.17g %.17g\n", s.sigma[0],
+                 s.sigma[1], s.sigma[2]);
     for (step = 0; !status && step <= config.steps; step++) {
         status = toy_row(step, &s);
-        if (!status && !isfinite(s.gd[0] + s.gd[1]))
+        if (!status && !isfinite(s.gd_x[0] + s.gd_x[s.k - 1] + s.gd_y[0]))
             status = diverged("gradient descent", step);
         toy_step(&s);
     }
     return status;
-}
-
-static int toy_two(void)
-{
-    struct toy_two s;
-    size_t step;
-    int status = EOS_DONE;
-
-    toy_two_start(&s);
-    text_put(&logfile, "# sigma: %.17g %.17g %.17g\n", s.sigma[0], s.sigma[1],
-             s.sigma[2]);
-    for (step = 0; !status && step <= config.steps; step++) {
-        status = toy_two_row(step, &s);
-        if (!status && !isfinite(s.gd_x[0] + s.gd_x[1]))
-            status = diverged("gradient descent", step);
-        toy_two_step(&s);
-    }
-    return status;
-}
-
-int eos_toy(const struct eos_config *c)
-{
-    int status = toy_begin(c);
-
-    if (status)
-        return status;
-    row_phase();
-    return config.unstable == 2 ? toy_two() : toy_one();
 }
 
 /* ------------------------------------------------------------------------

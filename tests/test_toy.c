@@ -5,16 +5,21 @@
 #include "common.h"
 #include "logs.h"
 
-static struct toy_state toy_at(double alpha, double beta, double lr, double x,
-                               double y)
+static struct toy toy_at(double alpha, double beta, double lr, double x,
+                         double y)
 {
     config.alpha = alpha;
     config.beta = beta;
     config.lr = lr;
-    return (struct toy_state){
-        .gd = {x, y, 0},
-        .rec = {x, sqrt(beta) * y},
+    return (struct toy){
+        .k = 1,
+        .n = 1,
+        .gd_x = {x},
+        .gd_y = {y},
+        .x = {x},
+        .y = {sqrt(beta) * y},
         .ode = {fabs(x), sqrt(beta) * y},
+        .A = {alpha},
     };
 }
 
@@ -60,20 +65,24 @@ Test(descent, steps_along_the_gradient_of_the_loss)
         double alpha = uniform(&rng, 0.1, 3), beta = uniform(&rng, 0.1, 9);
         double lr = uniform(&rng, 0.01, 0.5), x = uniform(&rng, -2, 2);
         double y = uniform(&rng, -2, 2), z = uniform(&rng, -9, 9);
-        struct toy_state s = toy_at(alpha, beta, lr, x, y);
+        struct toy s = toy_at(alpha, beta, lr, x, y);
+        double to[3];
         double from[3] = {x, y, z};
 
-        s.gd[2] = z;
+        s.gd_z = z;
         toy_step(&s);
+        to[0] = s.gd_x[0];
+        to[1] = s.gd_y[0];
+        to[2] = s.gd_z;
         for (j = 0; j < 3; j++)
-            near_at_step("gradient descent", i, s.gd[j],
+            near_at_step("gradient descent", i, to[j],
                          (double)(from[j] - lr * toy_partial(from, j)), 1e-12);
     }
 }
 
 Test(descent, is_the_recursion)
 {
-    struct toy_state s = toy_at(0.7, 4, 0.05, 0.1, 0.3);
+    struct toy s = toy_at(0.7, 4, 0.05, 0.1, 0.3);
     double x = 0.1, y = 2 * 0.3, before;
     size_t i;
 
@@ -82,28 +91,28 @@ Test(descent, is_the_recursion)
         x = -(1 + config.lr * y) * x;
         y += config.lr * (0.7 - 0.5 * 4 * before * before);
         toy_step(&s);
-        near_at_step("rec_x", i, s.rec[0], x, 1e-12);
-        near_at_step("rec_y", i, s.rec[1], y, 1e-12);
-        near_at_step("gd_x", i, s.gd[0], s.rec[0], 1e-9);
-        near_at_step("sqrt(beta) gd_y", i, 2 * s.gd[1], s.rec[1], 1e-9);
-        near_at_step("gd_z", i, s.gd[2], (double)i * config.lr, 1e-12);
+        near_at_step("rec_x", i, s.x[0], x, 1e-12);
+        near_at_step("rec_y", i, s.y[0], y, 1e-12);
+        near_at_step("gd_x", i, s.gd_x[0], s.x[0], 1e-9);
+        near_at_step("sqrt(beta) gd_y", i, 2 * s.gd_y[0], s.y[0], 1e-9);
+        near_at_step("gd_z", i, s.gd_z, (double)i * config.lr, 1e-12);
     }
 }
 
 Test(descent, stays_at_the_fixed_point)
 {
     const double delta = 1; /* sqrt(2 alpha / beta) */
-    struct toy_state s = toy_at(2, 4, 0.125, delta, 0);
+    struct toy s = toy_at(2, 4, 0.125, delta, 0);
     size_t i;
 
     for (i = 1; i <= 100; i++) {
         double sign = i % 2 ? -1 : 1;
 
         toy_step(&s);
-        cr_assert(s.gd[0] == sign * delta && s.gd[1] == 0,
-                  "step %zu: descent at (%g, %g)", i, s.gd[0], s.gd[1]);
-        cr_assert(s.rec[0] == sign * delta && s.rec[1] == 0,
-                  "step %zu: recursion at (%g, %g)", i, s.rec[0], s.rec[1]);
+        cr_assert(s.gd_x[0] == sign * delta && s.gd_y[0] == 0,
+                  "step %zu: descent at (%g, %g)", i, s.gd_x[0], s.gd_y[0]);
+        cr_assert(s.x[0] == sign * delta && s.y[0] == 0,
+                  "step %zu: recursion at (%g, %g)", i, s.x[0], s.y[0]);
         cr_assert(s.ode[0] == delta && s.ode[1] == 0,
                   "step %zu: ODE at (%g, %g)", i, s.ode[0], s.ode[1]);
         cr_assert(toy_invariant(&s) == 0, "step %zu: invariant %g", i,
@@ -115,7 +124,7 @@ Test(descent, stays_at_the_fixed_point)
 
 Test(equation, conserves_the_invariant_over_many_cycles)
 {
-    struct toy_state s = toy_at(1, 1, 0.01, 0.1, 0);
+    struct toy s = toy_at(1, 1, 0.01, 0.1, 0);
     double first = toy_invariant(&s), last_y = 0;
     size_t i, turns = 0;
 
@@ -135,7 +144,7 @@ Test(equation, conserves_the_invariant_over_many_cycles)
 /* X and Y after one unit of time in this many steps. */
 static void after_one(size_t steps, double to[2])
 {
-    struct toy_state s = toy_at(1, 2, 1 / (double)steps, 0.3, 0.4);
+    struct toy s = toy_at(1, 2, 1 / (double)steps, 0.3, 0.4);
     size_t i;
 
     for (i = 0; i < steps; i++)
@@ -170,7 +179,7 @@ Test(equation, is_that_of_the_paper)
     for (i = 0; i < 100; i++) {
         double alpha = uniform(&rng, 0.1, 3), beta = uniform(&rng, 0.1, 9);
         double x = uniform(&rng, 0.1, 2), y = uniform(&rng, -2, 2);
-        struct toy_state s = toy_at(alpha, beta, 1e-6, x, y / sqrt(beta));
+        struct toy s = toy_at(alpha, beta, 1e-6, x, y / sqrt(beta));
 
         toy_ode(s.ode, config.lr);
         near_at_step("X' + 100", i, 100 + (s.ode[0] - x) / config.lr,
@@ -188,7 +197,7 @@ Test(equation, has_an_invariant_that_is_its_formula_and_never_negative)
     for (i = 0; i < 10000; i++) {
         double alpha = uniform(&rng, 0.1, 3), beta = uniform(&rng, 0.1, 9);
         double x = exp(uniform(&rng, -20, 3)), y = uniform(&rng, -2, 2);
-        struct toy_state s = toy_at(alpha, beta, 0.1, x, y);
+        struct toy s = toy_at(alpha, beta, 0.1, x, y);
         long double w = (long double)beta * x * x / (2 * alpha);
         double found;
 
@@ -203,7 +212,7 @@ Test(equation, has_an_invariant_that_is_its_formula_and_never_negative)
 
 Test(equation, has_an_invariant_that_is_never_negative_near_the_fixed_point)
 {
-    struct toy_state s = toy_at(1, 2, 0.1, 1, 0);
+    struct toy s = toy_at(1, 2, 0.1, 1, 0);
     int i;
 
     for (i = -1000; i <= 1000; i++) {
@@ -252,7 +261,7 @@ Test(command, logs_its_columns_from_the_start_to_the_last_step)
     };
     struct eos_config c = eos_defaults();
     const struct block *b = &log_a.block[0];
-    struct toy_state s = toy_at(0.5, 4, 0.1, -0.2, 0.3);
+    struct toy s = toy_at(0.5, 4, 0.1, -0.2, 0.3);
     size_t i;
 
     c.alpha = 0.5;
@@ -272,11 +281,11 @@ Test(command, logs_its_columns_from_the_start_to_the_last_step)
         const double *row = b->value[i];
 
         cr_assert(row[0] == (double)i, "row %zu is step %g", i, row[0]);
-        near_at_step("gd_x", i, row[1], s.gd[0], 0);
-        near_at_step("gd_y", i, row[2], s.gd[1], 0);
-        near_at_step("gd_z", i, row[3], s.gd[2], 1e-12);
-        near_at_step("rec_x", i, row[4], s.rec[0], 0);
-        near_at_step("rec_y", i, row[5], s.rec[1], 0);
+        near_at_step("gd_x", i, row[1], s.gd_x[0], 0);
+        near_at_step("gd_y", i, row[2], s.gd_y[0], 0);
+        near_at_step("gd_z", i, row[3], s.gd_z, 1e-12);
+        near_at_step("rec_x", i, row[4], s.x[0], 0);
+        near_at_step("rec_y", i, row[5], s.y[0], 0);
         near_at_step("ode_X", i, row[6], s.ode[0], 0);
         near_at_step("ode_Y", i, row[7], s.ode[1], 0);
         near_at_step("invariant", i, row[8], toy_invariant(&s), 0);

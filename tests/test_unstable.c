@@ -691,9 +691,9 @@ Test(program, refuses_what_is_out_of_range)
 
 /* --- The toy --- */
 
-static struct toy_two toy(double a11, double a12, double a22, double x)
+static struct toy toy(double a11, double a12, double a22, double x)
 {
-    struct toy_two s;
+    struct toy s;
 
     config = eos_defaults();
     config.alpha = a11;
@@ -702,7 +702,7 @@ static struct toy_two toy(double a11, double a12, double a22, double x)
     config.beta = 2;
     config.lr = 0.01;
     config.x0 = x;
-    toy_two_start(&s);
+    toy_start(&s, 2);
     return s;
 }
 
@@ -729,15 +729,15 @@ Test(toy, descends_its_loss)
     size_t i, j;
 
     for (i = 0; i < 200; i++) {
-        struct toy_two s = toy(uniform(&rng, 0.1, 2), uniform(&rng, -1, 1),
-                               uniform(&rng, -1, 1), 0.1);
+        struct toy s = toy(uniform(&rng, 0.1, 2), uniform(&rng, -1, 1),
+                           uniform(&rng, -1, 1), 0.1);
         double *at[] = {&s.gd_x[0], &s.gd_x[1], &s.gd_y[0], &s.gd_y[1],
                         &s.gd_y[2]};
         long double before[5], high[5], low[5];
 
         for (j = 0; j < 5; j++)
             before[j] = *at[j] = uniform(&rng, -1, 1);
-        toy_two_step(&s);
+        toy_step(&s);
         for (j = 0; j < 5; j++) {
             double slope, found = *at[j] - (double)before[j];
 
@@ -764,7 +764,7 @@ Test(toy, has_the_stationary_covariance)
     size_t i, j, t;
 
     for (i = 0; i < 4; i++) {
-        struct toy_two s = toy(a[i][0], a[i][1], a[i][2], 0.1);
+        struct toy s = toy(a[i][0], a[i][1], a[i][2], 0.1);
         const size_t steps = 20000;
         double cov[3], error;
 
@@ -773,7 +773,7 @@ Test(toy, has_the_stationary_covariance)
                       "case %zu: sigma[%zu] = %.17g, expected %g", i, j,
                       s.sigma[j], sigma[i][j]);
         for (t = 0; t < steps; t++) {
-            toy_two_step(&s);
+            toy_step(&s);
             if (t < 200) {
                 near("x1 + 9", s.x[0] + 9, s.gd_x[0] + 9, 1e-9);
                 near("y12 + 9", s.y[1] + 9, sqrt(2) * s.gd_y[1] + 9, 1e-9);
@@ -781,7 +781,7 @@ Test(toy, has_the_stationary_covariance)
         }
         for (j = 0; j < 3; j++)
             cov[j] = s.sum[j] / (double)(steps + 1);
-        error = toy_two_error(cov, s.sigma);
+        error = toy_error(cov, s.sigma);
         cr_assert(error <= 0.05, "case %zu: the mean of xx' is off by %g", i,
                   error);
     }
@@ -792,7 +792,7 @@ Test(toy, turns_with_its_axes)
 {
     const double c = 0.6, d = 0.8;
     const double a[] = {c * c + 0.5 * d * d, 0.5 * c * d, d * d + 0.5 * c * c};
-    struct toy_two s = toy(1, 0, 0.5, 0.1), r;
+    struct toy s = toy(1, 0, 0.5, 0.1), r;
     struct eos_config straight = config, turned;
     size_t t;
 
@@ -805,9 +805,9 @@ Test(toy, turns_with_its_axes)
         near("x2 + 9", r.x[1] + 9, d * s.x[0] + c * s.x[1] + 9, 1e-9);
         near("tr Y + 9", r.y[0] + r.y[2] + 9, s.y[0] + s.y[2] + 9, 1e-9);
         config = straight;
-        toy_two_step(&s);
+        toy_step(&s);
         config = turned;
-        toy_two_step(&r);
+        toy_step(&r);
     }
 }
 
