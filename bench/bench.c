@@ -62,7 +62,7 @@ static const size_t lanes_of_bytes[2] = {4, 8};
 static const char *const precision_name[] = {"f32", "f64"};
 static double peak_one[2], peak_all[2]; /* flops a second */
 
-static const char *model(void)
+static const char *model_in_use(void)
 {
     static char name[16];
 
@@ -394,7 +394,7 @@ static void passes(bool compare)
                 double speed = pass_flops(order) * (double)train.n / time;
 
                 printf("%-5s%-20s%-6s%6zu images %8.1f%9.0f%9.1f",
-                       precision_name[p], name[order], model(), train.n,
+                       precision_name[p], name[order], model_in_use(), train.n,
                        time * 1e3, speed / 1e9, 100 * speed / peak_all[p]);
                 if (order < 2 && torch_ms[m][p][order] > 0)
                     printf("%8.1fms%8.2f", torch_ms[m][p][order],
@@ -455,7 +455,7 @@ static void tracked_step(enum eos_model model, size_t samples)
     product = pass_time(EOS_F32, 1);
     printf("%s, %zu images: a tracked step %.2f s; %.1f Hessian products, "
            "%.0f %% of it\n",
-           model(), train.n, time, (double)products / STEPS,
+           model_in_use(), train.n, time, (double)products / STEPS,
            100 * product * (double)products / STEPS / time);
     fflush(stdout);
 }
