@@ -7498,15 +7498,16 @@ static void track_start(void)
     predict_prepare();
 }
 
-/* A track that lambda2 ends on its first row has seen no update: far beyond the
- * edge descent may simply diverge, and that is told. */
+/* A track that lambda2 ends on its first row has seen no update.  Where that
+ * row is FAR times over the edge, at a rate that is absurd, descent may simply
+ * diverge from there, and that is told. */
 static int track_survives(void)
 {
-    enum { LOOK = 20 };
+    enum { FAR = 100, LOOK = 20 };
     size_t i;
 
     vec_copy(net.params, scratch, path.gd);
-    for (i = 0; i < LOOK; i++) {
+    for (i = 0; i < LOOK && seen.gd.S > FAR * 2 / config.lr; i++) {
         point_at(scratch);
         if (!isfinite(gradient(config.deriv, scratch2)))
             return diverged("gradient descent", i);
