@@ -14,7 +14,7 @@ dir=$(mktemp -d)
 address=
 trap 'kill $address 2>/dev/null || :; rm -rf "$dir"' EXIT
 cd "$here"
-build='clang -std=c11 -ffp-contract=off -g1 -DSAMPLES=1000 -DUNSTABLE=3 -DONLY=ONLY_avx2
+build='clang -std=c11 -ffp-contract=off -g1 -DONLY=ONLY_avx2
     -Wno-unused-function'
 checks='-fsanitize=address,undefined -fno-sanitize-recover=all
     -fno-sanitize=null,alignment,object-size,pointer-overflow'
