@@ -224,22 +224,14 @@ enum {
     CLASSES = 10,
     CAT = 3, /* two classes: cats against dogs */
     DOG = 5,
-    HIDDEN = 200,     /* width of the MLP's hidden layers */
-    FILTERS = 32,     /* channels of the CNN's hidden layers */
-    SIDE1 = SIDE / 2, /* after the first pooling */
-    SIDE2 = SIDE / 4, /* after the second */
-    FLAT = SIDE2 * SIDE2 * FILTERS,
-    LAYERS = 3,
+    HIDDEN = 200,      /* width of the MLP's hidden layers */
+    FILTERS = 32,      /* channels of the CNN's hidden layers */
     ORDERS = 4,        /* Taylor coefficients 0 .. 3 */
     TILE = 48,         /* samples that are computed together (MLP) */
     BLOCK = 10 * TILE, /* samples summed in one go in float32 */
     CHUNK = 6,         /* blocks whose activations are in memory, at most:
                             * no number depends on it */
-    DEPTH = 128,       /* inputs a matrix product takes at once */
-    STRETCH = 160,     /* samples, likewise */
-    SLAB = 96,         /* inputs of a weight gradient's task */
-    SLABS1 = PIXELS / SLAB,
-    PARTS = 64, /* partial gradients of the CNN */
+    PARTS = 64,        /* partial gradients of the CNN */
     P_MAX = PIXELS * HIDDEN + HIDDEN + HIDDEN * HIDDEN + HIDDEN +
             HIDDEN * CLASSES + CLASSES,
     CHUNK_SUM = 4096, /* elements of a vector summed in one go */
@@ -257,8 +249,6 @@ _Static_assert(SAMPLES >= 1 && SAMPLES <= 1000000, "SAMPLES: 1 to 1000000");
 _Static_assert(THREADS >= 1 && THREADS <= 256, "THREADS: 1 to 256");
 _Static_assert(UNSTABLE >= 1 && UNSTABLE <= 6, "UNSTABLE: 1 to 6");
 _Static_assert(BLOCK % TILE == 0, "tiles fill a block");
-_Static_assert(PIXELS % DEPTH == 0, "the first weight is cut evenly");
-_Static_assert(PIXELS % SLAB == 0 && SLAB % TILE == 0, "slabs fill an image");
 _Static_assert(TILE % CHANNELS == 0, "a tile of inputs begins with red");
 
 /* Exit statuses and configuration: eos.h. */
@@ -446,7 +436,7 @@ static size_t pieces(size_t n, size_t m)
 #define ROOM_FOR(K)                                     \
     ((size_t)ROOM_VECTORS(K) * P_MAX * sizeof(double) + \
      (size_t)THREADS * ROOM_THREAD +                    \
-     ((size_t)SAMPLES * 2 + TEST_SAMPLES) * PIXELS + ROOM_NETWORK)
+     ((size_t)SAMPLES + TEST_SAMPLES) * PIXELS + ROOM_NETWORK)
 #define ROOM ROOM_FOR(UNSTABLE)
 static _Alignas(64) unsigned char room[ROOM];
 static size_t room_used; /* more than there is: room_check refuses */
@@ -897,13 +887,41 @@ static void vec_copy(size_t n, double *out, const double *x)
  * elements.  A convolution's segments are the rows of its window or image. */
 struct walk {
     size_t segs, len;
-    size_t a_row, a_seg;  /* A: next row of a tile, next segment */
-    size_t a_step;        /* A: next k, 0: as many as a tile has rows */
-    size_t a_tile;        /* A: from tile to tile, a row's share */
-    size_t b_step, b_seg; /* B: next k, next segment */
-    size_t c_row;         /* C: next row */
-    const void *start;    /* what the rows of C begin with; NULL: as they are */
+    struct { /* next row, next k, next segment */
+        size_t row, step, seg;
+    } a;
+    struct { /* next k, next segment; or packed: all its k, the first one */
+        size_t step, seg, depth, first;
+    } b;
+    size_t c_row;      /* next row */
+    const void *start; /* what the rows of C begin with; NULL: as they are */
 };
+
+/* A B with the rows of A a_row apart and B packed, or its rows b_step apart. */
+static struct walk walk_times(size_t len, size_t a_row, bool packed,
+                              size_t b_step, size_t c_row, const void *start)
+{
+    struct walk w = {.segs = 1, .len = len, .c_row = c_row, .start = start};
+
+    w.a.row = a_row;
+    w.a.step = 1;
+    w.b.step = b_step;
+    w.b.depth = packed ? len : 0;
+    return w;
+}
+
+/* C += A' B with the rows of A a_step apart, those of B b_step. */
+static struct walk walk_sum(size_t len, size_t a_step, size_t b_step,
+                            size_t c_row)
+{
+    struct walk w = {.segs = 1, .len = len, .c_row = c_row};
+
+    w.a.row = 1;
+    w.a.step = a_step;
+    w.b.step = b_step;
+    return w;
+}
+
 enum { TALL = 2 }; /* rows that a tile may have above MR */
 
 #endif /* !REGION */
@@ -933,15 +951,12 @@ enum { TALL = 2 }; /* rows that a tile may have above MR */
 #define gemm_rows_few  N(gemm_rows_few)
 #define gemm_rows      N(gemm_rows)
 #define v_clear        N(v_clear)
-#define gemm_pack      N(gemm_pack)
-#define gemm_dense     N(gemm_dense)
 /* clang-format on */
 
 #define V N(vec)
 #define IV N(ivec)
 #define INT NAME3(int, BITS, t)
 #define LANES (VBYTES / sizeof(REAL))
-#define GROUP (NV * LANES) /* columns of a micro-tile */
 
 typedef REAL V __attribute__((vector_size(VBYTES)));
 typedef REAL N(loose)
@@ -1117,15 +1132,14 @@ INLINE TARGET REAL v_exp1(REAL x)
 }
 
 /* One micro-tile: C[rows][nv] = from + A[rows][k] B[k][nv], its size known when
- * it is compiled.  Columns beyond the matrix must be readable.  A's panels are
- * short, too short for the processor to foresee the next one: it is asked for
- * on the way (an address, for it may lie beyond A's end). */
+ * it is compiled.  Columns beyond the matrix must be readable.  A tile's part
+ * of A is too short for the processor to foresee where the next one's begins,
+ * so that is asked for on the way (an address, for it may lie beyond A). */
 INLINE TARGET void gemm_tile_of(const size_t rows, const size_t nv,
                                 const struct walk *w, const REAL *a,
                                 const REAL *b, const REAL *from, REAL *c)
 {
-    const size_t a_step = w->a_step ? w->a_step : rows;
-    const size_t a_next = rows * w->a_tile * sizeof *a;
+    const size_t a_next = rows * w->a.row * sizeof *a;
     const size_t from_row = w->start ? 0 : w->c_row;
     V acc[MR + TALL][NV], bk[NV];
     size_t seg, k, i, j;
@@ -1137,17 +1151,17 @@ INLINE TARGET void gemm_tile_of(const size_t rows, const size_t nv,
             acc[i][j] = v_load(from + i * from_row + j * LANES);
     }
     for (seg = 0; seg < w->segs; seg++) {
-        const REAL *ak = a + seg * w->a_seg, *bs = b + seg * w->b_seg;
+        const REAL *ak = a + seg * w->a.seg, *bs = b + seg * w->b.seg;
 
         UNROLL_4
-        for (k = 0; k < w->len; k++, ak += a_step, bs += w->b_step) {
+        for (k = 0; k < w->len; k++, ak += w->a.step, bs += w->b.step) {
             __builtin_prefetch((const void *)((uintptr_t)ak + a_next));
             UNROLL
             for (j = 0; j < nv; j++)
                 bk[j] = v_load(bs + j * LANES);
             UNROLL
             for (i = 0; i < rows; i++) {
-                const V ai = v_set(ak[i * w->a_row]);
+                const V ai = v_set(ak[i * w->a.row]);
 
                 UNROLL
                 for (j = 0; j < nv; j++)
@@ -1197,16 +1211,14 @@ static TARGET void gemm_tile(size_t rows, size_t nv, const struct walk *w,
 
 _Static_assert(NV == 3 && TALL == 2, "a case for each size of a tile");
 
-/* Rows of the next tile when `left` remain.  In packed panels what is over
- * from whole tiles makes some of them taller, so that nothing is padded (with
- * MR = 4: 10 = 5 + 5); where the rows of A are evenly spaced, tall tiles of two
- * vectors load less for as many multiply-adds (16 = 6 + 5 + 5). */
-INLINE size_t gemm_height(size_t left, bool spaced)
+/* Rows of the next tile when `left` remain: tiles of fewer than NV vectors may
+ * be tall, for they load less for as many multiply-adds (16 = 6 + 5 + 5). */
+INLINE size_t gemm_height(size_t left, size_t nv)
 {
-    size_t tiles = spaced ? pieces(left, MR + TALL) : left / MR;
-    size_t rows = tiles ? size_min(MR + TALL, pieces(left, tiles)) : 1;
+    const size_t rows =
+        nv < NV ? pieces(left, pieces(left, MR + TALL)) : (size_t)MR;
 
-    return rows >= MR ? rows : left >= MR ? MR : 1;
+    return rows >= MR && rows <= left ? rows : left >= MR ? MR : 1;
 }
 
 /* Vectors in the next group of columns when `left` remain: at most `most`, and
@@ -1217,23 +1229,31 @@ INLINE size_t gemm_group(size_t left, size_t most)
 }
 
 /* C[m][n] += A B (= start + A B), where C, B and start are padded to whole
- * vectors along n. */
+ * vectors along n.  A packed B[depth][n] lies in panels, a group of columns
+ * after another, [depth][its vectors]. */
 static TARGET void gemm(const struct walk *w, size_t m, size_t n, const REAL *a,
                         const REAL *b, REAL *c)
 {
-    const bool spaced = w->a_tile == w->a_row;
-    const size_t most = spaced || m % MR ? NV - 1 : NV;
+    const size_t most = w->b.depth || m % MR == 0 ? NV : NV - 1;
     const size_t vectors = pieces(n, LANES);
     const REAL *start = w->start;
+    struct walk at = *w;
     size_t i, j, rows, nv;
 
     for (j = 0; j < vectors; j += nv) {
+        const REAL *bj = b + j * LANES;
+
         nv = gemm_group(vectors - j, most);
+        if (w->b.depth) {
+            bj = b + (j * w->b.depth + w->b.first * nv) * LANES;
+            at.b.step = nv * LANES;
+            at.b.seg = w->len * at.b.step;
+        }
         for (i = 0; i < m; i += rows) {
             REAL *to = c + i * w->c_row + j * LANES;
 
-            rows = gemm_height(m - i, spaced);
-            gemm_tile(rows, nv, w, a + i * w->a_tile, b + j * LANES,
+            rows = gemm_height(m - i, nv);
+            gemm_tile(rows, nv, &at, a + i * w->a.row, bj,
                       start ? start + j * LANES : to, to);
         }
     }
@@ -1258,17 +1278,20 @@ INLINE TARGET N(doubles) v_doubles(N(few) x)
 #endif
 }
 
-/* sum[m][n] += C for a float64 sum; n is made of whole vectors. */
+/* sum[m][n] += C for a float64 sum. */
 static TARGET void gemm_sum(size_t m, size_t n, const REAL *c, size_t c_row,
                             double *sum, size_t sum_row)
 {
     const size_t step = VBYTES / sizeof(double);
     size_t i, j;
 
-    for (i = 0; i < m; i++, c += c_row, sum += sum_row)
-        for (j = 0; j < n; j += step)
+    for (i = 0; i < m; i++, c += c_row, sum += sum_row) {
+        for (j = 0; j + step <= n; j += step)
             *(N(loose_doubles) *)(sum + j) +=
                 v_doubles(*(const N(few) *)(c + j));
+        for (; j < n; j++)
+            sum[j] += (double)c[j];
+    }
 }
 
 /* sum[n] += each of m rows of x, one after another: `few` vectors of a row at a
@@ -1297,12 +1320,15 @@ static TARGET void gemm_rows(size_t m, size_t n, const REAL *x, size_t row,
                              double *sum)
 {
     const size_t step = VBYTES / sizeof(double);
-    size_t j;
+    size_t i, j;
 
     for (j = 0; j + 4 * step <= n; j += 4 * step)
         gemm_rows_few(4, m, x + j, row, sum + j);
-    for (; j < n; j += step)
+    for (; j + step <= n; j += step)
         gemm_rows_few(1, m, x + j, row, sum + j);
+    for (; j < n; j++)
+        for (i = 0; i < m; i++)
+            sum[j] += (double)x[i * row + j];
 }
 
 INLINE TARGET void v_clear(REAL *x, size_t n)
@@ -1311,41 +1337,6 @@ INLINE TARGET void v_clear(REAL *x, size_t n)
 
     for (i = 0; i < n; i += LANES)
         v_store(x + i, (V){0});
-}
-
-/* Packs A[m][k] = x[row m][column k] into a panel for each tile, [k][rows].
- * One call packs the panel that begins with row `first`. */
-static TARGET void gemm_pack(const double *x, size_t row, size_t col, size_t m,
-                             size_t depth, size_t first, REAL *panels)
-{
-    const size_t rows = gemm_height(m - first, false);
-    const double *from = x + first * row;
-    REAL *to = panels + first * depth;
-    size_t i, k;
-
-    if (row == 1 && rows == MR) { /* they lie together */
-        for (k = 0; k < depth; k++)
-            for (i = 0; i < MR; i += VBYTES / 8)
-                *(N(few) *)(to + k * MR + i) = __builtin_convertvector(
-                    *(const N(loose_doubles) *)(from + k * col + i), N(few));
-        return;
-    }
-    for (k = 0; k < depth; k++)
-        for (i = 0; i < rows; i++)
-            *to++ = (REAL)from[i * row + k * col];
-}
-
-/* The walk through packed panels of the given depth and a dense B. */
-INLINE struct walk gemm_dense(size_t depth, size_t b_step, size_t c_row)
-{
-    return (struct walk){
-        .segs = 1,
-        .len = depth,
-        .a_row = 1,
-        .a_tile = depth,
-        .b_step = b_step,
-        .c_row = c_row,
-    };
 }
 
 #endif /* an instance */
@@ -2022,21 +2013,17 @@ static int lock_try(const char *name, const char *suffix)
  * normalised, (byte - mean[c]) / std[c], where a kernel packs it.
  * ------------------------------------------------------------------------ */
 
-/* Images are kept as the kernels read them: rows, an image after another
- * (the CNN; the MLP's weight gradients), and columns, tiles of TILE images
- * with the images innermost (the MLP's forward pass). */
+/* Images, one after another. */
 struct set {
     size_t n;
     unsigned char (*rows)[PIXELS];
-    unsigned char (*cols)[PIXELS][TILE];
     unsigned char *label; /* 0 .. 9; for two classes cat 0, dog 1 */
-    bool trained;         /* has gradients: the MLP reads it both ways */
 };
 
 enum { PASS_MAX = SAMPLES > TEST_SAMPLES ? SAMPLES : TEST_SAMPLES };
 static unsigned char train_label[SAMPLES], test_label[TEST_SAMPLES];
 
-static struct set train = {.label = train_label, .trained = true};
+static struct set train = {.label = train_label};
 static struct set test = {.label = test_label};
 static double data_mean[CHANNELS], data_inverse_std[CHANNELS];
 static struct { /* the same for TILE inputs, as kernels read */
@@ -2053,20 +2040,10 @@ static bool two_classes(void)
     return config.loss == EOS_BMSE || config.loss == EOS_LOGISTIC;
 }
 
-/* Room for n images of a set, in the layouts that its network reads. */
-static void set_room(struct set *s, size_t n)
-{
-    const size_t tiles = pieces(n, TILE);
-    const bool cols = config.model == EOS_MLP;
-
-    s->rows = !cols || s->trained ? room_take(tiles * TILE, PIXELS) : NULL;
-    s->cols = cols ? room_take(tiles * TILE, PIXELS) : NULL;
-}
-
 static void data_room(void)
 {
-    set_room(&train, config.samples);
-    set_room(&test, config.test ? TEST_SAMPLES : 0);
+    train.rows = room_take(config.samples, PIXELS);
+    test.rows = room_take(config.test ? TEST_SAMPLES : 0, PIXELS);
 }
 
 /* Puts a record's image at place i of a set. */
@@ -2076,15 +2053,8 @@ static void set_put(struct set *s, size_t i, int label,
     size_t at, c;
 
     for (at = 0; at < SIDE * SIDE; at++)
-        for (c = 0; c < CHANNELS; c++) {
-            unsigned char byte = planes[c * SIDE * SIDE + at];
-            size_t pixel = at * CHANNELS + c;
-
-            if (s->rows)
-                s->rows[i][pixel] = byte;
-            if (s->cols)
-                s->cols[i / TILE][pixel][i % TILE] = byte;
-        }
+        for (c = 0; c < CHANNELS; c++)
+            s->rows[i][at * CHANNELS + c] = planes[c * SIDE * SIDE + at];
     s->label[i] = (unsigned char)label;
 }
 
@@ -2465,43 +2435,212 @@ static int data_load(void)
  * theta(s) is the sum of g_k s^k, then g_0 is the gradient, g_1 the Hessian
  * times v, 2 g_2 the third derivative at (v, v), 6 g_3 the fourth at (v, v, v).
  *
- *   linear layer     z_k = W a_k + V a_(k-1)  (+ b for k = 0, + its v, k = 1)
- *   back through it  delta_k(a) = W' delta_k(z) + V' delta_(k-1)(z)
- *   its gradient     g_K = sum_j  a_j delta_(K-j)(z)
- *   activation       a = swish(z) as a series; delta_k(z) = sum_j delta_j(a)
- *                    d_(k-j) with d the series of swish'(z)
- *
- * The inputs do not depend on s: the first layer has a_k = 0 for k > 0.
+ * A network is a table of layers.  A layer reads the one before it and makes
+ * the series of its output, [order][sample][y][x][channel]; on the way back it
+ * turns delta, the series of the loss's derivative with respect to its output,
+ * into that of its input, and adds to the gradient of its weights.  A new kind
+ * of layer is one forward and one backward function in kinds[], a new network
+ * is a table.
  * ------------------------------------------------------------------------ */
 
-/* Where the layers stand in the flat parameter vector. */
+enum layer_kind { IMAGE, LINEAR, SWISH, KINDS };
+
+/* A layer: what a table says of it, then what net_setup() makes of that.  Sizes
+ * and places count the numbers of one order and one sample. */
+struct layer {
+    enum layer_kind kind;
+    size_t c;      /* channels; LINEAR: 0 for the outputs of the network */
+    size_t window; /* LINEAR: a convolution with window x window taps */
+    size_t pool;   /* SWISH: takes the mean of pool x pool pixels, too */
+    bool winograd; /* by Winograd's algorithm */
+
+    const struct layer *x;  /* the layer that it reads */
+    size_t h, w, row;       /* pixels; a pixel's channels, in whole vectors */
+    size_t border;          /* pixels of zeros around an image */
+    size_t line, origin, n; /* a line of pixels, the first one's place; all */
+    size_t in;              /* its weight is a matrix [in][c]; 0: it has none */
+    size_t theta, bias;     /* their places in the parameter vector */
+    size_t top;             /* its series is zero above this order */
+    bool first;             /* reads the image: delta ends here */
+    bool stored;            /* its series stands in the store */
+    size_t value, delta, save, saved; /* places of its series */
+    size_t panels;                    /* of its delta in the store */
+    size_t pack, turned, start;       /* of the packed weights and biases */
+    size_t sum, sums;                 /* of its gradient's sum, and how large */
+};
+
+/* clang-format off */
+static const struct layer mlp_table[] = {
+    {.kind = IMAGE, .c = PIXELS},
+    {.kind = LINEAR, .c = HIDDEN}, {.kind = SWISH},
+    {.kind = LINEAR, .c = HIDDEN}, {.kind = SWISH},
+    {.kind = LINEAR},
+};
+static const struct layer cnn_table[] = {
+    {.kind = IMAGE, .c = CHANNELS},
+    {.kind = LINEAR, .c = FILTERS, .window = 3}, {.kind = SWISH, .pool = 2},
+    {.kind = LINEAR, .c = FILTERS, .window = 3, .winograd = true},
+    {.kind = SWISH, .pool = 2},
+    {.kind = LINEAR},
+};
+/* clang-format on */
+
+/* A network: its table, the samples that go through it together, and when its
+ * weight gradients are summed.  Late: after all samples of a block, for which
+ * the series that they are made from wait in the store (large weights, small
+ * images).  Else each tile adds its own at once to one of PARTS parts. */
+static const struct network {
+    const struct layer *table;
+    size_t layers, tile;
+    bool late;
+} networks[] = {
+    [EOS_MLP] = {mlp_table, sizeof mlp_table / sizeof *mlp_table, TILE, true},
+    [EOS_CNN] = {cnn_table, sizeof cnn_table / sizeof *cnn_table, 1, false},
+};
+
+enum {
+    LAYERS_MAX = 8,
+    PAD = 16,        /* a multiple of every kernel's vector */
+    SLAB = 96,       /* rows of a weight gradient that are summed together */
+    DEPTH = 96,      /* inputs that a product with an image takes at once */
+    STRETCH = 96,    /* samples that a sum takes at once */
+    APART = 8,       /* rows that lie next to each other: no power of two */
+    WIN_POINTS = 16, /* of a patch in Winograd's algorithm */
+    PACK_ROWS = 64,  /* rows of a weight that a task packs */
+    WIN_APART = 32,  /* numbers between the sums of its points */
+    FLUSH = 4 /* samples of a part that are summed in the pass's precision */
+};
+
+/* The network of the run: laid out by net_setup(), not changed after. */
 static struct net {
-    size_t classes;                 /* C: outputs */
-    size_t in[LAYERS], out[LAYERS]; /* of the weight as a matrix */
-    size_t w[LAYERS], b[LAYERS];    /* offsets of weight and bias */
-    size_t fan_in[LAYERS];
-    size_t params; /* p                                         */
+    struct layer layer[LAYERS_MAX];
+    size_t layers, tile;
+    bool late;
+    size_t classes; /* C: outputs */
+    size_t params;  /* p */
+    /* Numbers in all: of a worker's series, of the largest scratch of a layer,
+     * of sums; of the store's series and panels; of packed weights. */
+    size_t mem, scratch, sums, rows, panels, first_panel, packs;
 } net;
+
+static size_t up(size_t n, size_t m)
+{
+    return pieces(n, m) * m;
+}
+
+/* The patches of a layer's image, one point of each; apart for the cache. */
+static size_t win_plane(const struct layer *l)
+{
+    return (l->h / 2 * (l->w / 2) + 1) * l->c;
+}
+
+/* How often a weight meets an image's channels: once for each of its taps. */
+static size_t layer_taps(const struct layer *l)
+{
+    return l->window ? l->window * l->window : 1;
+}
+
+/* A layer's shape from that of the one it reads. */
+static void layer_shape(struct layer *l)
+{
+    const struct layer *x = l->x;
+    const bool images = l->window || l->kind == SWISH;
+
+    l->pool = size_max(l->pool, 1);
+    if (l->kind == IMAGE) {
+        l->h = l->w = l->c == CHANNELS ? SIDE : 1;
+        l->row = l->c;
+        return;
+    }
+    l->first = x->kind == IMAGE;
+    l->h = images ? x->h / l->pool : 1;
+    l->w = images ? x->w / l->pool : 1;
+    if (l->kind == SWISH)
+        l->c = x->c;
+    else if (!l->c)
+        l->c = net.classes;
+    l->row = up(l->c, PAD);
+    l->top = l->kind == SWISH ? ORDERS - 1 : size_min(x->top + 1, ORDERS - 1);
+    if (l->kind == SWISH)
+        return;
+    l->in = (l->window ? layer_taps(l) : x->h * x->w) * x->c;
+    l->theta = net.params;
+    l->bias = l->theta + l->in * l->c;
+    net.params = l->bias + l->c;
+}
+
+static size_t placed(size_t *end, size_t n)
+{
+    size_t at = *end;
+
+    *end += n;
+    return at;
+}
+
+/* Where a layer's series and weights stand, borders known.  Packed are its
+ * weights as the products forward and back read them, and its biases, which
+ * sums start with. */
+static void layer_place(struct layer *l)
+{
+    const struct layer *x = l->x;
+    const size_t taps = layer_taps(l), in = l->in / taps;
+    const size_t points = l->winograd ? WIN_POINTS : taps;
+
+    l->line = (l->w + 2 * l->border) * l->row;
+    l->origin = l->border * (l->line + l->row);
+    l->n = up((l->h + 2 * l->border) * l->line, PAD);
+    l->stored = net.late && l->kind == SWISH;
+    if (l->kind != IMAGE || !net.late)
+        l->value = placed(l->stored ? &net.rows : &net.mem, l->n);
+    if (l == &net.layer[net.layers - 1] || l[1].kind == SWISH)
+        l->delta = l->value; /* the slope and then delta take z's place */
+    else if (l->kind != IMAGE)
+        l->delta = placed(&net.mem, l->n);
+    if (!l->in)
+        return;
+    if (net.late)
+        l->panels = placed(l->first ? &net.first_panel : &net.panels, l->row);
+    net.scratch = size_max(net.scratch, STRETCH * (DEPTH + APART));
+    l->sums = net.late ? 0 : l->in * l->row;
+    if (l->winograd) {
+        l->saved = WIN_POINTS * win_plane(x);
+        l->save = placed(&net.mem, l->saved);
+        net.scratch =
+            size_max(net.scratch,
+                     WIN_POINTS * (win_plane(x) + 2 * net.tile * win_plane(l)));
+        l->sums = WIN_POINTS * (x->c * l->c + WIN_APART);
+    }
+    l->sum = placed(&net.sums, l->sums);
+    l->pack = placed(&net.packs, points * in * l->row);
+    l->turned = placed(&net.packs, l->first ? 0 : points * l->c * up(in, PAD));
+    l->start = placed(&net.packs, l->row);
+}
 
 static void net_setup(void)
 {
-    static const size_t mlp_in[] = {PIXELS, HIDDEN, HIDDEN};
-    static const size_t cnn_in[] = {9 * CHANNELS, 9 * FILTERS, FLAT};
-    size_t l, at = 0;
+    const struct network *t = &networks[config.model];
+    size_t i;
 
+    memset(&net, 0, sizeof net);
+    net.layers = t->layers;
+    net.tile = t->tile;
+    net.late = t->late;
     net.classes = two_classes() ? 1 : CLASSES;
-    for (l = 0; l < LAYERS; l++) {
-        net.in[l] = config.model == EOS_MLP ? mlp_in[l] : cnn_in[l];
-        net.out[l] = l == LAYERS - 1           ? net.classes
-                     : config.model == EOS_MLP ? HIDDEN
-                                               : FILTERS;
-        net.fan_in[l] = net.in[l];
-        net.w[l] = at;
-        at += net.in[l] * net.out[l];
-        net.b[l] = at;
-        at += net.out[l];
+    for (i = 0; i < net.layers; i++) {
+        struct layer *l = &net.layer[i];
+
+        *l = t->table[i];
+        l->x = l - (i > 0);
+        layer_shape(l);
+        if (l->window) { /* a window slides over x, and over delta */
+            net.layer[i - 1].border = 1;
+            l->border = !l->first;
+        }
     }
-    net.params = at;
+    for (i = 0; i < net.layers; i++)
+        layer_place(&net.layer[i]);
+    if (net.late)
+        net.sums = SLAB * up(HIDDEN, PAD);
 }
 
 size_t eos_params(void)
@@ -2513,145 +2652,44 @@ size_t eos_params(void)
 void eos_init(uint64_t seed, double *theta)
 {
     uint64_t rng = seed;
-    size_t l, i;
+    const struct layer *l;
+    size_t i;
 
     memset(theta, 0, net.params * sizeof *theta);
-    for (l = 0; l < LAYERS; l++)
-        for (i = 0; i < net.in[l] * net.out[l]; i++)
-            theta[net.w[l] + i] = (double)(float)(rng_sign_unit(&rng) /
-                                                  sqrt((double)net.fan_in[l]));
+    for (l = net.layer; l < net.layer + net.layers; l++)
+        for (i = l->theta; i < l->bias; i++)
+            theta[i] =
+                (double)(float)(rng_sign_unit(&rng) / sqrt((double)l->in));
 }
 
 /* What the running pass computes. */
 static struct pass {
-    int order;     /* K                                         */
+    size_t order;  /* K */
     bool backward; /* else loss and accuracy only */
     const struct set *set;
     const double *theta, *v; /* v: for K > 0 */
     double *out;             /* g_K */
-    bool keep, kept;         /* z_0 of the MLP's first layer: store, use */
-    size_t begin, end;       /* samples of the chunk */
+    bool keep, kept;   /* z_0 of a late network's first layer: store, use */
+    size_t begin, end; /* samples whose series are in the store */
+    size_t room;       /* samples that it has room for */
 } pass;
 static double pass_loss[PASS_MAX]; /* of each sample */
 static unsigned char pass_hit[PASS_MAX];
-
-/* Scratch memory of a worker, in either precision. */
-enum {
-    OUT = 16,   /* the outputs, padded to whole vectors */
-    WIDE = 208, /* HIDDEN, likewise */
-
-    /* MLP: planes [group][feature][sample of the group], one for each order
-     * where ORDERS says so; a group of samples is as wide as a micro-tile, for
-     * rows of B that lie side by side keep the loads apart in the cache.
-     * PLANE holds a hidden layer, OUTPUT the last. */
-    PLANE = HIDDEN * TILE,
-    OUTPUT = OUT * TILE,
-    MLP_B = 0, /* packed inputs */
-    MLP_Z = MLP_B + DEPTH * TILE,
-    MLP_A1 = MLP_Z + ORDERS * PLANE,
-    MLP_D1 = MLP_A1 + ORDERS * PLANE,
-    MLP_A2 = MLP_D1 + ORDERS * PLANE,
-    MLP_D2 = MLP_A2 + ORDERS * PLANE,
-    MLP_DA = MLP_D2 + ORDERS * PLANE,
-    MLP_F = MLP_DA + ORDERS * PLANE,
-    MLP_END = MLP_F + ORDERS * OUTPUT,
-
-    /* CNN: images [y][x][channel]; those that a window slides over have a
-     * border of one pixel of zeros.  For Winograd's convolution an image is
-     * WIN_POINTS planes [patch][channel], set apart by what keeps them from
-     * competing for the same places of the cache. */
-    ROW0 = (SIDE + 2) * CHANNELS, /* a row of the padded input */
-    ROW1 = (SIDE1 + 2) * FILTERS,
-    MAP0 = SIDE * SIDE * FILTERS,
-    MAP1 = SIDE1 * SIDE1 * FILTERS,
-    EDGED1 = (SIDE1 + 2) * ROW1,
-    WIN_POINTS = 16, /* 4 x 4 */
-    WIN_PATCHES = SIDE1 / 2 * SIDE1 / 2,
-    WIN_PLANE = WIN_PATCHES * FILTERS + FILTERS,
-    WIN_IMAGE = WIN_POINTS * WIN_PLANE,
-    WIN_AREA = FILTERS * FILTERS + FILTERS, /* a point's weights, likewise */
-    CNN_X = 0,
-    CNN_Z1 = CNN_X + (SIDE + 2) * ROW0 + 4 * OUT,
-    CNN_P1 = CNN_Z1 + ORDERS * MAP0,
-    CNN_Z2 = CNN_P1 + ORDERS * EDGED1,
-    CNN_HEADS = 4,         /* samples whose last layers wait for each other */
-    CNN_F = ORDERS * FLAT, /* a head: [order][FLAT] its input, then outputs */
-    CNN_HEAD = CNN_F + ORDERS * OUT,
-    CNN_P2 = CNN_Z2 + ORDERS * MAP1,
-    CNN_DP2 = CNN_P2 + CNN_HEADS * CNN_HEAD,
-    CNN_DZ2 = CNN_DP2 + ORDERS * FLAT,
-    CNN_DP1 = CNN_DZ2 + ORDERS * EDGED1,
-    CNN_V = CNN_DP1 + ORDERS * MAP1,
-    CNN_M = CNN_V + ORDERS * WIN_IMAGE,
-    CNN_S = CNN_M + WIN_IMAGE,
-    CNN_C = CNN_S + WIN_POINTS * WIN_AREA,
-    CNN_END = CNN_C + 9 * CHANNELS * FILTERS
-};
-_Static_assert((STRETCH + HIDDEN) * SLAB <= (int)(MLP_END), "a slab fits");
-_Static_assert(MLP_END * sizeof(double) <= ROOM_THREAD, "ROOM_THREAD is less");
 
 /* Arrays of numbers in the precision of the pass. */
 union reals {
     float *f32;
     double *f64;
 };
+
+/* The memory of a pass: scratch of each worker (series, a layer's own, sums),
+ * packed weights of theta and of v, the store, z_0 of the first layer at one
+ * theta, and the partial gradients.  Lives as long as the run. */
 static struct {
-    union reals all; /* of all workers */
-    size_t one;      /* elements of a worker's */
-} work;
-
-/* Weights as the kernels read them, of theta and of v.  MLP: row panels for
- * the forward and (transposed) the backward product.  CNN: [window][out] for
- * the first layer, [point][in][out] for the second (and [point][out][in] for
- * the way back), the last one transposed, biases, and a row of zeros. */
-enum {
-    MLP_W1 = 0,
-    MLP_W2 = MLP_W1 + HIDDEN * PIXELS,
-    MLP_W3 = MLP_W2 + HIDDEN * HIDDEN,
-    MLP_T2 = MLP_W3 + OUT * HIDDEN,
-    MLP_T3 = MLP_T2 + HIDDEN * HIDDEN,
-    MLP_PACKED = MLP_T3 + HIDDEN * OUT,
-    CNN_W1 = 0,
-    CNN_W2 = CNN_W1 + 9 * CHANNELS * FILTERS,
-    CNN_T2 = CNN_W2 + WIN_POINTS * FILTERS * FILTERS,
-    CNN_W3 = CNN_T2 + WIN_POINTS * FILTERS * FILTERS,
-    CNN_B1 = CNN_W3 + CLASSES * FLAT,
-    CNN_B2 = CNN_B1 + FILTERS,
-    CNN_ZERO = CNN_B2 + FILTERS,
-    CNN_PACKED = CNN_ZERO + FILTERS
-};
-static union reals packed[2]; /* of theta, of v */
-
-/* MLP: what the weight gradients of a chunk are made from, in panels of
- * features, [order][block][panel][sample of the block][feature]: activations of
- * the two hidden layers (a panel has NV vectors), gradients of the
- * pre-activations (MR features; of the first layer the order K alone) and of
- * the outputs.  A chunk has `blocks` blocks, fewer in a pass of high order. */
-static struct {
-    union reals a[2], dz1, dz2, df;
-    size_t blocks;
-    union reals z1; /* z_0 of the first layer at one theta, a plane a tile */
-    double (*g1)[HIDDEN][SLAB], (*g2)[WIDE], (*g3)[WIDE];
-    double gb[LAYERS][HIDDEN];
-} mlp;
-
-/* CNN: partial gradients, in the flat layout but for the last weight, which
- * is transposed: [class][FLAT]. */
-enum {
-    CNN_PARAMS = CNN_W2 + FILTERS + 9 * FILTERS * FILTERS + FILTERS +
-                 FLAT * CLASSES + CLASSES
-};
-static double (*cnn_part)[CNN_PARAMS];
-
-/* Blocks of samples in memory at once.  In float64 higher orders have fewer,
- * for half as many series stand there. */
-static size_t mlp_blocks(bool wide, size_t orders)
-{
-    const size_t blocks = size_min(CHUNK, pieces(config.samples, BLOCK));
-    const size_t series = size_max(ORDERS, blocks * ORDERS / (wide ? 2 : 1));
-
-    return size_min(blocks, series / orders);
-}
+    union reals work, packed[2], store, kept;
+    size_t work_one, store_bytes;
+    double *parts;
+} memory;
 
 /* Room for n float32 or m float64 numbers. */
 static union reals room_reals(size_t n, size_t m)
@@ -2661,47 +2699,67 @@ static union reals room_reals(size_t n, size_t m)
     return (union reals){.f32 = room_take(bytes, 1)};
 }
 
-/* Where float32 is what was asked for, float64 passes are of order 0. */
-static void mlp_room(void)
+/* Numbers of a worker's memory, of the store for one sample. */
+static size_t work_numbers(size_t orders)
 {
-    const bool f64 = config.deriv == EOS_F64;
-    const size_t blocks = mlp_blocks(false, 1), all = ORDERS * blocks;
-    const size_t wide = f64 ? size_max(ORDERS, all / 2) : blocks;
-    const size_t z1 = pieces(config.samples, TILE) * PLANE;
-    size_t i;
-
-    for (i = 0; i < 2; i++)
-        mlp.a[i] = room_reals(WIDE * BLOCK * all, WIDE * BLOCK * wide);
-    mlp.dz1 = room_reals(HIDDEN * BLOCK * blocks, HIDDEN * BLOCK * blocks);
-    mlp.dz2 = room_reals(HIDDEN * BLOCK * all, HIDDEN * BLOCK * wide);
-    mlp.df = room_reals(OUT * BLOCK * all, OUT * BLOCK * wide);
-    mlp.z1 = room_reals(f64 ? 0 : z1, f64 ? z1 : 0);
-    mlp.g1 = room_take(SLABS1, sizeof *mlp.g1);
-    mlp.g2 = room_take(HIDDEN, sizeof *mlp.g2);
-    mlp.g3 = room_take(CLASSES, sizeof *mlp.g3);
+    return net.mem * net.tile * orders + up(net.scratch, PAD) + net.sums;
 }
 
+static size_t store_numbers(size_t orders)
+{
+    return (net.rows + net.panels) * orders + net.first_panel;
+}
+
+/* Where float32 is what was asked for, float64 passes are of order 0. */
 static void net_room(void)
 {
-    const bool mlp_model = config.model == EOS_MLP;
-    const size_t weights = mlp_model ? MLP_PACKED : CNN_PACKED;
+    const bool f64 = config.deriv == EOS_F64;
+    const size_t orders = f64 ? ORDERS : 1;
     const size_t workers = size_max(1, size_min(config.threads, THREADS));
+    const size_t blocks = size_min(CHUNK, pieces(config.samples, BLOCK));
+    const size_t z_0 = config.samples * net.first_panel;
 
-    work.one = mlp_model ? MLP_END : CNN_END;
-    work.all = room_reals(workers * work.one, workers * work.one);
-    packed[0] = room_reals(weights, weights);
-    packed[1] = room_reals(weights, config.deriv == EOS_F64 ? weights : 0);
-    if (mlp_model)
-        mlp_room();
-    else
-        cnn_part = room_take(PARTS, sizeof *cnn_part);
+    memory.work_one = size_max(work_numbers(ORDERS) * sizeof(float),
+                               work_numbers(orders) * sizeof(double));
+    memory.work_one = up(memory.work_one, 64);
+    memory.work.f32 = room_take(workers, memory.work_one);
+    memory.packed[0] = room_reals(net.packs, net.packs);
+    memory.packed[1] = room_reals(net.packs, f64 ? net.packs : 0);
+    if (net.late) {
+        memory.store_bytes =
+            BLOCK * size_max(blocks * store_numbers(ORDERS) * sizeof(float),
+                             (f64 && blocks > 3 ? blocks / 2 : 1) *
+                                 store_numbers(orders) * sizeof(double));
+        memory.store.f32 = room_take(memory.store_bytes, 1);
+        memory.kept = room_reals(f64 ? 0 : z_0, f64 ? z_0 : 0);
+    } else {
+        memory.parts = room_vectors(net.params, PARTS);
+    }
 }
 
-/* Tasks of the MLP's weight gradients. */
-enum { SHARES = 5, SHARE = HIDDEN / SHARES };
-enum { PACKERS = 25 }; /* tasks that pack a matrix */
+/* Work on weights is cut into tasks of so many rows of one layer's; returns the
+ * layer of a task and its first row. */
+static const struct layer *task_rows(size_t task, size_t rows, size_t *first)
+{
+    const struct layer *l = net.layer;
 
-_Static_assert(SHARE % 8 == 0, "a share is made of whole panels");
+    while (task >= pieces(l->in, rows))
+        task -= pieces(l++->in, rows);
+    *first = task * rows;
+    return l;
+}
+
+static size_t task_count(size_t rows)
+{
+    size_t i, tasks = 0;
+
+    for (i = 0; i < net.layers; i++)
+        tasks += pieces(net.layer[i].in, rows);
+    return tasks;
+}
+
+/* What products start with where there is no bias: as long as any row. */
+static _Alignas(64) double zeros[4096];
 
 #define REGION
 #include "eos.c"
@@ -2712,81 +2770,22 @@ _Static_assert(SHARE % 8 == 0, "a share is made of whole panels");
 
 /* The names of this instance. */
 /* clang-format off */
-#define act_swish      N(act_swish)
-#define act_product    N(act_product)
-#define loss_mse       N(loss_mse)
-#define loss_ce        N(loss_ce)
-#define loss_logistic  N(loss_logistic)
-#define loss_series    N(loss_series)
-#define v_normal       N(v_normal)
-#define work_of        N(work_of)
-#define mlp_panel      N(mlp_panel)
-#define mlp_inputs     N(mlp_inputs)
-#define mlp_at         N(mlp_at)
-#define mlp_bias       N(mlp_bias)
-#define mlp_product    N(mlp_product)
-#define net_bias       N(net_bias)
-#define mlp_first      N(mlp_first)
-#define mlp_linear     N(mlp_linear)
-#define mlp_swish_k    N(mlp_swish_k)
-#define mlp_swish      N(mlp_swish)
-#define mlp_slope_k    N(mlp_slope_k)
-#define mlp_slope      N(mlp_slope)
-#define mlp_whole      N(mlp_whole)
-#define mlp_panels     N(mlp_panels)
-#define mlp_backward   N(mlp_backward)
-#define mlp_tile       N(mlp_tile)
-#define mlp_slab       N(mlp_slab)
-#define mlp_group      N(mlp_group)
-#define mlp_hidden     N(mlp_hidden)
-#define mlp_biases     N(mlp_biases)
-#define mlp_groups     N(mlp_groups)
-#define mlp_second     N(mlp_second)
-#define mlp_third      N(mlp_third)
-#define mlp_weights    N(mlp_weights)
-#define mlp_pack       N(mlp_pack)
-#define mlp_pass       N(mlp_pass)
-#define cnn_input      N(cnn_input)
-#define cnn_conv       N(cnn_conv)
-#define cnn_outer      N(cnn_outer)
-#define win_in         N(win_in)
-#define win_spread     N(win_spread)
-#define win_out        N(win_out)
-#define win_weigh      N(win_weigh)
-#define win_at         N(win_at)
-#define win_put        N(win_put)
-#define win_image      N(win_image)
-#define win_delta      N(win_delta)
-#define win_result     N(win_result)
-#define win_product    N(win_product)
-#define win_outer      N(win_outer)
-#define win_weights    N(win_weights)
-#define cnn_swish_k    N(cnn_swish_k)
-#define cnn_swish      N(cnn_swish)
-#define cnn_product_k  N(cnn_product_k)
-#define cnn_product    N(cnn_product)
-#define cnn_dot        N(cnn_dot)
-#define cnn_spread     N(cnn_spread)
-#define cnn_heads      N(cnn_heads)
-#define cnn_forward    N(cnn_forward)
-#define cnn_first      N(cnn_first)
-#define cnn_second     N(cnn_second)
-#define cnn_backward   N(cnn_backward)
-#define cnn_samples    N(cnn_samples)
-#define win_filter     N(win_filter)
-#define cnn_pack2      N(cnn_pack2)
-#define cnn_pack       N(cnn_pack)
-#define cnn_pass       N(cnn_pass)
-#define net_pass       N(net_pass)
+#define job           N(job)
+#define out_k         N(out_k)
+#define delta_k       N(delta_k)
+#define way_k         N(way_k)
+#define act_product   N(act_product)
 /* clang-format on */
+
+/* --- The activation and the losses --- */
 
 /* swish(z) = z s(z), s the logistic function: s' = q z' with q = s (1 - s),
  * hence k s_k = sum_(j=1..k) j z_j q_(k-j); swish' = s + a - a s. */
-INLINE TARGET void act_swish(const int order, const V *z, V *a, V *d)
+INLINE TARGET void N(act_swish)(const size_t order, const V *z, V *a, V *d)
 {
     const V one = v_set(1);
     V s[ORDERS], q[ORDERS], sum;
-    int k, j;
+    size_t k, j;
 
     UNROLL
     for (k = 0; k <= order; k++) {
@@ -2797,7 +2796,7 @@ INLINE TARGET void act_swish(const int order, const V *z, V *a, V *d)
             UNROLL
             for (j = 1; j <= k; j++)
                 sum = v_fma(v_set((REAL)j) * z[j], q[k - j], sum);
-            s[k] = sum * v_set((REAL)(1.0 / k));
+            s[k] = sum * v_set((REAL)(1.0 / (double)k));
         }
         q[k] = s[k];
         UNROLL
@@ -2815,10 +2814,10 @@ INLINE TARGET void act_swish(const int order, const V *z, V *a, V *d)
 }
 
 /* delta_k(z) = sum_j delta_j(a) d_(k-j). */
-INLINE TARGET V act_product(const int k, const V *x, const V *d)
+INLINE TARGET V act_product(const size_t k, const V *x, const V *d)
 {
     V sum = x[0] * d[k];
-    int j;
+    size_t j;
 
     UNROLL
     for (j = 1; j <= k; j++)
@@ -2828,45 +2827,40 @@ INLINE TARGET V act_product(const int k, const V *x, const V *d)
 
 /* From the outputs' series f_k[c] of one sample to its loss, whether it is
  * classified right, and, in place of f, the series of dl/df times scale.
- * Element (k, c) stands at f[k * k_step + c * c_step]. */
-static TARGET void loss_mse(int order, REAL *f, size_t k_step, size_t c_step,
-                            int label, REAL scale, double *loss)
+ * Element (k, c) stands at f[k * step + c]. */
+static TARGET void N(loss_mse)(size_t order, REAL *f, size_t step, int label,
+                               REAL scale, double *loss)
 {
-    size_t c;
-    int k;
+    size_t c, k;
 
     *loss = 0;
     for (c = 0; c < net.classes; c++) {
-        REAL *fc = f + c * c_step;
-        REAL target = net.classes == 1 ? (REAL)(2 * label - 1)
-                                       : (REAL)(c == (size_t)label);
-
-        fc[0] -= target;
-        *loss += (double)fc[0] * (double)fc[0];
+        f[c] -= net.classes == 1 ? (REAL)(2 * label - 1)
+                                 : (REAL)(c == (size_t)label);
+        *loss += (double)f[c] * (double)f[c];
         for (k = 0; k <= order; k++)
-            fc[(size_t)k * k_step] *= 2 * scale;
+            f[k * step + c] *= 2 * scale;
     }
 }
 
 /* e = exp(f) / sum_0: k e_k = sum_(j=1..k) j f_j e_(k-j); with E the sum of
  * e over the classes (E_0 = 1), p = e / E: p_k = e_k - sum_(j<k) p_j E_(k-j),
  * and dl/df = p - onehot. */
-static TARGET void loss_ce(int order, REAL *f, size_t k_step, size_t c_step,
-                           int label, REAL scale, double *loss)
+static TARGET void N(loss_ce)(size_t order, REAL *f, size_t step, int label,
+                              REAL scale, double *loss)
 {
     REAL e[ORDERS][CLASSES], p[ORDERS][CLASSES], total[ORDERS];
-    REAL top = f[0], rest = 0;
-    size_t c, best = 0;
-    int k, j;
+    REAL most = f[0], rest = 0;
+    size_t c, k, j, best = 0;
 
     for (c = 1; c < net.classes; c++)
-        if (f[c * c_step] > top)
-            top = f[(best = c) * c_step];
+        if (f[c] > most)
+            most = f[best = c];
     for (c = 0; c < net.classes; c++) {
-        e[0][c] = v_exp1(f[c * c_step] - top);
+        e[0][c] = v_exp1(f[c] - most);
         rest += c == best ? 0 : e[0][c];
     }
-    *loss = log1p_pos((double)rest) + (double)(top - f[(size_t)label * c_step]);
+    *loss = log1p_pos((double)rest) + (double)(most - f[label]);
     for (k = 0; k <= order; k++) {
         total[k] = 0;
         for (c = 0; c < net.classes; c++) {
@@ -2875,8 +2869,7 @@ static TARGET void loss_ce(int order, REAL *f, size_t k_step, size_t c_step,
             } else {
                 e[k][c] = 0;
                 for (j = 1; j <= k; j++)
-                    e[k][c] += (REAL)j * f[(size_t)j * k_step + c * c_step] *
-                               e[k - j][c];
+                    e[k][c] += (REAL)j * f[j * step + c] * e[k - j][c];
                 e[k][c] /= (REAL)k;
             }
             total[k] += e[k][c];
@@ -2889,17 +2882,17 @@ static TARGET void loss_ce(int order, REAL *f, size_t k_step, size_t c_step,
     }
     for (k = 0; k <= order; k++)
         for (c = 0; c < net.classes; c++)
-            f[(size_t)k * k_step + c * c_step] =
+            f[k * step + c] =
                 scale * (p[k][c] - (REAL)(k == 0 && c == (size_t)label));
 }
 
 /* m = -f y: l = log(1 + e^m), dl/df = -y s(m), s as in swish. */
-static TARGET void loss_logistic(int order, REAL *f, size_t k_step, int label,
-                                 REAL scale, double *loss)
+static TARGET void N(loss_logistic)(size_t order, REAL *f, size_t step,
+                                    int label, REAL scale, double *loss)
 {
     REAL y = (REAL)(2 * label - 1), m = -f[0] * y;
     REAL e = v_exp1(m > 0 ? -m : m), s[ORDERS], q[ORDERS];
-    int k, j;
+    size_t k, j;
 
     *loss = log1p_pos((double)e) + (double)(m > 0 ? m : 0);
     for (k = 0; k <= order; k++) {
@@ -2908,7 +2901,7 @@ static TARGET void loss_logistic(int order, REAL *f, size_t k_step, int label,
         } else {
             s[k] = 0;
             for (j = 1; j <= k; j++)
-                s[k] += (REAL)j * -y * f[(size_t)j * k_step] * q[k - j];
+                s[k] += (REAL)j * -y * f[j * step] * q[k - j];
             s[k] /= (REAL)k;
         }
         q[k] = s[k];
@@ -2916,523 +2909,155 @@ static TARGET void loss_logistic(int order, REAL *f, size_t k_step, int label,
             q[k] -= s[j] * s[k - j];
     }
     for (k = 0; k <= order; k++)
-        f[(size_t)k * k_step] = scale * -y * s[k];
+        f[k * step] = scale * -y * s[k];
 }
 
-static TARGET void loss_series(size_t sample, REAL *f, size_t k_step,
-                               size_t c_step)
+static TARGET void N(loss_series)(const struct pass *p, size_t sample, REAL *f,
+                                  size_t step)
 {
-    int label = pass.set->label[sample], order = pass.order;
-    REAL scale = (REAL)(1 / (double)pass.set->n);
+    const int label = p->set->label[sample];
+    const REAL scale = (REAL)(1 / (double)p->set->n);
     double *loss = &pass_loss[sample];
     size_t c, best = 0;
 
     for (c = 1; c < net.classes; c++)
-        if (f[c * c_step] > f[best * c_step])
+        if (f[c] > f[best])
             best = c;
     pass_hit[sample] = net.classes == 1 ? (label ? f[0] > 0 : f[0] < 0)
                                         : best == (size_t)label;
-    switch (config.loss) {
-    case EOS_MSE:
-    case EOS_BMSE:
-        loss_mse(order, f, k_step, c_step, label, scale, loss);
-        break;
-    case EOS_CE:
-        loss_ce(order, f, k_step, c_step, label, scale, loss);
-        break;
-    case EOS_LOGISTIC:
-        loss_logistic(order, f, k_step, label, scale, loss);
-        break;
-    }
-}
-
-/* LANES normalised inputs. */
-INLINE TARGET V v_normal(const unsigned char *bytes, V mean, V inverse_std)
-{
-    return (v_bytes(bytes) - mean) * inverse_std;
-}
-
-INLINE REAL *work_of(size_t worker)
-{
-    return work.all.PREC + worker * work.one;
-}
-
-/* --- MLP: tiles of TILE samples --- */
-
-/* The panels of one order and block, of so many features. */
-INLINE REAL *mlp_panel(union reals all, size_t features, size_t order,
-                       size_t block)
-{
-    return all.PREC + (order * mlp.blocks + block) * features * BLOCK;
-}
-
-/* Where sample s of the tile begins in a plane. */
-INLINE size_t mlp_at(size_t features, size_t s)
-{
-    return s / GROUP * GROUP * features + s % GROUP;
-}
-
-/* Packs inputs k .. k + DEPTH of a tile, a plane. */
-static TARGET void mlp_inputs(unsigned char (*cols)[TILE], size_t k,
-                              size_t samples, REAL *b)
-{
-    size_t s, i, j;
-
-    for (s = 0; s < samples; s += GROUP)
-        for (i = k; i < k + DEPTH; i++, b += GROUP) {
-            const V mean = v_set(norm.mean.PREC[i % CHANNELS]);
-            const V inverse_std = v_set(norm.inverse_std.PREC[i % CHANNELS]);
-
-            UNROLL
-            for (j = 0; j < GROUP; j += LANES)
-                v_store(b + j, v_normal(cols[i] + s + j, mean, inverse_std));
-        }
-}
-
-/* Each feature's rows of a plane take its bias (or zero). */
-static TARGET void mlp_bias(size_t features, const double *bias, REAL *z)
-{
-    size_t s, i, j;
-
-    for (s = 0; s < TILE; s += GROUP)
-        for (i = 0; i < features; i++, z += GROUP) {
-            const V value = v_set(bias ? (REAL)bias[i] : 0);
-
-            UNROLL
-            for (j = 0; j < GROUP; j += LANES)
-                v_store(z + j, value);
-        }
-}
-
-/* out[m] += packed weights times in[depth], planes of a tile. */
-static TARGET void mlp_product(size_t m, size_t depth, size_t samples,
-                               const REAL *weight, const REAL *in, REAL *out)
-{
-    const struct walk walk = gemm_dense(depth, GROUP, GROUP);
-    size_t s;
-
-    for (s = 0; s < samples; s += GROUP)
-        gemm(&walk, m, size_min(GROUP, samples - s), weight, in + s * depth,
-             out + s * m);
-}
-
-/* Biases of theta for k = 0, of v for k = 1, none above. */
-INLINE const double *net_bias(int k, size_t layer)
-{
-    return k == 0   ? pass.theta + net.b[layer]
-           : k == 1 ? pass.v + net.b[layer]
-                    : NULL;
-}
-
-/* z_0 and z_1 of the first layer: X W + b and X V + its bias. */
-static TARGET void mlp_first(REAL *w, size_t tile, size_t samples)
-{
-    const struct pass *p = &pass;
-    REAL *z = w + MLP_Z;
-    size_t k;
-
-    if (p->kept)
-        memcpy(z, mlp.z1.PREC + tile * PLANE, PLANE * sizeof *z);
+    if (config.loss == EOS_CE)
+        N(loss_ce)(p->order, f, step, label, scale, loss);
+    else if (config.loss == EOS_LOGISTIC)
+        N(loss_logistic)(p->order, f, step, label, scale, loss);
     else
-        mlp_bias(HIDDEN, net_bias(0, 0), z);
-    if (p->order)
-        mlp_bias(HIDDEN, net_bias(1, 0), z + PLANE);
-    for (k = 0; k < PIXELS && (p->order || !p->kept); k += DEPTH) {
-        mlp_inputs(p->set->cols[tile], k, samples, w + MLP_B);
-        if (!p->kept)
-            mlp_product(HIDDEN, DEPTH, samples,
-                        packed[0].PREC + MLP_W1 + k * HIDDEN, w + MLP_B, z);
-        if (p->order)
-            mlp_product(HIDDEN, DEPTH, samples,
-                        packed[1].PREC + MLP_W1 + k * HIDDEN, w + MLP_B,
-                        z + PLANE);
-    }
-    if (p->keep && !p->kept)
-        memcpy(mlp.z1.PREC + tile * PLANE, z, PLANE * sizeof *z);
+        N(loss_mse)(p->order, f, step, label, scale, loss);
 }
 
-/* out_k = W in_k + V in_(k-1), for all orders; out holds what is added to. */
-static TARGET void mlp_linear(size_t m, size_t depth, size_t samples,
-                              size_t weight, const REAL *in, size_t in_step,
-                              REAL *out, size_t out_step)
+/* --- Where a layer finds its numbers --- */
+
+/* What a worker does just now: the samples first .. first + n of the set.  at
+ * is the place of the first one in the store. */
+struct job {
+    const struct pass *p;
+    size_t first, n, at;
+    REAL *mem;     /* the series that are not in the store, of a tile */
+    REAL *scratch; /* a layer's own, while it runs */
+    REAL *sums;    /* gradients since they were last added to out */
+    double *out;   /* the gradient, or a part of it, in the flat layout */
+};
+
+static struct job N(job_of)(const struct pass *p, size_t worker)
 {
-    size_t k, order = (size_t)pass.order;
+    REAL *mem = memory.work.PREC + worker * (memory.work_one / sizeof(REAL));
+    REAL *scratch = mem + net.mem * net.tile * (p->order + 1);
 
-    for (k = 0; k <= order; k++) {
-        mlp_product(m, depth, samples, packed[0].PREC + weight,
-                    in + k * in_step, out + k * out_step);
-        if (k)
-            mlp_product(m, depth, samples, packed[1].PREC + weight,
-                        in + (k - 1) * in_step, out + k * out_step);
-    }
-}
-
-/* Series of a and d from those of z, whose orders above top are zero. */
-INLINE TARGET void mlp_swish_k(const int order, const int top, const REAL *z,
-                               REAL *a, REAL *d)
-{
-    size_t i;
-    int k;
-
-    for (i = 0; i < PLANE; i += LANES) {
-        V zk[ORDERS], ak[ORDERS], dk[ORDERS];
-
-        UNROLL
-        for (k = 0; k <= order; k++)
-            zk[k] = k <= top ? v_load(z + (size_t)k * PLANE + i) : (V){0};
-        act_swish(order, zk, ak, dk);
-        UNROLL
-        for (k = 0; k <= order; k++) {
-            v_store(a + (size_t)k * PLANE + i, ak[k]);
-            v_store(d + (size_t)k * PLANE + i, dk[k]);
-        }
-    }
-}
-
-static TARGET void mlp_swish(int top, const REAL *z, REAL *a, REAL *d)
-{
-    switch (pass.order) {
-    case 0:
-        mlp_swish_k(0, top, z, a, d);
-        break;
-    case 1:
-        mlp_swish_k(1, top, z, a, d);
-        break;
-    case 2:
-        mlp_swish_k(2, top, z, a, d);
-        break;
-    default:
-        mlp_swish_k(3, top, z, a, d);
-        break;
-    }
-}
-
-/* dz_k = sum_j da_j d_(k-j) for k = first .. order. */
-INLINE TARGET void mlp_slope_k(const int order, int first, const REAL *da,
-                               const REAL *d, REAL *dz)
-{
-    size_t i;
-    int k;
-
-    for (i = 0; i < PLANE; i += LANES) {
-        V x[ORDERS], y[ORDERS];
-
-        UNROLL
-        for (k = 0; k <= order; k++) {
-            x[k] = v_load(da + (size_t)k * PLANE + i);
-            y[k] = v_load(d + (size_t)k * PLANE + i);
-        }
-        UNROLL
-        for (k = 0; k <= order; k++)
-            if (k >= first)
-                v_store(dz + (size_t)k * PLANE + i, act_product(k, x, y));
-    }
-}
-
-static TARGET void mlp_slope(int first, const REAL *da, const REAL *d, REAL *dz)
-{
-    switch (pass.order) {
-    case 0:
-        mlp_slope_k(0, first, da, d, dz);
-        break;
-    case 1:
-        mlp_slope_k(1, first, da, d, dz);
-        break;
-    case 2:
-        mlp_slope_k(2, first, da, d, dz);
-        break;
-    default:
-        mlp_slope_k(3, first, da, d, dz);
-        break;
-    }
-}
-
-/* n columns, in whole vectors */
-INLINE size_t mlp_whole(size_t n)
-{
-    return pieces(n, LANES) * LANES;
-}
-
-/* A plane of the tile into its block's panels of `width` features:
- * [feature / width][sample of the block][feature % width], from sample `first`
- * of the block on.  The last panel is as wide as what is left, in whole
- * vectors. */
-static TARGET void mlp_panels(size_t features, size_t width, size_t first,
-                              size_t samples, const REAL *plane, REAL *to)
-{
-    size_t i, j, s, columns, row;
-
-    for (i = 0; i < features; i += width, to += BLOCK * width) {
-        columns = size_min(width, features - i);
-        row = size_min(width, mlp_whole(columns));
-        for (s = 0; s < samples; s++) {
-            const REAL *from = plane + mlp_at(features, s) + i * GROUP;
-
-            for (j = 0; j < columns; j++)
-                to[(first + s) * row + j] = from[j * GROUP];
-        }
-    }
-}
-
-static TARGET void mlp_backward(REAL *w, size_t at, size_t samples)
-{
-    REAL *z = w + MLP_Z, *da = w + MLP_DA, *f = w + MLP_F;
-    size_t block = at / BLOCK, s = at % BLOCK;
-    int k, order = pass.order;
-
-    for (k = 0; k <= order; k++)
-        mlp_bias(HIDDEN, NULL, da + k * PLANE);
-    mlp_linear(HIDDEN, net.classes, samples, MLP_T3, f, OUTPUT, da, PLANE);
-    mlp_slope(0, da, w + MLP_D2, z);
-    for (k = 0; k <= order; k++) {
-        mlp_panels(net.classes, OUT, s, samples, f + k * OUTPUT,
-                   mlp_panel(mlp.df, OUT, (size_t)k, block));
-        mlp_panels(HIDDEN, GROUP, s, samples, w + MLP_A1 + k * PLANE,
-                   mlp_panel(mlp.a[0], WIDE, (size_t)k, block));
-        mlp_panels(HIDDEN, GROUP, s, samples, w + MLP_A2 + k * PLANE,
-                   mlp_panel(mlp.a[1], WIDE, (size_t)k, block));
-        mlp_panels(HIDDEN, MR, s, samples, z + k * PLANE,
-                   mlp_panel(mlp.dz2, HIDDEN, (size_t)k, block));
-        mlp_bias(HIDDEN, NULL, da + k * PLANE);
-    }
-    mlp_linear(HIDDEN, HIDDEN, samples, MLP_T2, z, PLANE, da, PLANE);
-    mlp_slope(order, da, w + MLP_D1, z);
-    mlp_panels(HIDDEN, MR, s, samples, z + order * PLANE,
-               mlp_panel(mlp.dz1, HIDDEN, 0, block));
-}
-
-/* Forward and backward through all layers for one tile of samples. */
-static TARGET void mlp_tile(size_t worker, size_t task)
-{
-    REAL *w = work_of(worker), *z = w + MLP_Z, *f = w + MLP_F;
-    size_t at = task * TILE, first = pass.begin + at, s;
-    size_t samples = size_min(TILE, pass.end - first);
-    int k;
-
-    mlp_first(w, first / TILE, samples);
-    mlp_swish(1, z, w + MLP_A1, w + MLP_D1);
-    for (k = 0; k <= pass.order; k++)
-        mlp_bias(HIDDEN, net_bias(k, 1), z + k * PLANE);
-    mlp_linear(HIDDEN, HIDDEN, samples, MLP_W2, w + MLP_A1, PLANE, z, PLANE);
-    mlp_swish(pass.order, z, w + MLP_A2, w + MLP_D2);
-    for (k = 0; k <= pass.order; k++)
-        mlp_bias(net.classes, net_bias(k, 2), f + k * OUTPUT);
-    mlp_linear(net.classes, HIDDEN, samples, MLP_W3, w + MLP_A2, PLANE, f,
-               OUTPUT);
-    for (s = 0; s < samples; s++)
-        loss_series(first + s, f + mlp_at(net.classes, s), OUTPUT, GROUP);
-    if (pass.backward)
-        mlp_backward(w, at, samples);
-}
-
-/* --- MLP: weight gradients, summed over the samples of the chunk --- */
-
-/* Rows of normalised inputs: a group of columns from `column` on.  Rows are
- * far apart, so the next ones are asked for ahead. */
-static TARGET void mlp_group(size_t first, size_t len, size_t column, REAL *to)
-{
-    enum { AHEAD = 32 };
-    const unsigned char(*row)[PIXELS] =
-        (const unsigned char(*)[PIXELS])pass.set->rows + first;
-    V mean[NV], inverse_std[NV];
-    size_t s, j;
-
-    UNROLL
-    for (j = 0; j < NV; j++) {
-        const size_t like = (column + j * LANES) % TILE;
-
-        mean[j] = v_load(norm.mean.PREC + like);
-        inverse_std[j] = v_load(norm.inverse_std.PREC + like);
-    }
-    for (s = 0; s < len; s++, to += GROUP) {
-        const unsigned char *bytes = row[s] + column;
-        const unsigned char *next = row[size_min(s + AHEAD, len - 1)] + column;
-
-        __builtin_prefetch(next);
-        __builtin_prefetch(next + GROUP - 1);
-        UNROLL
-        for (j = 0; j < NV; j++)
-            v_store(to + j * LANES,
-                    v_normal(bytes + j * LANES, mean[j], inverse_std[j]));
-    }
-}
-
-/* The first layer: one slab of inputs.  A stretch of samples and a group of
- * columns at a time, so that inputs, gradients and sums stay in the caches;
- * the sums lie group after group, [HIDDEN][GROUP] each. */
-static TARGET void mlp_slab(REAL *w, size_t slab)
-{
-    const size_t n = pass.end - pass.begin;
-    struct walk walk = {
-        .segs = 1,
-        .a_row = 1,
-        .a_step = MR,
-        .a_tile = BLOCK,
-        .b_step = GROUP,
-        .c_row = GROUP,
+    return (struct job){
+        .p = p,
+        .mem = mem,
+        .scratch = scratch,
+        .sums = scratch + up(net.scratch, PAD),
+        .out = p->out,
     };
-    size_t first = slab * SLAB, at, i, s;
-    REAL *c = w + STRETCH * GROUP;
-
-    if (pass.begin == 0)
-        memset(mlp.g1[slab], 0, sizeof mlp.g1[slab]);
-    for (at = 0; at < n; at += BLOCK) {
-        v_clear(c, HIDDEN * SLAB);
-        for (s = at; s < size_min(at + BLOCK, n); s += STRETCH)
-            for (i = 0; i < SLAB; i += GROUP) {
-                walk.len = size_min(STRETCH, n - s);
-                mlp_group(pass.begin + s, walk.len, first + i, w);
-                gemm(&walk, HIDDEN, GROUP,
-                     mlp_panel(mlp.dz1, HIDDEN, 0, at / BLOCK) + (s - at) * MR,
-                     w, c + HIDDEN * i);
-            }
-        for (i = 0; i < SLAB; i += GROUP)
-            gemm_sum(HIDDEN, GROUP, c + HIDDEN * i, GROUP, mlp.g1[slab][0] + i,
-                     SLAB);
-    }
 }
 
-/* The others: a panel of a's columns and a share of delta's, for
- * sum_j delta_(K-j)' a_j. */
-static TARGET void mlp_hidden(REAL *w, size_t layer, size_t panel, size_t row,
-                              size_t m)
+/* The samples of a series in memory, the step between its orders. */
+INLINE size_t N(held)(const struct job *j, const struct layer *l)
 {
-    const size_t first = panel * GROUP, n = pass.end - pass.begin;
-    const size_t columns = size_min(GROUP, mlp_whole(HIDDEN - first));
-    const size_t order = (size_t)pass.order;
-    struct walk walk = {
-        .segs = 1,
-        .a_row = 1,
-        .a_step = layer == 1 ? MR : mlp_whole(net.classes),
-        .a_tile = layer == 1 ? BLOCK : 1,
-        .b_step = columns,
-        .c_row = columns,
-    };
-    double *sum = (layer == 1 ? mlp.g2[row] : mlp.g3[row]) + first;
-    size_t block, k, s, len;
+    return l->stored ? j->p->room : net.tile;
+}
 
-    for (block = 0; block < pieces(n, BLOCK); block++)
-        for (k = 0; k <= order; k++) {
-            const REAL *a =
-                mlp_panel(mlp.a[layer - 1], WIDE, k, block) + first * BLOCK;
-            const REAL *delta =
-                layer == 1
-                    ? mlp_panel(mlp.dz2, HIDDEN, order - k, block) + row * BLOCK
-                    : mlp_panel(mlp.df, OUT, order - k, block) + row;
+/* Coefficient k of a layer's series, of the job's first sample; of its delta. */
+INLINE REAL *out_k(const struct job *j, const struct layer *l, size_t k)
+{
+    const size_t held = N(held)(j, l);
 
-            len = size_min(BLOCK, n - block * BLOCK);
-            v_clear(w, m * columns);
-            for (s = 0; s < len; s += STRETCH) {
-                walk.len = size_min(STRETCH, len - s);
-                gemm(&walk, m, columns, delta + s * walk.a_step,
-                     a + s * columns, w);
-            }
-            gemm_sum(m, columns, w, columns, sum, WIDE);
+    return (l->stored ? memory.store.PREC + j->at * l->n : j->mem) +
+           (l->value * (j->p->order + 1) + k * l->n) * held;
+}
+
+INLINE REAL *delta_k(const struct job *j, const struct layer *l, size_t k)
+{
+    return j->mem + (l->delta * (j->p->order + 1) + k * l->n) * net.tile;
+}
+
+/* What a product reads or writes at a layer: its series, or on the way back
+ * its delta. */
+INLINE REAL *way_k(const struct job *j, const struct layer *l, bool back,
+                   size_t k)
+{
+    return back ? delta_k(j, l, k) : out_k(j, l, k);
+}
+
+/* The highest order in which a layer's series is not zero. */
+INLINE size_t N(highest)(const struct job *j, const struct layer *l)
+{
+    return size_min(j->p->order, l->top);
+}
+
+/* The packed weights of theta (0) or v (1); what the sums of order k start
+ * with, a layer's bias or zero. */
+INLINE const REAL *N(packed)(size_t of, size_t at)
+{
+    return memory.packed[of].PREC + at;
+}
+
+INLINE const REAL *N(start)(const struct layer *l, bool back, size_t k)
+{
+    return k < 2 && !back ? N(packed)(k, l->start) : (const REAL *)zeros;
+}
+
+/* --- Images --- */
+
+/* LANES normalised inputs, the first of them of colour number `at`. */
+INLINE TARGET V N(pixels)(const unsigned char *bytes, size_t at)
+{
+    return (v_bytes(bytes) - v_load(norm.mean.PREC + at)) *
+           v_load(norm.inverse_std.PREC + at);
+}
+
+/* A convolution's image, with its border.  A late network's is made where it
+ * is read, by image_rows(). */
+static TARGET void N(image_forward)(const struct layer *l, const struct job *j)
+{
+    const size_t line = l->w * l->c;
+    size_t s, y, i;
+
+    for (s = 0; s < j->n && !net.late; s++)
+        for (y = 0; y < l->h; y++) {
+            const unsigned char *bytes = j->p->set->rows[j->first + s];
+            REAL *to = out_k(j, l, 0) + s * l->n + l->origin + y * l->line;
+
+            for (i = 0; i < line; i += LANES)
+                v_store(to + i, N(pixels)(bytes + y * line + i, i % TILE));
         }
 }
 
-static TARGET void mlp_biases(void)
+/* Inputs i .. i + len of n images from the first on, as rows of a matrix.
+ * Images are far apart in memory, so those to come are asked for ahead. */
+static TARGET void N(image_rows)(const struct set *set, size_t first, size_t n,
+                                 size_t i, size_t len, REAL *to)
 {
-    const size_t n = pass.end - pass.begin, row = mlp_whole(net.classes);
-    const size_t k = (size_t)pass.order;
-    size_t at, i, len;
+    enum { AHEAD = 8 };
+    size_t s, at, b;
 
-    for (at = 0; at < n; at += len) {
-        len = size_min(BLOCK, n - at);
-        for (i = 0; i < HIDDEN; i += MR) {
-            gemm_rows(len, MR,
-                      mlp_panel(mlp.dz1, HIDDEN, 0, at / BLOCK) + i * BLOCK, MR,
-                      mlp.gb[0] + i);
-            gemm_rows(len, MR,
-                      mlp_panel(mlp.dz2, HIDDEN, k, at / BLOCK) + i * BLOCK, MR,
-                      mlp.gb[1] + i);
+    for (s = first; s < first + n; s++, to += len + APART) {
+        const unsigned char *bytes = set->rows[s] + i;
+
+        __builtin_prefetch(bytes + AHEAD * PIXELS);
+        __builtin_prefetch(bytes + AHEAD * PIXELS + 64);
+        for (at = 0; at < len; at += TILE) {
+            UNROLL
+            for (b = 0; b < TILE; b += LANES)
+                v_store(to + at + b, N(pixels)(bytes + at + b, b));
         }
-        gemm_rows(len, row, mlp_panel(mlp.df, OUT, k, at / BLOCK), row,
-                  mlp.gb[2]);
     }
 }
 
-/* Panels of a hidden layer's activations. */
-INLINE size_t mlp_groups(void)
-{
-    return pieces(HIDDEN, GROUP);
-}
-
-static TARGET void mlp_second(size_t worker, size_t task)
-{
-    mlp_hidden(work_of(worker), 1, task / SHARES, task % SHARES * SHARE, SHARE);
-}
-
-static TARGET void mlp_third(size_t worker, size_t task)
-{
-    mlp_hidden(work_of(worker), 2, task, 0, net.classes);
-}
-
-static TARGET void mlp_weights(size_t worker, size_t task)
-{
-    if (task == 0)
-        mlp_biases();
-    else if (task <= SLABS1)
-        mlp_slab(work_of(worker), task - 1);
-    else if ((task -= SLABS1 + 1) < SHARES * mlp_groups())
-        mlp_second(worker, task);
-    else
-        mlp_third(worker, task - SHARES * mlp_groups());
-}
-
-/* Task: a share of the panels of one matrix of theta (even) or v (odd).  The
- * first weight is cut along its inputs, in the order of its use. */
-static TARGET void mlp_pack(size_t worker, size_t task)
-{
-    static const size_t at[] = {MLP_W1, MLP_W2, MLP_W3, MLP_T2, MLP_T3};
-    const size_t side = task % 2, i = task / 2 % 5, share = task / 10;
-    const size_t l = i < 3 ? i : i - 2;
-    const size_t m = i < 3 ? net.out[l] : net.in[l];
-    const size_t depth = i < 3 ? net.in[l] : net.out[l];
-    const size_t cut = i ? depth : DEPTH;
-    const double *x = (side ? pass.v : pass.theta) + net.w[l];
-    size_t first, panel, k;
-
-    (void)worker;
-    if (side ? !pass.order : i == 0 && pass.kept)
-        return;
-    for (first = panel = 0; first < m; panel++) {
-        for (k = 0; k < depth && panel % PACKERS == share; k += cut)
-            gemm_pack(x + k * net.out[l], i < 3 ? 1 : net.out[l],
-                      i < 3 ? net.out[l] : 1, m, cut, first,
-                      packed[side].PREC + at[i] + k * m);
-        first += gemm_height(m - first, false);
-    }
-}
-
-static void mlp_pass(void)
-{
-    mlp.blocks = mlp_blocks(BITS == 64, (size_t)pass.order + 1);
-    parallel(10 * PACKERS, mlp_pack);
-    memset(mlp.g2, 0, HIDDEN * sizeof *mlp.g2);
-    memset(mlp.g3, 0, CLASSES * sizeof *mlp.g3);
-    memset(mlp.gb, 0, sizeof mlp.gb);
-    for (pass.begin = 0; pass.begin < pass.set->n; pass.begin = pass.end) {
-        pass.end = size_min(pass.begin + mlp.blocks * BLOCK, pass.set->n);
-        parallel(pieces(pass.end - pass.begin, TILE), mlp_tile);
-        if (pass.backward)
-            parallel(1 + SLABS1 + (SHARES + 1) * mlp_groups(), mlp_weights);
-    }
-}
-
-/* --- CNN: one sample after another ---
+/* --- Winograd's algorithm F(2 x 2, 3 x 3): a faster convolution ---
  *
- * A sample at a time keeps all its series in the cache.  32 channels are whole
- * vectors in every instruction set, so nothing is padded.
- *
- * The first convolution is direct, no im2col: with the channels innermost the
- * three taps of a window's row are contiguous, so the micro-kernel walks over
- * three segments of the image as it is.  The same walk, turned, is the weight
- * gradient.
- *
- * The second one takes Winograd's algorithm F(2 x 2, 3 x 3): for each 2 x 2
- * patch of the output y, from the 4 x 4 pixels d that it depends on and the
- * window's weights g,
+ * (A reader may skip this: it computes what the next part does.)  For
+ * each 2 x 2 patch of the output y, from the 4 x 4 pixels d that it depends on
+ * and the window's weights g,
  *
  *     y = A' (sum over channels of (G g G') o (B' d B)) A
  *
@@ -3449,583 +3074,229 @@ static void mlp_pass(void)
  *
  *     dL/dg = G' (sum over patches of (B' d B) o (A dL/dy A')) G. */
 
-/* The padded input image. */
-static TARGET void cnn_input(const unsigned char *row, REAL *x)
-{
-    size_t y, j;
-
-    memset(x, 0, (SIDE + 2) * ROW0 * sizeof *x);
-    for (y = 0; y < SIDE; y++)
-        for (j = 0; j < SIDE * CHANNELS; j += LANES)
-            v_store(x + (y + 1) * ROW0 + CHANNELS + j,
-                    v_normal(row + y * SIDE * CHANNELS + j,
-                             v_load(norm.mean.PREC + j % TILE),
-                             v_load(norm.inverse_std.PREC + j % TILE)));
-}
-
-/* The first convolution, z[y][x][FILTERS] = bias + window of x * weight
- * [3][3 CHANNELS][FILTERS]. */
-static TARGET void cnn_conv(const REAL *x, const REAL *weight, const REAL *bias,
-                            REAL *z)
-{
-    const struct walk walk = {
-        .segs = 3,
-        .len = 3 * CHANNELS,
-        .a_row = CHANNELS,
-        .a_step = 1,
-        .a_seg = ROW0,
-        .a_tile = CHANNELS,
-        .b_step = FILTERS,
-        .b_seg = 3 * CHANNELS * FILTERS,
-        .c_row = FILTERS,
-        .start = bias,
-    };
-    size_t y;
-
-    for (y = 0; y < SIDE; y++)
-        gemm(&walk, SIDE, FILTERS, x + y * ROW0, weight,
-             z + y * SIDE * FILTERS);
-}
-
-/* Its weight gradient, sum[3][3 CHANNELS][FILTERS] += windows' * dz, by way of
- * c[3][3 CHANNELS][FILTERS].  A few rows at a time, so that they stay in the
- * nearest cache for all the tiles. */
-static TARGET void cnn_outer(const REAL *x, const REAL *dz, REAL *c,
-                             double *sum)
-{
-    enum { ROWS = 16 / sizeof(REAL) };
-    const struct walk walk = {
-        .segs = ROWS,
-        .len = SIDE,
-        .a_row = 1,
-        .a_step = CHANNELS,
-        .a_seg = ROW0,
-        .a_tile = 1,
-        .b_step = FILTERS,
-        .b_seg = SIDE * FILTERS,
-        .c_row = FILTERS,
-    };
-    size_t y, ky;
-
-    v_clear(c, 9 * CHANNELS * FILTERS);
-    for (y = 0; y < SIDE; y += ROWS)
-        for (ky = 0; ky < 3; ky++)
-            gemm(&walk, 3 * CHANNELS, FILTERS, x + (y + ky) * ROW0,
-                 dz + y * SIDE * FILTERS, c + ky * 3 * CHANNELS * FILTERS);
-    gemm_sum(9 * CHANNELS, FILTERS, c, FILTERS, sum, FILTERS);
-}
-
 /* B' of four numbers. */
-INLINE TARGET void win_in(V x0, V x1, V x2, V x3, V *y)
+INLINE TARGET void N(win_in)(const V *x, V *y)
 {
-    y[0] = x0 - x2;
-    y[1] = x1 + x2;
-    y[2] = x2 - x1;
-    y[3] = x1 - x3;
+    y[0] = x[0] - x[2];
+    y[1] = x[1] + x[2];
+    y[2] = x[2] - x[1];
+    y[3] = x[1] - x[3];
 }
 
-/* A of two, A' of four. */
-INLINE TARGET void win_spread(V x0, V x1, V *y)
+/* A of two. */
+INLINE TARGET void N(win_spread)(const V *x, V *y)
 {
-    y[0] = x0;
-    y[1] = x0 + x1;
-    y[2] = x0 - x1;
-    y[3] = -x1;
+    y[0] = x[0];
+    y[1] = x[0] + x[1];
+    y[2] = x[0] - x[1];
+    y[3] = -x[1];
 }
 
-INLINE TARGET void win_out(V x0, V x1, V x2, V x3, V *y)
+/* A' of four. */
+INLINE TARGET void N(win_out)(const V *x, V *y)
 {
-    y[0] = x0 + x1 + x2;
-    y[1] = x1 - x2 - x3;
+    y[0] = x[0] + x[1] + x[2];
+    y[1] = x[1] - x[2] - x[3];
 }
 
 /* G' of four. */
-INLINE TARGET void win_weigh(V x0, V x1, V x2, V x3, V *y)
+INLINE TARGET void N(win_weigh)(const V *x, V *y)
 {
     const V half = v_set((REAL)0.5);
 
-    y[0] = x0 + half * (x1 + x2);
-    y[1] = half * (x1 - x2);
-    y[2] = x3 + half * (x1 + x2);
+    y[0] = x[0] + half * (x[1] + x[2]);
+    y[1] = half * (x[1] - x[2]);
+    y[2] = x[3] + half * (x[1] + x[2]);
 }
 
-/* Where a patch begins in an image of such rows. */
-INLINE size_t win_at(size_t row, size_t patch)
+/* x = M x M' for one of these matrices M, from x from to x to. */
+INLINE TARGET void N(win_both)(void (*times)(const V *, V *), size_t from,
+                               size_t to, V x[4][4])
 {
-    return patch / (SIDE1 / 2) * 2 * row + patch % (SIDE1 / 2) * 2 * FILTERS;
-}
-
-/* Four points of a patch. */
-INLINE TARGET void win_put(const V *y, REAL *point)
-{
-    size_t i;
-
-    UNROLL
-    for (i = 0; i < 4; i++)
-        v_store(point + i * WIN_PLANE, y[i]);
-}
-
-/* B' d B of each patch of a padded image. */
-static TARGET void win_image(const REAL *image, REAL *to)
-{
-    size_t patch, c, i;
-
-    for (patch = 0; patch < WIN_PATCHES; patch++)
-        for (c = 0; c < FILTERS; c += LANES) {
-            const REAL *d = image + win_at(ROW1, patch) + c;
-            REAL *point = to + patch * FILTERS + c;
-            V x[4][4], y[4];
-
-            UNROLL
-            for (i = 0; i < 4; i++)
-                win_in(v_load(d + i * FILTERS), v_load(d + ROW1 + i * FILTERS),
-                       v_load(d + 2 * ROW1 + i * FILTERS),
-                       v_load(d + 3 * ROW1 + i * FILTERS), x[i]);
-            UNROLL
-            for (i = 0; i < 4; i++) {
-                win_in(x[0][i], x[1][i], x[2][i], x[3][i], y);
-                win_put(y, point + 4 * i * WIN_PLANE);
-            }
-        }
-}
-
-/* A dy A' of each patch of an image with rows of ROW1. */
-static TARGET void win_delta(const REAL *dy, REAL *to)
-{
-    size_t patch, c, i;
-
-    for (patch = 0; patch < WIN_PATCHES; patch++)
-        for (c = 0; c < FILTERS; c += LANES) {
-            const REAL *d = dy + win_at(ROW1, patch) + c;
-            REAL *point = to + patch * FILTERS + c;
-            V x[2][4], y[4];
-
-            UNROLL
-            for (i = 0; i < 2; i++)
-                win_spread(v_load(d + i * FILTERS),
-                           v_load(d + ROW1 + i * FILTERS), x[i]);
-            UNROLL
-            for (i = 0; i < 4; i++) {
-                win_spread(x[0][i], x[1][i], y);
-                win_put(y, point + 4 * i * WIN_PLANE);
-            }
-        }
-}
-
-/* bias + A' m A of each patch, an image without a border. */
-static TARGET void win_result(const REAL *m, const REAL *bias, REAL *image)
-{
-    size_t patch, c, i;
-
-    for (patch = 0; patch < WIN_PATCHES; patch++)
-        for (c = 0; c < FILTERS; c += LANES) {
-            const REAL *point = m + patch * FILTERS + c;
-            REAL *to = image + win_at(SIDE1 * FILTERS, patch) + c;
-            V x[4][2], y[2];
-
-            UNROLL
-            for (i = 0; i < 4; i++)
-                win_out(v_load(point + i * WIN_PLANE),
-                        v_load(point + (4 + i) * WIN_PLANE),
-                        v_load(point + (8 + i) * WIN_PLANE),
-                        v_load(point + (12 + i) * WIN_PLANE), x[i]);
-            UNROLL
-            for (i = 0; i < 2; i++) {
-                win_out(x[0][i], x[1][i], x[2][i], x[3][i], y);
-                v_store(to, v_load(bias + c) + y[0]);
-                v_store(to + FILTERS, v_load(bias + c) + y[1]);
-                to += SIDE1 * FILTERS;
-            }
-        }
-}
-
-/* m = start + x * weight [point][FILTERS][FILTERS], NULL: m +=. */
-static TARGET void win_product(const REAL *x, const REAL *weight,
-                               const REAL *start, REAL *m)
-{
-    const struct walk walk = {
-        .segs = 1,
-        .len = FILTERS,
-        .a_row = FILTERS,
-        .a_step = 1,
-        .a_tile = FILTERS,
-        .b_step = FILTERS,
-        .c_row = FILTERS,
-        .start = start,
-    };
-    size_t i;
-
-    for (i = 0; i < WIN_POINTS; i++)
-        gemm(&walk, WIN_PATCHES, FILTERS, x + i * WIN_PLANE,
-             weight + i * FILTERS * FILTERS, m + i * WIN_PLANE);
-}
-
-/* s[point][WIN_AREA] = start + x' * delta, NULL: s +=. */
-static TARGET void win_outer(const REAL *x, const REAL *delta,
-                             const REAL *start, REAL *s)
-{
-    const struct walk walk = {
-        .segs = 1,
-        .len = WIN_PATCHES,
-        .a_row = 1,
-        .a_step = FILTERS,
-        .a_tile = 1,
-        .b_step = FILTERS,
-        .c_row = FILTERS,
-        .start = start,
-    };
-    size_t i;
-
-    for (i = 0; i < WIN_POINTS; i++)
-        gemm(&walk, FILTERS, FILTERS, x + i * WIN_PLANE, delta + i * WIN_PLANE,
-             s + i * WIN_AREA);
-}
-
-/* sum[9][FILTERS][FILTERS] += G' s G. */
-static TARGET void win_weights(const REAL *s, double *sum)
-{
-    enum { AREA = FILTERS * FILTERS };
+    V t[4][4], column[4], y[4];
     size_t i, j;
 
-    for (j = 0; j < AREA; j += LANES) {
-        V x[4][3], y[3];
+    UNROLL
+    for (j = 0; j < from; j++) {
+        UNROLL
+        for (i = 0; i < from; i++)
+            column[i] = x[i][j];
+        times(column, y);
+        UNROLL
+        for (i = 0; i < to; i++)
+            t[i][j] = y[i];
+    }
+    UNROLL
+    for (i = 0; i < to; i++)
+        times(t[i], x[i]);
+}
+
+/* Each patch's points from an image of l's shape: B' d B of its 4 x 4 pixels,
+ * which begin one before it, or A d A' of its 2 x 2. */
+INLINE TARGET void N(win_points)(const struct layer *l, const size_t side,
+                                 const REAL *image, REAL *point)
+{
+    const size_t plane = win_plane(l);
+    size_t py, px, c, i, j;
+    V x[4][4];
+
+    image += l->origin - (side == 4 ? l->line + l->row : 0);
+    for (py = 0; py < l->h; py += 2)
+        for (px = 0; px < l->w; px += 2, point += l->c)
+            for (c = 0; c < l->c; c += LANES) {
+                const REAL *d = image + py * l->line + px * l->row + c;
+
+                UNROLL
+                for (i = 0; i < side; i++) {
+                    UNROLL
+                    for (j = 0; j < side; j++)
+                        x[i][j] = v_load(d + i * l->line + j * l->row);
+                }
+                if (side == 4)
+                    N(win_both)(N(win_in), 4, 4, x);
+                else
+                    N(win_both)(N(win_spread), 2, 4, x);
+                UNROLL
+                for (i = 0; i < WIN_POINTS; i++)
+                    v_store(point + c + i * plane, x[i / 4][i % 4]);
+            }
+}
+
+static TARGET void N(win_image)(const struct layer *l, const REAL *image,
+                                REAL *point)
+{
+    N(win_points)(l, 4, image, point);
+}
+
+static TARGET void N(win_delta)(const struct layer *l, const REAL *image,
+                                REAL *point)
+{
+    N(win_points)(l, 2, image, point);
+}
+
+/* start + A' m A of each patch, an image of l's shape. */
+static TARGET void N(win_result)(const struct layer *l, const REAL *m,
+                                 const REAL *start, REAL *image)
+{
+    const size_t plane = win_plane(l);
+    size_t py, px, c, i;
+    V x[4][4];
+
+    image += l->origin;
+    for (py = 0; py < l->h; py += 2)
+        for (px = 0; px < l->w; px += 2, m += l->c)
+            for (c = 0; c < l->c; c += LANES) {
+                REAL *to = image + py * l->line + px * l->row + c;
+
+                UNROLL
+                for (i = 0; i < WIN_POINTS; i++)
+                    x[i / 4][i % 4] = v_load(m + c + i * plane);
+                N(win_both)(N(win_out), 4, 2, x);
+                UNROLL
+                for (i = 0; i < 4; i++)
+                    v_store(to + i / 2 * l->line + i % 2 * l->row,
+                            v_load(start + c) + x[i / 2][i % 2]);
+            }
+}
+
+/* m = or += x times weight, at each point. */
+static TARGET void N(win_times)(const struct layer *x, const struct layer *l,
+                                const REAL *point, const REAL *weight,
+                                const REAL *start, REAL *m)
+{
+    const struct walk walk = walk_times(x->c, x->c, false, l->c, l->c, start);
+    size_t i;
+
+    for (i = 0; i < WIN_POINTS; i++)
+        gemm(&walk, l->h / 2 * (l->w / 2), l->c, point + i * win_plane(x),
+             weight + i * x->c * l->c, m + i * win_plane(l));
+}
+
+/* The points of the layer's input wait for its gradient. */
+INLINE REAL *N(win_saved)(const struct job *j, const struct layer *l, size_t s,
+                          size_t k)
+{
+    return j->mem + (l->save * (j->p->order + 1) + k * l->saved) * net.tile +
+           s * l->saved;
+}
+
+/* Coefficient k of the layer's output or, on the way back, of its input's delta,
+ * whose points wait in scratch for order k + 1. */
+static TARGET void N(win_series)(const struct layer *l, const struct job *j,
+                                 bool back, size_t k)
+{
+    const struct layer *x = back ? l : l->x, *z = back ? l->x : l;
+    const size_t weight = back ? l->turned : l->pack;
+    const size_t image = WIN_POINTS * win_plane(x);
+    const REAL *start = N(start)(l, back, k), *zero = (const REAL *)zeros;
+    REAL *m = j->scratch, *point[2];
+    size_t s, of;
+
+    for (s = 0; s < j->n; s++) {
+        const REAL *from = way_k(j, x, back, k) + s * x->n;
+        REAL *to = way_k(j, z, back, k) + s * z->n;
+
+        for (of = 0; of <= (k > 0); of++) /* of theta, of v */
+            point[of] = back ? m + WIN_POINTS * win_plane(z) +
+                                   (s * 2 + (k - of) % 2) * image
+                             : N(win_saved)(j, l, s, k - of);
+        N(win_image)(x, from, point[0]);
+        for (of = 0; of <= (k > 0); of++) {
+            const REAL *w = N(packed)(of, weight);
+
+            N(win_times)(x, z, point[of], w, of ? NULL : zero, m);
+        }
+        N(win_result)(z, m, start, to);
+    }
+}
+
+/* The sums of a weight's points, apart for the cache. */
+INLINE size_t N(win_area)(const struct layer *l)
+{
+    return l->x->c * l->c + WIN_APART;
+}
+
+/* Adds (B' d_k B) o (A delta_(K-k) A') to the sums. */
+static TARGET void N(win_add)(const struct layer *l, const struct job *j,
+                              size_t k)
+{
+    const struct layer *x = l->x;
+    const struct walk walk = walk_sum(l->h / 2 * (l->w / 2), x->c, l->c, l->c);
+    REAL *m = j->scratch;
+    size_t s, i;
+
+    for (s = 0; s < j->n; s++) {
+        N(win_delta)(l, delta_k(j, l, j->p->order - k) + s * l->n, m);
+        for (i = 0; i < WIN_POINTS; i++)
+            gemm(&walk, x->c, l->c, N(win_saved)(j, l, s, k) + i * win_plane(x),
+                 m + i * win_plane(l), j->sums + l->sum + i * N(win_area)(l));
+    }
+}
+
+/* out[9][in][c] += G' sum G. */
+static TARGET void N(win_flush)(const struct layer *l, const REAL *sum,
+                                double *out)
+{
+    const size_t area = l->x->c * l->c;
+    size_t i, at;
+    V x[4][4];
+
+    for (at = 0; at < area; at += LANES) {
         REAL g[9 * LANES];
 
         UNROLL
-        for (i = 0; i < 4; i++)
-            win_weigh(v_load(s + i * WIN_AREA + j),
-                      v_load(s + (4 + i) * WIN_AREA + j),
-                      v_load(s + (8 + i) * WIN_AREA + j),
-                      v_load(s + (12 + i) * WIN_AREA + j), x[i]);
+        for (i = 0; i < WIN_POINTS; i++)
+            x[i / 4][i % 4] = v_load(sum + i * N(win_area)(l) + at);
+        N(win_both)(N(win_weigh), 4, 3, x);
         UNROLL
-        for (i = 0; i < 3; i++) {
-            win_weigh(x[0][i], x[1][i], x[2][i], x[3][i], y);
-            v_store(g + (3 * i + 0) * LANES, y[0]);
-            v_store(g + (3 * i + 1) * LANES, y[1]);
-            v_store(g + (3 * i + 2) * LANES, y[2]);
-        }
-        gemm_sum(9, LANES, g, LANES, sum + j, AREA);
-    }
-}
-
-/* swish and 2 x 2 mean: the series p of the pooled image, rows p_row apart.
- * That of swish' takes the place of z, which has orders up to top. */
-INLINE TARGET void cnn_swish_k(const int order, const int top, size_t side,
-                               REAL *z, size_t map, REAL *p, size_t p_row,
-                               size_t p_map)
-{
-    const size_t row = side * FILTERS;
-    size_t y, x, c, i;
-    int k;
-
-    for (y = 0; y < side / 2; y++)
-        for (x = 0; x < side / 2; x++)
-            for (c = 0; c < FILTERS; c += LANES) {
-                V sum[ORDERS] = {0};
-
-                for (i = 0; i < 4; i++) {
-                    const size_t at =
-                        (2 * y + i / 2) * row + (2 * x + i % 2) * FILTERS + c;
-                    V zk[ORDERS], ak[ORDERS], dk[ORDERS];
-
-                    UNROLL
-                    for (k = 0; k <= order; k++)
-                        zk[k] = k <= top ? v_load(z + (size_t)k * map + at)
-                                         : (V){0};
-                    act_swish(order, zk, ak, dk);
-                    UNROLL
-                    for (k = 0; k <= order; k++) {
-                        v_store(z + (size_t)k * map + at, dk[k]);
-                        sum[k] = i ? sum[k] + ak[k] : ak[k];
-                    }
-                }
-                UNROLL
-                for (k = 0; k <= order; k++)
-                    v_store(p + (size_t)k * p_map + y * p_row + x * FILTERS + c,
-                            sum[k] * v_set((REAL)0.25));
-            }
-}
-
-static TARGET void cnn_swish(int top, size_t side, REAL *z, size_t map, REAL *p,
-                             size_t p_row, size_t p_map)
-{
-    switch (pass.order) {
-    case 0:
-        cnn_swish_k(0, top, side, z, map, p, p_row, p_map);
-        break;
-    case 1:
-        cnn_swish_k(1, top, side, z, map, p, p_row, p_map);
-        break;
-    case 2:
-        cnn_swish_k(2, top, side, z, map, p, p_row, p_map);
-        break;
-    default:
-        cnn_swish_k(3, top, side, z, map, p, p_row, p_map);
-        break;
-    }
-}
-
-/* Back through mean and swish: dz_k = sum_j dp_j / 4 d_(k-j) at each pixel,
- * k = first .. order. */
-INLINE TARGET void cnn_product_k(const int order, int first, size_t side,
-                                 const REAL *dp, size_t dp_map, const REAL *d,
-                                 size_t map, REAL *dz, size_t dz_row,
-                                 size_t dz_map)
-{
-    const V quarter = v_set((REAL)0.25);
-    size_t y, x, c;
-    int k;
-
-    for (y = 0; y < side; y++)
-        for (x = 0; x < side; x++)
-            for (c = 0; c < FILTERS; c += LANES) {
-                const REAL *from =
-                    dp + (y / 2 * (side / 2) + x / 2) * FILTERS + c;
-                const REAL *slope = d + (y * side + x) * FILTERS + c;
-                REAL *to = dz + y * dz_row + x * FILTERS + c;
-                V xk[ORDERS], dk[ORDERS];
-
-                UNROLL
-                for (k = 0; k <= order; k++) {
-                    xk[k] = quarter * v_load(from + (size_t)k * dp_map);
-                    dk[k] = v_load(slope + (size_t)k * map);
-                }
-                UNROLL
-                for (k = 0; k <= order; k++)
-                    if (k >= first)
-                        v_store(to + (size_t)k * dz_map,
-                                act_product(k, xk, dk));
-            }
-}
-
-static TARGET void cnn_product(int first, size_t side, const REAL *dp,
-                               size_t dp_map, const REAL *d, size_t map,
-                               REAL *dz, size_t dz_row, size_t dz_map)
-{
-    switch (pass.order) {
-    case 0:
-        cnn_product_k(0, first, side, dp, dp_map, d, map, dz, dz_row, dz_map);
-        break;
-    case 1:
-        cnn_product_k(1, first, side, dp, dp_map, d, map, dz, dz_row, dz_map);
-        break;
-    case 2:
-        cnn_product_k(2, first, side, dp, dp_map, d, map, dz, dz_row, dz_map);
-        break;
-    default:
-        cnn_product_k(3, first, side, dp, dp_map, d, map, dz, dz_row, dz_map);
-        break;
-    }
-}
-
-/* A dot product of FLAT elements: OUT interleaved chains, then a tree. */
-static TARGET REAL cnn_dot(const REAL *x, const REAL *y)
-{
-    V sum[OUT / LANES];
-    REAL lane[OUT];
-    size_t i, j;
-
-    for (j = 0; j < OUT / LANES; j++)
-        sum[j] = (V){0};
-    for (i = 0; i < FLAT; i += OUT)
-        for (j = 0; j < OUT / LANES; j++)
-            sum[j] = v_fma(v_load(x + i + j * LANES), v_load(y + i + j * LANES),
-                           sum[j]);
-    for (j = 0; j < OUT / LANES; j++)
-        v_store(lane + j * LANES, sum[j]);
-    for (i = OUT / 2; i; i /= 2)
-        for (j = 0; j < i; j++)
-            lane[j] += lane[j + i];
-    return lane[0];
-}
-
-/* y[FLAT] = sum over classes of f x[FLAT] (+ g z[FLAT], where there is z). */
-static TARGET void cnn_spread(const REAL *f, const REAL *x, const REAL *g,
-                              const REAL *z, REAL *y)
-{
-    enum { FEW = 4 }; /* vectors at a time */
-    size_t i, c, j;
-
-    for (i = 0; i < FLAT; i += FEW * LANES) {
-        V sum[FEW] = {0};
-
-        for (c = 0; c < net.classes; c++) {
-            UNROLL
-            for (j = 0; j < FEW; j++)
-                sum[j] = v_fma(v_set(f[c]),
-                               v_load(x + c * FLAT + i + j * LANES), sum[j]);
-            if (!z)
-                continue;
-            UNROLL
-            for (j = 0; j < FEW; j++)
-                sum[j] = v_fma(v_set(g[c]),
-                               v_load(z + c * FLAT + i + j * LANES), sum[j]);
-        }
-        UNROLL
-        for (j = 0; j < FEW; j++)
-            v_store(y + i + j * LANES, sum[j]);
-    }
-}
-
-/* Adds the gradient of order K of the last layer, of n samples one after
- * another, to a partial sum, or begins it with them: a sum, in float64, is read
- * and written once. */
-static TARGET void cnn_heads(const REAL *head, size_t n, bool begin,
-                             double *part)
-{
-    enum { FEW = 4 }; /* vectors at a time */
-    const size_t order = (size_t)pass.order, step = VBYTES / sizeof(double);
-    size_t i, c, s, k, j;
-
-    for (i = 0; i < FLAT; i += FEW * step)
-        for (c = 0; c < net.classes; c++) {
-            N(loose_doubles) *sum =
-                (N(loose_doubles) *)(part + net.w[2] + c * FLAT + i);
-            N(doubles) total[FEW];
-
-            UNROLL
-            for (j = 0; j < FEW; j++)
-                total[j] = begin ? (N(doubles)){0} : (N(doubles))sum[j];
-            for (s = 0; s < n; s++)
-                for (k = 0; k <= order; k++) {
-                    const REAL *x = head + s * CNN_HEAD + k * FLAT + i;
-                    REAL f = head[s * CNN_HEAD + CNN_F + (order - k) * OUT + c];
-
-                    UNROLL
-                    for (j = 0; j < FEW; j++)
-                        total[j] +=
-                            v_doubles(f * *(const N(few) *)(x + j * step));
-                }
-            UNROLL
-            for (j = 0; j < FEW; j++)
-                sum[j] = total[j];
-        }
-    for (c = 0; c < net.classes; c++) {
-        double *sum = part + net.b[2] + c;
-
-        if (begin)
-            *sum = 0;
-        for (s = 0; s < n; s++)
-            *sum += (double)head[s * CNN_HEAD + CNN_F + order * OUT + c];
-    }
-}
-
-static TARGET void cnn_forward(REAL *w, size_t sample, REAL *head)
-{
-    const REAL *wt = packed[0].PREC, *wv = packed[1].PREC;
-    REAL *z1 = w + CNN_Z1, *p1 = w + CNN_P1, *z2 = w + CNN_Z2;
-    REAL *p2 = head, *f = head + CNN_F, *m = w + CNN_M;
-    size_t k, c, order = (size_t)pass.order;
-
-    cnn_input(pass.set->rows[sample], w + CNN_X);
-    for (k = 0; k <= size_min(order, 1); k++)
-        cnn_conv(w + CNN_X, packed[k].PREC + CNN_W1, packed[k].PREC + CNN_B1,
-                 z1 + k * MAP0);
-    cnn_swish(1, SIDE, z1, MAP0, p1 + ROW1 + FILTERS, ROW1, EDGED1);
-    for (k = 0; k <= order; k++) {
-        REAL *v = w + CNN_V + k * WIN_IMAGE;
-
-        win_image(p1 + k * EDGED1, v);
-        win_product(v, wt + CNN_W2, wt + CNN_ZERO, m);
-        if (k)
-            win_product(v - WIN_IMAGE, wv + CNN_W2, NULL, m);
-        win_result(m, k < 2 ? packed[k].PREC + CNN_B2 : wt + CNN_ZERO,
-                   z2 + k * MAP1);
-    }
-    cnn_swish(pass.order, SIDE1, z2, MAP1, p2, SIDE2 * FILTERS, FLAT);
-    for (k = 0; k <= order; k++)
-        for (c = 0; c < net.classes; c++) {
-            const double *bias = net_bias((int)k, 2);
-            REAL sum = cnn_dot(p2 + k * FLAT, wt + CNN_W3 + c * FLAT);
-
-            if (k)
-                sum += cnn_dot(p2 + (k - 1) * FLAT, wv + CNN_W3 + c * FLAT);
-            f[k * OUT + c] = sum + (bias ? (REAL)bias[c] : 0);
-        }
-}
-
-/* Adds the sample's gradient of order K to a partial sum: the first layer, and
- * the second. */
-static TARGET void cnn_first(REAL *w, double *part)
-{
-    const REAL *dz1 = w + CNN_Z1;
-
-    cnn_outer(w + CNN_X, dz1, w + CNN_C, part + net.w[0]);
-    gemm_rows(SIDE * SIDE, FILTERS, dz1, FILTERS, part + net.b[0]);
-}
-
-static TARGET void cnn_second(REAL *w, double *part)
-{
-    const REAL *dz2 = w + CNN_DZ2 + ROW1 + FILTERS;
-    size_t order = (size_t)pass.order, k, y;
-
-    for (k = 0; k <= order; k++) {
-        win_delta(dz2 + (order - k) * EDGED1, w + CNN_M);
-        win_outer(w + CNN_V + k * WIN_IMAGE, w + CNN_M,
-                  k ? NULL : packed[0].PREC + CNN_ZERO, w + CNN_S);
-    }
-    win_weights(w + CNN_S, part + net.w[1]);
-    for (y = 0; y < SIDE1; y++)
-        gemm_rows(SIDE1, FILTERS, dz2 + order * EDGED1 + y * ROW1, FILTERS,
-                  part + net.b[1]);
-}
-
-static TARGET void cnn_backward(REAL *w, const REAL *f, double *part)
-{
-    const REAL *wt = packed[0].PREC, *wv = packed[1].PREC;
-    REAL *dp2 = w + CNN_DP2, *dz2 = w + CNN_DZ2, *dp1 = w + CNN_DP1;
-    size_t k, order = (size_t)pass.order;
-
-    for (k = 0; k <= order; k++)
-        cnn_spread(f + k * OUT, wt + CNN_W3, k ? f + (k - 1) * OUT : NULL,
-                   k ? wv + CNN_W3 : NULL, dp2 + k * FLAT);
-    cnn_product(0, SIDE1, dp2, FLAT, w + CNN_Z2, MAP1, dz2 + ROW1 + FILTERS,
-                ROW1, EDGED1);
-    cnn_second(w, part);
-    /* The points of p1 have done their work: dz2's take their place. */
-    for (k = 0; k <= order; k++) {
-        REAL *v = w + CNN_V + k * WIN_IMAGE;
-
-        win_image(dz2 + k * EDGED1, v);
-        win_product(v, wt + CNN_T2, wt + CNN_ZERO, w + CNN_M);
-        if (k)
-            win_product(v - WIN_IMAGE, wv + CNN_T2, NULL, w + CNN_M);
-        win_result(w + CNN_M, wt + CNN_ZERO, dp1 + k * MAP1);
-    }
-    /* dz1 takes the place of the slopes it is made from, of their order 0. */
-    cnn_product(pass.order, SIDE, dp1, MAP1, w + CNN_Z1, MAP0, w + CNN_Z1,
-                SIDE * FILTERS, 0);
-    cnn_first(w, part);
-}
-
-/* Task: a share of the samples, fixed by their number alone. */
-static TARGET void cnn_samples(size_t worker, size_t task)
-{
-    size_t share = pieces(pass.set->n, PARTS), begin = task * share, s, n = 0;
-    size_t end = size_min(begin + share, pass.set->n);
-    REAL *w = work_of(worker);
-
-    if (pass.backward) /* but for the last layer */
-        memset(cnn_part[task], 0, net.w[2] * sizeof cnn_part[task][0]);
-    memset(w + CNN_P1, 0, ORDERS * EDGED1 * sizeof *w); /* the borders */
-    memset(w + CNN_DZ2, 0, ORDERS * EDGED1 * sizeof *w);
-    for (s = begin; s < end; s++) {
-        REAL *head = w + CNN_P2 + n * CNN_HEAD;
-
-        cnn_forward(w, s, head);
-        loss_series(s, head + CNN_F, OUT, 1);
-        if (!pass.backward)
-            continue;
-        cnn_backward(w, head + CNN_F, cnn_part[task]);
-        if (++n == CNN_HEADS || s + 1 == end) {
-            cnn_heads(w + CNN_P2, n, s < begin + CNN_HEADS, cnn_part[task]);
-            n = 0;
-        }
+        for (i = 0; i < 9; i++)
+            v_store(g + i * LANES, x[i / 3][i % 3]);
+        gemm_sum(9, LANES, g, LANES, out + at, area);
     }
 }
 
 /* G of three numbers. */
-INLINE void win_filter(double x0, double x1, double x2, double *y)
+INLINE void N(win_filter)(double x0, double x1, double x2, double *y)
 {
     y[0] = x0;
     y[1] = 0.5 * (x0 + x2 + x1);
@@ -4033,63 +3304,591 @@ INLINE void win_filter(double x0, double x1, double x2, double *y)
     y[3] = x2;
 }
 
-/* G g G' of the weights from one channel to another, and that of g turned
- * round and transposed: its points 0 and 3 change places. */
-static void cnn_pack2(const double *g, size_t in, size_t out, REAL *to)
+/* G g G' of the weights from one channel on, and that of g turned round and
+ * transposed: its points 0 and 3 change places. */
+static void N(win_pack)(const struct layer *l, const double *g, size_t in,
+                        REAL *packed)
 {
     static const size_t turned[] = {3, 1, 2, 0};
+    const size_t n = l->x->c, area = n * l->c;
     double x[3][4], y[4];
-    size_t i, j;
+    size_t i, j, c;
 
-    g += in * FILTERS + out;
-    for (j = 0; j < 3; j++, g += FILTERS * FILTERS)
-        win_filter(g[0], g[3 * FILTERS * FILTERS], g[6 * FILTERS * FILTERS],
-                   x[j]);
-    for (i = 0; i < 4; i++) {
-        win_filter(x[0][i], x[1][i], x[2][i], y);
-        for (j = 0; j < 4; j++) {
-            to[CNN_W2 + ((4 * i + j) * FILTERS + in) * FILTERS + out] =
-                (REAL)y[j];
-            to[CNN_T2 +
-               ((4 * turned[i] + turned[j]) * FILTERS + out) * FILTERS + in] =
-                (REAL)y[j];
+    for (c = 0; c < l->c; c++) {
+        const double *at = g + in * l->c + c;
+
+        for (j = 0; j < 3; j++, at += area)
+            N(win_filter)(at[0], at[3 * area], at[6 * area], x[j]);
+        for (i = 0; i < 4; i++) {
+            N(win_filter)(x[0][i], x[1][i], x[2][i], y);
+            for (j = 0; j < 4; j++) {
+                const size_t back = 4 * turned[i] + turned[j];
+
+                packed[l->pack + (4 * i + j) * area + in * l->c + c] =
+                    (REAL)y[j];
+                packed[l->turned + back * area + c * n + in] = (REAL)y[j];
+            }
         }
     }
 }
 
-static void cnn_pack(const double *x, REAL *to)
-{
-    size_t i, c;
+/* --- Linear layers and convolutions ---
+ *
+ *   forward   z_k = W a_k + V a_(k-1)   (+ b for k = 0, + its v for k = 1)
+ *   back      delta_k(a) = W' delta_k(z) + V' delta_(k-1)(z)
+ *   gradient  g_K = sum_j  a_j delta_(K-j)(z)
+ *
+ * The inputs of the network do not depend on s: a_k = 0 for k > 0.  A
+ * convolution is this at every pixel, for the window around it: with the
+ * channels innermost the taps of a window's row lie side by side, so that a
+ * product walks over them as they are, a row after another.  On the way back
+ * the window is turned round. */
 
-    for (i = 0; i < net.in[0] * FILTERS; i++)
-        to[CNN_W1 + i] = (REAL)x[net.w[0] + i];
-    for (i = 0; i < FILTERS; i++)
-        for (c = 0; c < FILTERS; c++)
-            cnn_pack2(x + net.w[1], i, c, to);
-    for (c = 0; c < net.classes; c++)
-        for (i = 0; i < FLAT; i++)
-            to[CNN_W3 + c * FLAT + i] = (REAL)x[net.w[2] + i * net.classes + c];
-    for (c = 0; c < FILTERS; c++) {
-        to[CNN_B1 + c] = (REAL)x[net.b[0] + c];
-        to[CNN_B2 + c] = (REAL)x[net.b[1] + c];
-        to[CNN_ZERO + c] = 0;
+/* to = start + W times from, or W' times from on the way back, for all samples
+ * of the job; without a start it is added. */
+static TARGET void N(weigh)(const struct layer *l, const struct job *j,
+                            bool back, const REAL *from, const REAL *weight,
+                            const REAL *start, REAL *to)
+{
+    const struct layer *x = back ? l : l->x, *z = back ? l->x : l;
+    const size_t depth = back ? l->c : l->in, n = back ? l->in : l->c;
+    struct walk walk = walk_times(depth, x->n, true, 0, z->n, start);
+    size_t s, y;
+
+    if (!l->window) {
+        gemm(&walk, j->n, n, from, weight, to);
+        return;
+    }
+    walk = walk_times(l->window * x->c, x->row, true, 0, z->row, start);
+    walk.segs = l->window;
+    walk.a.seg = x->line;
+    walk.b.depth = l->window * walk.len;
+    from += x->origin - l->window / 2 * (x->line + x->row);
+    for (s = 0; s < j->n; s++)
+        for (y = 0; y < z->h; y++)
+            gemm(&walk, z->w, z->c, from + s * x->n + y * x->line, weight,
+                 to + s * z->n + z->origin + y * z->line);
+}
+
+/* Coefficient k of W's series times that of a layer's input, or of its delta. */
+static TARGET void N(weigh_series)(const struct layer *l, const struct job *j,
+                                   bool back, size_t k)
+{
+    const struct layer *x = back ? l : l->x, *z = back ? l->x : l;
+    const size_t weight = back ? l->turned : l->pack;
+    const REAL *start = N(start)(l, back, k);
+    REAL *to = way_k(j, z, back, k);
+    size_t of;
+
+    for (of = 0; of <= (k > 0); of++) /* of theta, of v */
+        if (back || k - of <= x->top) {
+            const REAL *from = way_k(j, x, back, k - of);
+
+            N(weigh)(l, j, back, from, N(packed)(of, weight), start, to);
+            start = NULL;
+        }
+}
+
+/* A late network's first layer: z_0 and z_1, some inputs at a time. */
+static TARGET void N(linear_first)(const struct layer *l, const struct job *j)
+{
+    const struct pass *p = j->p;
+    REAL *kept = memory.kept.PREC + j->first * l->row;
+    const size_t bytes = j->n * l->row * sizeof *kept;
+    struct walk walk = walk_times(DEPTH, DEPTH + APART, true, 0, l->row, NULL);
+    size_t k;
+
+    walk.b.depth = l->in;
+    for (; walk.b.first < l->in && (p->order || !p->kept);
+         walk.b.first += DEPTH) {
+        N(image_rows)(p->set, j->first, j->n, walk.b.first, DEPTH, j->scratch);
+        for (k = p->kept; k <= N(highest)(j, l); k++) {
+            walk.start = walk.b.first ? NULL : N(start)(l, false, k);
+            gemm(&walk, j->n, l->c, j->scratch, N(packed)(k, l->pack),
+                 out_k(j, l, k));
+        }
+    }
+    if (p->kept)
+        memcpy(out_k(j, l, 0), kept, bytes);
+    else if (p->keep)
+        memcpy(kept, out_k(j, l, 0), bytes);
+}
+
+static TARGET void N(linear_forward)(const struct layer *l, const struct job *j)
+{
+    size_t k;
+
+    if (l->first && net.late) {
+        N(linear_first)(l, j);
+        return;
+    }
+    for (k = 0; k <= N(highest)(j, l); k++)
+        if (l->winograd)
+            N(win_series)(l, j, false, k);
+        else
+            N(weigh_series)(l, j, false, k);
+}
+
+/* Where coefficient k of delta waits for the sums: of a block's samples, in
+ * panels of a micro-tile's columns.  Of the first layer only K is needed. */
+INLINE REAL *N(panels)(const struct job *j, const struct layer *l, size_t k)
+{
+    const size_t orders = j->p->order + 1;
+    const size_t before = l->first ? net.rows * orders
+                                   : net.rows * orders + net.first_panel +
+                                         l->panels * orders + k * l->row;
+
+    return memory.store.PREC + before * j->p->room +
+           j->at / BLOCK * BLOCK * l->row;
+}
+
+/* Rows of delta into their block's panels. */
+static TARGET void N(linear_panels)(const struct layer *l, const struct job *j,
+                                    size_t k)
+{
+    const size_t vectors = pieces(l->c, LANES);
+    const REAL *from = delta_k(j, l, k);
+    REAL *to = N(panels)(j, l, k);
+    size_t v, i, s, nv;
+
+    for (v = 0; v < vectors; v += nv) {
+        nv = gemm_group(vectors - v, NV);
+        for (s = 0; s < j->n; s++)
+            for (i = 0; i < nv; i++)
+                v_store(to + (v * BLOCK + (j->at % BLOCK + s) * nv + i) * LANES,
+                        v_load(from + s * l->row + (v + i) * LANES));
     }
 }
 
-static void cnn_pass(void)
+/* The gradient of rows i .. i + m of the weight, from a block's samples. */
+static TARGET void N(linear_sum)(const struct layer *l, const struct job *j,
+                                 size_t i, size_t m)
 {
-    cnn_pack(pass.theta, packed[0].PREC);
-    if (pass.order)
-        cnn_pack(pass.v, packed[1].PREC);
-    parallel(pieces(pass.set->n, pieces(pass.set->n, PARTS)), cnn_samples);
+    const struct layer *x = l->x;
+    struct walk walk = walk_sum(0, l->first ? m + APART : x->n, 0, l->row);
+    size_t k;
+
+    walk.b.depth = BLOCK;
+    for (k = 0; k <= N(highest)(j, x); k++) {
+        const REAL *b = N(panels)(j, l, j->p->order - k);
+
+        v_clear(j->sums, m * l->row);
+        for (walk.b.first = 0; walk.b.first < j->n; walk.b.first += STRETCH) {
+            const size_t s = walk.b.first;
+
+            walk.len = size_min(STRETCH, j->n - s);
+            if (l->first)
+                N(image_rows)
+            (j->p->set, j->first + s, walk.len, i, m, j->scratch);
+            gemm(&walk, m, l->c,
+                 l->first ? j->scratch : out_k(j, x, k) + s * x->n + i, b,
+                 j->sums);
+        }
+        gemm_sum(m, l->c, j->sums, l->row, j->out + l->theta + i * l->c, l->c);
+    }
 }
 
-static void net_pass(void)
+/* The gradient of the biases, likewise. */
+static TARGET void N(linear_biases)(const struct layer *l, const struct job *j)
 {
-    if (config.model == EOS_MLP)
-        mlp_pass();
-    else
-        cnn_pass();
+    const size_t vectors = pieces(l->c, LANES);
+    const REAL *from = N(panels)(j, l, j->p->order);
+    size_t v, nv;
+
+    for (v = 0; v < vectors; v += nv) {
+        const size_t at = v * LANES;
+
+        nv = gemm_group(vectors - v, NV);
+        gemm_rows(j->n, size_min(nv * LANES, l->c - at), from + at * BLOCK,
+                  nv * LANES, j->out + l->bias + at);
+    }
+}
+
+/* The gradient of a tile's samples, added to the sums of a part. */
+static TARGET void N(linear_add)(const struct layer *l, const struct job *j,
+                                 size_t k)
+{
+    const REAL *a = out_k(j, l->x, k), *dz = delta_k(j, l, j->p->order - k);
+    const struct walk walk = walk_sum(j->n, l->x->n, l->n, l->row);
+
+    gemm(&walk, l->in, l->c, a, dz, j->sums + l->sum);
+}
+
+/* Of a convolution: some lines at a time, so that they stay in the nearest
+ * cache. */
+static TARGET void N(conv_add)(const struct layer *l, const struct job *j,
+                               size_t k)
+{
+    const struct layer *x = l->x;
+    const size_t lines = size_min(l->h, 16 / sizeof(REAL));
+    const size_t across = l->window * x->c;
+    const REAL *a =
+        out_k(j, x, k) + x->origin - l->window / 2 * (x->line + x->row);
+    const REAL *dz = delta_k(j, l, j->p->order - k) + l->origin;
+    struct walk walk = walk_sum(l->w, x->row, l->row, l->row);
+    size_t s, y, i;
+
+    walk.segs = lines;
+    walk.a.seg = x->line;
+    walk.b.seg = l->line;
+    for (s = 0; s < j->n; s++, a += x->n, dz += l->n)
+        for (y = 0; y < l->h; y += lines)
+            for (i = 0; i < l->window; i++)
+                gemm(&walk, across, l->c, a + (y + i) * x->line,
+                     dz + y * l->line, j->sums + l->sum + i * across * l->row);
+}
+
+/* Of weights and biases. */
+static TARGET void N(part_add)(const struct layer *l, const struct job *j)
+{
+    const REAL *dz = delta_k(j, l, j->p->order) + l->origin;
+    size_t k, s, y;
+
+    for (k = 0; k <= N(highest)(j, l->x); k++)
+        if (l->winograd)
+            N(win_add)(l, j, k);
+        else if (l->window)
+            N(conv_add)(l, j, k);
+        else
+            N(linear_add)(l, j, k);
+    for (s = 0; s < j->n; s++)
+        for (y = 0; y < l->h; y++)
+            gemm_rows(l->w, l->c, dz + s * l->n + y * l->line, l->row,
+                      j->out + l->bias);
+}
+
+static TARGET void N(linear_backward)(const struct layer *l,
+                                      const struct job *j)
+{
+    const size_t order = j->p->order;
+    size_t k;
+
+    if (!net.late)
+        N(part_add)(l, j);
+    for (k = l->first ? order : 0; k <= order && net.late; k++)
+        N(linear_panels)(l, j, k);
+    for (k = 0; k <= order && !l->first; k++)
+        if (l->winograd)
+            N(win_series)(l, j, true, k);
+        else
+            N(weigh_series)(l, j, true, k);
+}
+
+/* --- Swish, and the mean of pool x pool pixels ---
+ *
+ * a = swish(z) as a series; delta_k(z) = sum_j delta_j(a) d_(k-j) with d the
+ * series of swish'(z).  That takes the place of z, and delta(z) its own. */
+
+/* The series of a pixel's mean. */
+INLINE TARGET void N(swish_mean)(const size_t order, const struct layer *l,
+                                 REAL *z, size_t z_step, REAL *a, size_t a_step)
+{
+    const struct layer *x = l->x;
+    const V share = v_set((REAL)1 / (REAL)(l->pool * l->pool));
+    size_t y, i, k;
+    V sum[ORDERS] = {0};
+
+    for (y = 0; y < l->pool; y++)
+        for (i = 0; i < l->pool; i++) {
+            REAL *at = z + y * x->line + i * x->row;
+            V zs[ORDERS], as[ORDERS], ds[ORDERS];
+
+            UNROLL
+            for (k = 0; k <= order; k++)
+                zs[k] = k <= x->top ? v_load(at + k * z_step) : (V){0};
+            N(act_swish)(order, zs, as, ds);
+            UNROLL
+            for (k = 0; k <= order; k++) {
+                v_store(at + k * z_step, ds[k]);
+                sum[k] = y + i ? sum[k] + as[k] : as[k];
+            }
+        }
+    UNROLL
+    for (k = 0; k <= order; k++)
+        v_store(a + k * a_step, l->pool > 1 ? sum[k] * share : sum[k]);
+}
+
+INLINE TARGET void N(swish_slope)(const size_t order, const struct layer *l,
+                                  REAL *z, size_t z_step, const REAL *da,
+                                  size_t a_step)
+{
+    const struct layer *x = l->x;
+    const V share = v_set((REAL)1 / (REAL)(l->pool * l->pool));
+    V mean[ORDERS], ds[ORDERS];
+    size_t y, i, k;
+
+    UNROLL
+    for (k = 0; k <= order; k++)
+        mean[k] = l->pool > 1 ? v_load(da + k * a_step) * share
+                              : v_load(da + k * a_step);
+    for (y = 0; y < l->pool; y++)
+        for (i = 0; i < l->pool; i++) {
+            REAL *at = z + y * x->line + i * x->row;
+
+            UNROLL
+            for (k = 0; k <= order; k++)
+                ds[k] = v_load(at + k * z_step);
+            UNROLL
+            for (k = 0; k <= order; k++)
+                if (k == order || !x->first)
+                    v_store(at + k * z_step, act_product(k, mean, ds));
+        }
+}
+
+INLINE TARGET void N(swish_of)(const size_t order, const struct layer *l,
+                               const struct job *j, bool back)
+{
+    const struct layer *x = l->x;
+    const size_t z_step = x->n * net.tile;
+    const size_t a_step = l->n * (back ? net.tile : N(held)(j, l));
+    size_t s, y, i, c;
+
+    for (s = 0; s < j->n; s++)
+        for (y = 0; y < l->h; y++) {
+            REAL *z =
+                out_k(j, x, 0) + s * x->n + x->origin + l->pool * y * x->line;
+            REAL *a = (back ? delta_k(j, l, 0) : out_k(j, l, 0)) + s * l->n +
+                      l->origin + y * l->line;
+
+            for (i = 0; i < l->w; i++, z += l->pool * x->row, a += l->row)
+                for (c = 0; c < l->c; c += LANES)
+                    if (back)
+                        N(swish_slope)(order, l, z + c, z_step, a + c, a_step);
+                    else
+                        N(swish_mean)(order, l, z + c, z_step, a + c, a_step);
+        }
+}
+
+/* The order is a constant inside: the one place where it is told apart. */
+static TARGET void N(swish)(const struct layer *l, const struct job *j,
+                            bool back)
+{
+    switch (j->p->order) {
+    case 0:
+        N(swish_of)(0, l, j, back);
+        break;
+    case 1:
+        N(swish_of)(1, l, j, back);
+        break;
+    case 2:
+        N(swish_of)(2, l, j, back);
+        break;
+    case 3:
+        N(swish_of)(3, l, j, back);
+        break;
+    }
+}
+
+static TARGET void N(swish_forward)(const struct layer *l, const struct job *j)
+{
+    N(swish)(l, j, false);
+}
+
+static TARGET void N(swish_backward)(const struct layer *l, const struct job *j)
+{
+    N(swish)(l, j, true);
+}
+
+/* --- The pass --- */
+
+static const struct {
+    void (*forward)(const struct layer *, const struct job *);
+    void (*backward)(const struct layer *, const struct job *);
+} N(kinds)[KINDS] = {
+    [IMAGE] = {N(image_forward), NULL},
+    [LINEAR] = {N(linear_forward), N(linear_backward)},
+    [SWISH] = {N(swish_forward), N(swish_backward)},
+};
+
+/* The job's samples through all layers, and back. */
+static TARGET void N(run_tile)(const struct job *j)
+{
+    const struct layer *last = &net.layer[net.layers - 1], *l;
+    size_t s;
+
+    for (l = net.layer; l <= last; l++)
+        N(kinds)[l->kind].forward(l, j);
+    for (s = 0; s < j->n; s++) {
+        REAL *f = out_k(j, last, 0) + s * last->n;
+
+        N(loss_series)(j->p, j->first + s, f, last->n * net.tile);
+    }
+    for (l = last; l > net.layer && j->p->backward; l--)
+        N(kinds)[l->kind].backward(l, j);
+}
+
+/* Late networks.  First a task is a tile of samples: */
+static TARGET void N(tile_task)(size_t worker, size_t task)
+{
+    struct job j = N(job_of)(&pass, worker);
+
+    j.at = task * net.tile;
+    j.first = pass.begin + j.at;
+    j.n = size_min(net.tile, pass.end - j.first);
+    N(run_tile)(&j);
+}
+
+/* Then SLAB rows of a weight from row i on, over all samples of the store. */
+static TARGET void N(sum_rows)(size_t worker, const struct layer *l, size_t i)
+{
+    struct job j = N(job_of)(&pass, worker);
+    const size_t n = pass.end - pass.begin;
+
+    for (j.at = 0; j.at < n; j.at += BLOCK) {
+        j.first = pass.begin + j.at;
+        j.n = size_min(BLOCK, n - j.at);
+        N(linear_sum)(l, &j, i, size_min(SLAB, l->in - i));
+        if (i == 0)
+            N(linear_biases)(l, &j);
+    }
+}
+
+static void N(sum_task)(size_t worker, size_t task)
+{
+    size_t i;
+    const struct layer *l = task_rows(task, SLAB, &i);
+
+    N(sum_rows)(worker, l, i);
+}
+
+/* A border is zero before the series that it surrounds is written. */
+static TARGET void N(border)(const struct layer *l, REAL *image)
+{
+    size_t y;
+
+    memset(image, 0, l->origin * sizeof *image);
+    for (y = 0; y < l->h; y++) /* right of one line, left of the next */
+        memset(image + l->origin + y * l->line + l->w * l->row, 0,
+               2 * l->row * sizeof *image);
+    memset(image + (l->h + 1) * l->line, 0, l->line * sizeof *image);
+}
+
+/* Adds the sums of a part to its gradient. */
+static TARGET void N(part_flush)(const struct job *j)
+{
+    const struct layer *l;
+
+    for (l = net.layer; l < net.layer + net.layers; l++) {
+        REAL *sum = j->sums + l->sum;
+
+        if (l->winograd)
+            N(win_flush)(l, sum, j->out + l->theta);
+        else
+            gemm_sum(l->in, l->c, sum, l->row, j->out + l->theta, l->c);
+    }
+    v_clear(j->sums, net.sums);
+}
+
+/* The others.  Task: a share of the samples, fixed by their number alone. */
+static TARGET void N(part_task)(size_t worker, size_t task)
+{
+    const size_t n = pass.set->n, share = pieces(n, PARTS);
+    const size_t end = size_min((task + 1) * share, n);
+    struct job j = N(job_of)(&pass, worker);
+    const struct layer *l;
+    size_t k, s, since = 0;
+
+    j.out = nth(memory.parts, net.params, task);
+    if (pass.backward)
+        memset(j.out, 0, net.params * sizeof *j.out);
+    v_clear(j.sums, net.sums);
+    for (l = net.layer; l < net.layer + net.layers; l++)
+        for (k = 0; k <= pass.order && l->border; k++)
+            for (s = 0; s < net.tile; s++)
+                N(border)(l, out_k(&j, l, k) + s * l->n);
+    for (j.first = task * share; j.first < end; j.first += j.n) {
+        j.n = size_min(net.tile, end - j.first);
+        N(run_tile)(&j);
+        since += j.n;
+        if (pass.backward && (since >= FLUSH || j.first + j.n == end)) {
+            N(part_flush)(&j);
+            since = 0;
+        }
+    }
+}
+
+/* Row k of a packed matrix [depth][n], from x[0], x[step], ..: in panels as
+ * wide as a micro-tile, the last one filled up with zeros. */
+INLINE void N(pack_row)(size_t k, size_t depth, size_t n, const double *x,
+                        size_t step, REAL *to)
+{
+    const size_t vectors = pieces(n, LANES);
+    size_t v, nv, i;
+
+    for (v = 0; v < vectors; v += nv) {
+        REAL *at = to + v * LANES * depth;
+        size_t m;
+
+        nv = gemm_group(vectors - v, NV);
+        at += k * nv * LANES;
+        m = size_min(nv * LANES, n - v * LANES);
+        for (i = 0; i < m; i++, x += step)
+            at[i] = (REAL)*x;
+        for (; i < nv * LANES; i++)
+            at[i] = 0;
+    }
+}
+
+/* Rows first .. of one layer's weight, forward and turned round, of x. */
+static TARGET void N(pack_layer)(const struct layer *l, size_t first,
+                                 const double *x, REAL *packed)
+{
+    const size_t taps = layer_taps(l), in = l->in / taps;
+    size_t k, end = first + PACK_ROWS;
+
+    x += l->theta;
+    for (k = first; k < size_min(end, l->in); k++)
+        if (!l->winograd)
+            N(pack_row)(k, l->in, l->c, x + k * l->c, 1, packed + l->pack);
+        else if (k < in)
+            N(win_pack)(l, x, k, packed);
+    if (l->first || l->winograd)
+        return;
+    end = end < l->in ? end : taps * l->c; /* the last task takes the rest */
+    for (k = first; k < size_min(end, taps * l->c); k++) {
+        const double *from = x + (taps - 1 - k / l->c) * in * l->c + k % l->c;
+
+        N(pack_row)(k, taps * l->c, in, from, l->c, packed + l->turned);
+    }
+}
+
+static TARGET void N(pack_task)(size_t worker, size_t task)
+{
+    size_t first, side, c;
+    const struct layer *l = task_rows(task, PACK_ROWS, &first);
+
+    (void)worker;
+    for (side = 0; side <= (pass.order > 0); side++) {
+        const double *x = side ? pass.v : pass.theta;
+        REAL *packed = memory.packed[side].PREC;
+
+        if (side == 0 && l->first && pass.kept)
+            continue;
+        N(pack_layer)(l, first, x, packed);
+        for (c = 0; c < l->row && !first; c++)
+            packed[l->start + c] = c < l->c ? (REAL)x[l->bias + c] : 0;
+    }
+}
+
+static void N(net_pass)(void)
+{
+    const size_t n = pass.set->n;
+
+    parallel(task_count(PACK_ROWS), N(pack_task));
+    if (!net.late) {
+        parallel(pieces(n, pieces(n, PARTS)), N(part_task));
+        return;
+    }
+    pass.room = memory.store_bytes / sizeof(REAL) /
+                store_numbers(pass.order + 1) / BLOCK * BLOCK;
+    if (pass.backward)
+        memset(pass.out, 0, net.params * sizeof *pass.out);
+    for (pass.begin = 0; pass.begin < n; pass.begin = pass.end) {
+        pass.end = size_min(pass.begin + pass.room, n);
+        parallel(pieces(pass.end - pass.begin, net.tile), N(tile_task));
+        if (pass.backward)
+            parallel(task_count(SLAB), N(sum_task));
+    }
 }
 
 #endif /* an instance */
@@ -4099,63 +3898,33 @@ static void net_pass(void)
 #endif
 
 #ifndef REGION
-/* --- The sums of a pass, in the flat layout --- */
+/* --- The parts of a pass, added --- */
 
-/* Task: SLAB inputs of the MLP's first weight, then all the rest. */
-static void mlp_gather(size_t worker, size_t task)
-{
-    size_t begin = task * SLAB, i, j, o;
-
-    (void)worker;
-    if (begin < PIXELS) {
-        for (o = 0; o < HIDDEN; o += 8) /* whole cache lines of both */
-            for (i = 0; i < SLAB; i++)
-                for (j = 0; j < 8; j++)
-                    pass.out[net.w[0] + (begin + i) * HIDDEN + o + j] =
-                        mlp.g1[task][o + j][i];
-        return;
-    }
-    for (i = 0; i < HIDDEN; i++) {
-        for (o = 0; o < HIDDEN; o++)
-            pass.out[net.w[1] + i * HIDDEN + o] = mlp.g2[o][i];
-        for (o = 0; o < net.classes; o++)
-            pass.out[net.w[2] + i * net.classes + o] = mlp.g3[o][i];
-    }
-    for (i = 0; i < LAYERS; i++)
-        memcpy(pass.out + net.b[i], mlp.gb[i], net.out[i] * sizeof *pass.out);
-}
-
-/* Task: CHUNK_SUM elements, as the partial gradients hold them, a few at a time
- * so that their sums stay in the nearest cache. */
-static void cnn_gather(size_t worker, size_t task)
+/* Task: CHUNK_SUM numbers, a few at a time so that their sums stay in the
+ * nearest cache. */
+static void gather_task(size_t worker, size_t task)
 {
     enum { FEW = 2048 };
     const size_t parts = pieces(pass.set->n, pieces(pass.set->n, PARTS));
     const size_t end = size_min((task + 1) * CHUNK_SUM, net.params);
-    const size_t w = net.w[2], b = net.b[2];
     size_t begin, part, i, len;
 
     (void)worker;
-    for (begin = task * CHUNK_SUM; begin < end; begin += FEW) {
+    for (begin = task * CHUNK_SUM; begin < end; begin += len) {
         double sum[FEW] = {0};
 
         len = size_min(FEW, end - begin);
         for (part = 0; part < parts; part++)
             for (i = 0; i < len; i++)
-                sum[i] += cnn_part[part][begin + i];
-        for (i = begin; i < begin + len; i++)
-            pass.out[i < w || i >= b ? i
-                                     : w + (i - w) % FLAT * net.classes +
-                                           (i - w) / FLAT] = sum[i - begin];
+                sum[i] += nth(memory.parts, net.params, part)[begin + i];
+        memcpy(pass.out + begin, sum, len * sizeof *sum);
     }
 }
 
 static void gradient_gather(void)
 {
-    if (config.model == EOS_MLP)
-        parallel(PIXELS / SLAB + 1, mlp_gather);
-    else
-        parallel(pieces(net.params, CHUNK_SUM), cnn_gather);
+    if (!net.late)
+        parallel(pieces(net.params, CHUNK_SUM), gather_task);
 }
 
 /* ------------------------------------------------------------------------
@@ -4260,14 +4029,13 @@ static double taylor(enum eos_precision precision, int order,
     double sum = 0;
     size_t i;
 
-    pass.order = order;
+    pass.order = (size_t)order;
     pass.backward = out != NULL;
     pass.set = s;
     pass.theta = point.theta;
     pass.v = v;
     pass.out = out;
-    pass.keep =
-        s == &train && config.model == EOS_MLP && precision == config.deriv;
+    pass.keep = s == &train && net.late && precision == config.deriv;
     pass.kept = pass.keep && point.kept[precision];
     kernel->pass[precision]();
     if (pass.keep) { /* in the place of the other precision's */

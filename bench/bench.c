@@ -19,14 +19,14 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-enum { PEAK_ROUNDS = 300000, RUNS = 5, PEAK_RUNS = 4, CONV_IMAGES = 100 };
+enum { PEAK_ROUNDS = 300000, RUNS = 5, PEAK_RUNS = 4 };
 
-/* One instance's peak loop and products. */
+/* One instance's peak loop, and a layer's work for one tile of samples (sum: for
+ * some rows of its weight). */
 struct rates {
-    task_fn *peak, *first, *second, *third, *third_back, *second_back;
-    size_t shares; /* tasks of outer3; a fifth of outer2's */
-    task_fn *slab, *outer2, *outer3, *conv1, *conv2, *outer_conv1, *outer_conv2;
+    task_fn *peak, *forward, *backward, *sum;
 };
+static const struct layer *rated; /* the layer */
 
 union {
     float f32[16];
@@ -230,91 +230,60 @@ static void products_head(const char *title, bool blas)
     printf("\n");
 }
 
-static void products_mlp(bool blas)
+/* A layer's products: forward [n][in] by [in][c], back [n][c] by [c][in], the
+ * gradient [in][n] by [n][c], with n samples or pixels.  Where sums are not late
+ * they are made on the way back. */
+static void products_layer(int p, const struct layer *l, size_t samples,
+                           bool blas)
 {
-    const int n = (int)size_min(SAMPLES, 5000);
-    const int chunk = (int)size_min(CHUNK, (size_t)n); /* summed in one go */
-    const size_t tiles = pieces((size_t)n, TILE);
-    int p;
+    const struct rates *r = rate(p);
+    const size_t pixels = l->h * l->w, tiles = pieces(samples, net.tile);
+    const size_t stored = size_min(samples, pass.room);
+    const int n = (int)(samples * pixels), in = (int)l->in, c = (int)l->c;
+    const double flops = 2. * n * in * c;
+    const bool sums = !net.late, data = !l->first;
+    double rest = 0;
+    char name[60];
 
-    start(EOS_MLP, 5000);
-    products_head("MLP, 5,000 images", blas);
-    for (p = 0; p < 2; p++) {
-        const struct rates *r = rate(p);
-        const struct {
-            const char *name;
-            bool ta, tb;
-            int m, n, k;
-            size_t tasks;
-            task_fn *fn;
-        } row[] = {
-            {"X W1       n x 200 over 3072", 0, 0, n, 200, 3072, tiles,
-             r->first},
-            {"A1 W2      n x 200 over 200", 0, 0, n, 200, 200, tiles,
-             r->second},
-            {"A2 W3      n x 10 over 200", 0, 0, n, 10, 200, tiles, r->third},
-            {"dF W3'     n x 200 over 10", 0, 1, n, 200, 10, tiles,
-             r->third_back},
-            {"dZ2 W2'    n x 200 over 200", 0, 1, n, 200, 200, tiles,
-             r->second_back},
-            {"X' dZ1     3072 x 200 over n", 1, 0, 3072, 200, chunk, SLABS1,
-             r->slab},
-            {"A1' dZ2    200 x 200 over n", 1, 0, 200, 200, chunk,
-             5 * r->shares, r->outer2},
-            {"A2' dF     200 x 10 over n", 1, 0, 200, 10, chunk, r->shares,
-             r->outer3},
-        };
-        size_t i;
-
-        taylor((enum eos_precision)p, 1, &train, path.v[0], scratch);
-        pass.order = 0;
-        pass.begin = 0;
-        pass.end = (size_t)chunk;
-        pass.keep = pass.kept = false;
-        for (i = 0; i < sizeof row / sizeof *row; i++)
-            product_row(p, row[i].name,
-                        2. * row[i].m * row[i].n * (double)row[i].k,
-                        time_tasks(row[i].tasks, row[i].fn),
-                        blas ? blas_time(p, row[i].ta, row[i].tb, row[i].m,
-                                         row[i].n, row[i].k)
-                             : 0);
-    }
+    rated = l;
+    snprintf(name, sizeof name, "%s %zu x %zu, forward",
+             l->window ? "conv" : "linear", l->in, l->c);
+    product_row(p, name, flops, time_tasks(tiles, r->forward),
+                blas ? blas_time(p, 0, 0, n, c, in) : 0);
+    if (blas && sums)
+        rest = blas_time(p, 1, 0, in, c, n);
+    if (blas && data)
+        rest += blas_time(p, 0, 1, n, in, c);
+    snprintf(name, sizeof name, "    back%s",
+             sums ? ", with the gradient" : "");
+    if (sums || data)
+        product_row(p, name, flops * (sums + data),
+                    time_tasks(tiles, r->backward), rest);
+    if (net.late)
+        product_row(p, "    gradient", 2. * (double)stored * in * c,
+                    time_tasks(pieces(l->in, SLAB), r->sum),
+                    blas ? blas_time(p, 1, 0, in, c, (int)stored) : 0);
 }
 
-static void products_cnn(bool blas)
+static void products(enum eos_model model, size_t samples, bool blas)
 {
-    const int images = CONV_IMAGES, n0 = images * SIDE * SIDE,
-              n1 = images * SIDE1 * SIDE1;
+    char title[60];
+    size_t i;
     int p;
 
-    start(EOS_CNN, 500);
-    products_head("CNN, an image at a time", blas);
+    samples = size_min(SAMPLES, samples);
+    start(model, samples);
+    snprintf(title, sizeof title, "%s, %zu images", model_in_use(), samples);
+    products_head(title, blas);
     for (p = 0; p < 2; p++) {
-        const struct rates *r = rate(p);
-        const struct {
-            const char *name;
-            bool ta;
-            int m, n, k;
-            task_fn *fn;
-        } row[] = {
-            {"conv 1, forward           n x 32 over 27", 0, n0, 32, 27,
-             r->conv1},
-            {"conv 2, forward, backward n x 32 over 288", 0, n1, 32, 288,
-             r->conv2},
-            {"conv 1, weights           27 x 32 over n", 1, 27, 32, n0,
-             r->outer_conv1},
-            {"conv 2, weights           288 x 32 over n", 1, 288, 32, n1,
-             r->outer_conv2},
-        };
-        size_t i;
-
-        taylor((enum eos_precision)p, 1, &train, path.v[0], scratch);
-        for (i = 0; i < sizeof row / sizeof *row; i++)
-            product_row(
-                p, row[i].name, 2. * row[i].m * row[i].n * (double)row[i].k,
-                time_tasks((size_t)images, row[i].fn),
-                blas ? blas_time(p, row[i].ta, 0, row[i].m, row[i].n, row[i].k)
-                     : 0);
+        taylor((enum eos_precision)p, 0, &train, NULL, scratch);
+        pass.begin = 0;
+        pass.end = size_min(samples, net.late ? pass.room : samples);
+        pass.keep = pass.kept = false;
+        for (i = 0; i < net.layers; i++)
+            if (net.layer[i].in)
+                products_layer(p, &net.layer[i], net.late ? pass.end : samples,
+                               blas);
     }
 }
 
@@ -324,17 +293,17 @@ static void products_cnn(bool blas)
  * weights counts where the series asks for it. */
 static double pass_flops(int order)
 {
-    const double k = order, c = (double)net.classes;
-    const bool is_mlp = config.model == EOS_MLP;
-    double first =
-        is_mlp ? PIXELS * HIDDEN : SIDE * SIDE * 9. * CHANNELS * FILTERS;
-    double others = is_mlp ? HIDDEN * HIDDEN + HIDDEN * c
-                           : SIDE1 * SIDE1 * 9. * FILTERS * FILTERS + FLAT * c;
-    double forward = first * fmin(2, k + 1) + others * (2 * k + 1);
-    double backward = others * (2 * k + 1);
-    double weights = first + others * (k + 1);
+    const double k = order;
+    double sum = 0;
+    size_t i;
 
-    return 2 * (forward + backward + weights);
+    for (i = 0; i < net.layers; i++) {
+        const struct layer *l = &net.layer[i];
+        const double one = (double)(l->in * l->c * l->h * l->w);
+
+        sum += one * (l->first ? fmin(2, k + 1) + 1 : 2 * (2 * k + 1) + k + 1);
+    }
+    return 2 * sum;
 }
 
 /* A pass at a new point: nothing is kept from the one before. */
@@ -461,7 +430,7 @@ static void tracked_step(enum eos_model model, size_t samples)
 }
 
 /* Peak resident memory of a whole run of ./eos. */
-static void memory(const char *model, const char *samples)
+static void memory_taken(const char *model, const char *samples)
 {
     struct rusage use;
     int status;
@@ -488,13 +457,13 @@ int main(int argc, char **argv)
     const bool compare = argc < 2, blas = compare && blas_open();
 
     (void)argv;
-    memory("mlp", "5000"); /* before this process takes any */
-    memory("cnn", "1000");
+    memory_taken("mlp", "5000"); /* before this process takes any */
+    memory_taken("cnn", "1000");
     start(EOS_MLP, 5000);
     printf("kernel %s, %zu threads\n\n", kernel->name, pool.workers);
     peaks();
-    products_mlp(blas);
-    products_cnn(blas);
+    products(EOS_MLP, 5000, blas);
+    products(EOS_CNN, 500, blas);
     passes(compare);
     scaling();
     if (compare) {

@@ -14,6 +14,17 @@
 #include <float.h>
 #include "../eos.c"
 
+/* The layers that have weights, in order; the MLP and the CNN have three. */
+enum { LAYERS = 3 };
+static const struct layer *weighted(size_t i)
+{
+    const struct layer *l = net.layer;
+
+    while (!l->in || i--)
+        l++;
+    return l;
+}
+
 static const char *const model_names[] = {"mlp", "cnn"};
 static const char *const loss_names[] = {"mse", "ce", "bmse", "logistic"};
 
@@ -118,8 +129,9 @@ static void draw_parameters(uint64_t seed)
     size_t l, i;
 
     for (l = 0; l < LAYERS; l++)
-        for (i = net.w[l]; i < net.b[l] + net.out[l]; i++) {
-            double scale = 1 / sqrt((double)net.fan_in[l]);
+        for (i = weighted(l)->theta; i < weighted(l)->bias + weighted(l)->c;
+             i++) {
+            double scale = 1 / sqrt((double)weighted(l)->in);
 
             theta[i] = scale * rng_sign_unit(&rng);
             direction[i] = scale * rng_sign_unit(&other);

@@ -18,15 +18,14 @@ struct instance {
                    const void *b, void *c);
     void (*matmul_add)(const struct walk *, size_t m, size_t n, const void *a,
                        const void *b, double *sum, size_t sum_row);
-    size_t (*height)(size_t left, bool spaced); /* rows of the next tile */
-    void (*pack)(const double *x, size_t row, size_t col, size_t m,
-                 size_t depth, size_t first, void *packed);
-    struct walk (*dense)(size_t depth, size_t b_step, size_t c_row);
+    size_t (*height)(size_t left, size_t nv); /* rows of the next tile */
+    void (*pack)(size_t k, size_t depth, size_t n, const double *x, size_t step,
+                 void *packed);
     void (*exp)(size_t n, const void *x, void *y); /* n: whole vectors      */
     void (*exp1)(const void *x, void *y);
     void (*swish)(int order, const void *z, void *a, void *d); /* [k][lane] */
-    void (*loss)(int order, void *f, size_t k_step, size_t c_step, int label,
-                 double scale, double *loss); /* config.loss says which    */
+    void (*loss)(int order, void *f, size_t step, int label, double scale,
+                 double *loss); /* config.loss says which    */
     void (*pass)(void);
 };
 
@@ -102,23 +101,18 @@ static void N(face_matmul_add)(const struct walk *w, size_t m, size_t n,
     own.c_row = (n + LANES - 1) / LANES * LANES;
     memset(c, 0, m * own.c_row * sizeof *c);
     gemm(&own, m, n, a, b, c);
-    gemm_sum(m, own.c_row, c, own.c_row, sum, sum_row);
+    gemm_sum(m, n, c, own.c_row, sum, sum_row);
 }
 
-static TARGET size_t N(face_height)(size_t left, bool spaced)
+static TARGET size_t N(face_height)(size_t left, size_t nv)
 {
-    return gemm_height(left, spaced);
+    return gemm_height(left, nv);
 }
 
-static void N(face_pack)(const double *x, size_t row, size_t col, size_t m,
-                         size_t depth, size_t first, void *to)
+static void N(face_pack)(size_t k, size_t depth, size_t n, const double *x,
+                         size_t step, void *to)
 {
-    gemm_pack(x, row, col, m, depth, first, to);
-}
-
-static struct walk N(face_dense)(size_t depth, size_t b_step, size_t c_row)
-{
-    return gemm_dense(depth, b_step, c_row);
+    N(pack_row)(k, depth, n, x, step, to);
 }
 
 static TARGET void N(face_exp)(size_t n, const void *x, void *y)
@@ -141,22 +135,22 @@ static TARGET void N(face_swish)(int order, const void *z, void *a, void *d)
 
     for (k = 0; k < count; k++)
         zk[k] = v_load((const REAL *)z + k * LANES);
-    act_swish(order, zk, ak, dk);
+    N(act_swish)((size_t)order, zk, ak, dk);
     for (k = 0; k < count; k++) {
         v_store((REAL *)a + k * LANES, ak[k]);
         v_store((REAL *)d + k * LANES, dk[k]);
     }
 }
 
-static void N(face_loss)(int order, void *f, size_t k_step, size_t c_step,
-                         int label, double scale, double *loss)
+static void N(face_loss)(int order, void *f, size_t step, int label,
+                         double scale, double *loss)
 {
     if (config.loss == EOS_CE)
-        loss_ce(order, f, k_step, c_step, label, (REAL)scale, loss);
+        N(loss_ce)((size_t)order, f, step, label, (REAL)scale, loss);
     else if (config.loss == EOS_LOGISTIC)
-        loss_logistic(order, f, k_step, label, (REAL)scale, loss);
+        N(loss_logistic)((size_t)order, f, step, label, (REAL)scale, loss);
     else
-        loss_mse(order, f, k_step, c_step, label, (REAL)scale, loss);
+        N(loss_mse)((size_t)order, f, step, label, (REAL)scale, loss);
 }
 
 #define NAME_TEXT(isa, prec) NAME_TEXT2(isa, prec)
@@ -175,12 +169,11 @@ static const struct instance N(face) = {
     N(face_matmul_add),
     N(face_height),
     N(face_pack),
-    N(face_dense),
     N(face_exp),
     N(face_exp1),
     N(face_swish),
     N(face_loss),
-    net_pass,
+    N(net_pass),
 };
 #undef NAME_TEXT
 #undef NAME_TEXT2

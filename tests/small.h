@@ -76,7 +76,7 @@ static void small_parameters(double *to)
     size_t i;
 
     eos_init(0, to);
-    for (i = net.w[2]; i < net.b[2]; i++)
+    for (i = weighted(2)->theta; i < weighted(2)->bias; i++)
         to[i] *= 16;
 }
 

@@ -46,8 +46,9 @@ static void table_parameters(double *to)
     size_t l, i;
 
     for (l = 0; l < LAYERS; l++)
-        for (i = net.w[l]; i < net.b[l] + net.out[l]; i++)
-            to[i] = table_unit(&s) / sqrt((double)net.fan_in[l]);
+        for (i = weighted(l)->theta; i < weighted(l)->bias + weighted(l)->c;
+             i++)
+            to[i] = table_unit(&s) / sqrt((double)weighted(l)->in);
 }
 
 /* The table's value; fails where it has none. */

@@ -119,10 +119,10 @@ static void elements_are_partial_derivatives(enum eos_model model)
     gradient(EOS_F64, also);
     scale = plain_norm(net.params, also);
     for (l = 0; l < LAYERS; l++) {
-        at[4 * l] = net.w[l];
-        at[4 * l + 1] = net.b[l] - 1;
-        at[4 * l + 2] = net.b[l];
-        at[4 * l + 3] = net.b[l] + net.out[l] - 1;
+        at[4 * l] = weighted(l)->theta;
+        at[4 * l + 1] = weighted(l)->bias - 1;
+        at[4 * l + 2] = weighted(l)->bias;
+        at[4 * l + 3] = weighted(l)->bias + weighted(l)->c - 1;
     }
     memset(direction, 0, sizeof direction);
     for (i = 0; i < 4 * LAYERS; i++) {
@@ -264,7 +264,7 @@ Test(homogeneous, cnn_f32)
 
 static void keep_last_layer(double *v)
 {
-    memset(v, 0, net.w[2] * sizeof *v);
+    memset(v, 0, weighted(2)->theta * sizeof *v);
 }
 
 static bool all_zero(const double *x, size_t from, size_t to)
@@ -301,11 +301,11 @@ static void squared_loss_is_a_parabola(enum eos_model model, enum eos_loss loss)
               start + slope + curve / 2);
     point_at(theta);
     third(direction, found);
-    cr_assert(all_zero(found, net.w[2], p),
+    cr_assert(all_zero(found, weighted(2)->theta, p),
               "%s %s: third derivative of the "
               "last layer",
               model_names[model], loss_names[loss]);
-    cr_assert(!all_zero(found, 0, net.w[2]),
+    cr_assert(!all_zero(found, 0, weighted(2)->theta),
               "%s %s: third derivative of the "
               "others",
               model_names[model], loss_names[loss]);
@@ -357,7 +357,7 @@ Test(identities, softmax_does_not_see_a_constant)
         p = net.params;
         for (order = 0; order < ORDERS; order++) {
             derivative(order, direction, found);
-            for (i = net.w[2]; i < p; i += CLASSES) {
+            for (i = weighted(2)->theta; i < p; i += CLASSES) {
                 double sum = 0, size = 0;
 
                 for (c = 0; c < CLASSES; c++) {
@@ -371,7 +371,7 @@ Test(identities, softmax_does_not_see_a_constant)
         }
         memset(direction, 0, sizeof direction);
         for (c = 0; c < CLASSES; c++)
-            direction[net.b[2] + c] = 1;
+            direction[weighted(2)->bias + c] = 1;
         hessian(direction, found);
         cr_assert(plain_norm(p, found) <= 1e-14, "%s: |Hv| = %g",
                   model_names[model], plain_norm(p, found));

@@ -934,7 +934,8 @@ static void choose_part(void)
     for (l = 0; l < LAYERS; l++)
         for (i = 0; i < DENSE / LAYERS; i++)
             chosen[l * (DENSE / LAYERS) + i] =
-                net.w[l] + i * (net.in[l] * net.out[l]) / (DENSE / LAYERS);
+                weighted(l)->theta +
+                i * (weighted(l)->in * weighted(l)->c) / (DENSE / LAYERS);
 }
 
 static void part_of_the_hessian_agrees(enum eos_model model, enum eos_loss loss)

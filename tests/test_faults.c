@@ -959,17 +959,6 @@ Test(room, of_each_vector_is_its_own)
     folder_remove();
 }
 
-/* The largest number of blocks of series that a pass has. */
-static size_t series_blocks(bool wide)
-{
-    size_t orders, most = 0;
-
-    for (orders = 1; orders <= (wide && config.deriv == EOS_F32 ? 1 : ORDERS);
-         orders++)
-        most = size_max(most, orders * mlp_blocks(wide, orders));
-    return most;
-}
-
 static void uses_numbers(const char *name, union reals set, bool wide, size_t n)
 {
     uses_kept(name,
@@ -982,25 +971,23 @@ static void uses_numbers(const char *name, union reals set, bool wide, size_t n)
  * precision; and the scratch of two threads beside it. */
 static void uses_chunk(bool wide)
 {
-    const size_t blocks = mlp_blocks(wide, 1);
-    const size_t series = BLOCK * series_blocks(wide);
+    const size_t number = wide ? sizeof(double) : sizeof(float);
+    const size_t orders = wide && config.deriv == EOS_F32 ? 1 : ORDERS;
+    const size_t room = size_min(config.samples, BLOCK);
 
     arrays = 0;
-    uses_numbers("scratch of two threads", work.all, wide, 2 * MLP_END);
-    uses_numbers("weights", packed[0], wide, MLP_PACKED);
+    cr_assert(memory.work_one / number >= work_numbers(orders), "a worker");
+    cr_assert(memory.store_bytes / number >= room * store_numbers(orders),
+              "the store has no room for a block");
+    uses_numbers("scratch of two threads", memory.work, wide,
+                 2 * memory.work_one / number);
+    uses_numbers("weights", memory.packed[0], wide, net.packs);
     if (wide == (config.deriv == EOS_F64))
-        uses_numbers("those of v", packed[1], wide, MLP_PACKED);
-    uses_numbers("activations 1", mlp.a[0], wide, WIDE * series);
-    uses_numbers("activations 2", mlp.a[1], wide, WIDE * series);
-    uses_numbers("gradients 1", mlp.dz1, wide, HIDDEN * BLOCK * blocks);
-    uses_numbers("gradients 2", mlp.dz2, wide, HIDDEN * series);
-    uses_numbers("gradients 3", mlp.df, wide, OUT * series);
+        uses_numbers("those of v", memory.packed[1], wide, net.packs);
+    uses_numbers("the store", memory.store, wide, memory.store_bytes / number);
     if (wide == (config.deriv == EOS_F64))
-        uses_numbers("z_0", mlp.z1, wide, pieces(config.samples, TILE) * PLANE);
-    uses_kept("sums 1", (struct vecs){.f64 = mlp.g1[0][0]}, 1,
-              SLABS1 * sizeof *mlp.g1 / sizeof(double));
-    uses_kept("sums 2", (struct vecs){.f64 = mlp.g2[0]}, 1, HIDDEN * WIDE);
-    uses_kept("sums 3", (struct vecs){.f64 = mlp.g3[0]}, 1, CLASSES * WIDE);
+        uses_numbers("z_0", memory.kept, wide,
+                     config.samples * weighted(0)->row);
     uses_kept("the basis", (struct vecs){.f64 = krylov.basis}, 1, net.params);
 }
 

@@ -265,9 +265,9 @@ static struct loss_case draw_case(enum eos_loss loss, uint64_t seed, int bits)
     return t;
 }
 
-/* Outputs at any strides, as the MLP (planes) and the CNN (rows) have them. */
+/* Outputs with any step between the orders. */
 static void loss_matches(const struct instance *in, enum eos_loss loss,
-                         uint64_t seed, size_t k_step, size_t c_step)
+                         uint64_t seed, size_t step)
 {
     struct loss_case t = draw_case(loss, seed, in->bits);
     int order = (int)(seed % ORDERS), k;
@@ -278,14 +278,14 @@ static void loss_matches(const struct instance *in, enum eos_loss loss,
 
     for (k = 0; k < ORDERS; k++)
         for (c = 0; c < t.classes; c++)
-            set_number(in, &f, (size_t)k * k_step + c * c_step, t.f[k][c]);
-    in->loss(order, &f, k_step, c_step, t.label, scale, &found);
+            set_number(in, &f, (size_t)k * step + c, t.f[k][c]);
+    in->loss(order, &f, step, t.label, scale, &found);
     cr_assert(fabsl(found - t.loss) <= 40 * eps * (fabsl(t.loss) + 1e-3L),
               "%s, %s, seed %" PRIu64 ": loss %.17g, not %.17Lg", in->name,
               loss_names[loss], seed, found, t.loss);
     for (k = 0; k <= order; k++)
         for (c = 0; c < t.classes; c++) {
-            double d = number_at(in, &f, (size_t)k * k_step + c * c_step);
+            double d = number_at(in, &f, (size_t)k * step + c);
 
             cr_assert(fabsl(d / scale - t.delta[k][c]) <= 20 * eps * t.size[k],
                       "%s, %s, seed %" PRIu64 ", order "
@@ -304,7 +304,7 @@ static void try_loss(enum eos_loss loss)
     use_network(EOS_MLP, loss, 8);
     for (i = 0; (in = next_instance(&i));)
         for (seed = 0; seed < 400; seed++)
-            loss_matches(in, loss, seed, seed % 2 ? 16 : 1, seed % 2 ? 1 : 6);
+            loss_matches(in, loss, seed, seed % 2 ? 16 : 11);
 }
 
 Test(series, mse)
@@ -340,23 +340,23 @@ Test(series, losses_far_out)
 
             use_network(EOS_MLP, EOS_CE, 8);
             set_number(in, &f, 0, 30);
-            in->loss(0, &f, 16, 1, label, 1, &found);
+            in->loss(0, &f, 16, label, 1, &found);
             cr_assert(fabs(found - (label ? 30 + ten : ten)) <=
                           tol * (label ? 30 : ten),
                       "%s: ce %.17g", in->name, found);
             for (c = 0; c < CLASSES; c++)
                 set_number(in, &f, c, c ? 0 : 1000);
-            in->loss(0, &f, 16, 1, label, 1, &found);
+            in->loss(0, &f, 16, label, 1, &found);
             cr_assert(found == (label ? 1000 : 0), "%s: ce %g", in->name,
                       found);
             use_network(EOS_MLP, EOS_LOGISTIC, 8);
             set_number(in, &f, 0, 30);
-            in->loss(0, &f, 16, 1, label, 1, &found);
+            in->loss(0, &f, 16, label, 1, &found);
             cr_assert(fabs(found - (label ? two : 30 + two)) <=
                           tol * (label ? two : 30),
                       "%s: logistic %.17g", in->name, found);
             set_number(in, &f, 0, 1000);
-            in->loss(0, &f, 16, 1, label, 1, &found);
+            in->loss(0, &f, 16, label, 1, &found);
             cr_assert(found == (label ? 0 : 1000), "%s: logistic %g", in->name,
                       found);
         }
@@ -383,7 +383,8 @@ Test(layout, numbers_of_parameters)
         cr_assert(net.params == is[i].p, "%s %s: p = %zu, not %zu",
                   model_names[is[i].m], loss_names[is[i].l], net.params,
                   is[i].p);
-        cr_assert(net.b[2] + is[i].last == net.params, "the last bias");
+        cr_assert(weighted(2)->bias + is[i].last == net.params,
+                  "the last bias");
         cr_assert(net.params <= P_MAX, "more than P_MAX");
     }
 }
@@ -398,9 +399,10 @@ Test(layout, initial_weights_are_uniform_and_biases_zero)
         memset(theta, 0xff, sizeof theta);
         eos_init(7, theta);
         for (l = 0; l < LAYERS; l++) {
-            bound = 1 / sqrt((double)net.fan_in[l]);
-            n = (double)(net.in[l] * net.out[l]);
-            for (sum = squares = 0, i = net.w[l]; i < net.b[l]; i++) {
+            bound = 1 / sqrt((double)weighted(l)->in);
+            n = (double)(weighted(l)->in * weighted(l)->c);
+            for (sum = squares = 0, i = weighted(l)->theta;
+                 i < weighted(l)->bias; i++) {
                 cr_assert(fabs(theta[i]) <= bound * (1 + 1e-7),
                           "weight %zu is %g, beyond %g", i, theta[i], bound);
                 cr_assert(theta[i] == (double)(float)theta[i],
@@ -412,7 +414,8 @@ Test(layout, initial_weights_are_uniform_and_biases_zero)
                       sum / n);
             cr_assert(fabs(squares / n - 1 / 3.) <= 10 / sqrt(45 * n),
                       "layer %zu: mean square %g", l, squares / n);
-            for (i = net.b[l]; i < net.b[l] + net.out[l]; i++)
+            for (i = weighted(l)->bias; i < weighted(l)->bias + weighted(l)->c;
+                 i++)
                 cr_assert(theta[i] == 0, "bias %zu is %g", i, theta[i]);
         }
         eos_init(7, direction);
@@ -585,13 +588,11 @@ static double plain_loss(const struct set *s, double *accuracy)
     return loss / (double)s->n;
 }
 
-/* A set with rows and columns, which the test set does not have both, and
- * with room for more than a chunk. */
+/* A set with room for more than a chunk. */
 enum { SPARE = (TEST_SAMPLES + TILE - 1) / TILE };
 static unsigned char spare_rows[SPARE * TILE][PIXELS];
-static unsigned char spare_cols[SPARE][PIXELS][TILE];
 static unsigned char spare_label[TEST_SAMPLES];
-static struct set spare = {0, spare_rows, spare_cols, spare_label, true};
+static struct set spare = {0, spare_rows, spare_label};
 
 /* The first n records of the built-in set after the training set's, to both. */
 static void draw_test_set(size_t n)
@@ -599,7 +600,7 @@ static void draw_test_set(size_t n)
     static unsigned char record[RECORD];
     uint64_t i = 7000;
 
-    set_room(&test, SPARE * TILE);
+    test.rows = room_take(SPARE * TILE, PIXELS);
     for (test.n = 0; test.n < n; i++) {
         int label = synth_record(i, false, record);
 
@@ -911,13 +912,11 @@ Test(equal, kept_and_fresh_cnn_f64)
  * samples stays what it was. */
 static void repeat(struct set *s, size_t n, size_t period)
 {
-    size_t i, at;
+    size_t i;
 
     for (i = period; i < n; i++) {
         memcpy(s->rows[i], s->rows[i % period], PIXELS);
         s->label[i] = s->label[i % period];
-        for (at = 0; at < PIXELS && config.model == EOS_MLP; at++)
-            s->cols[i / TILE][at][i % TILE] = s->rows[i][at];
     }
     s->n = n;
 }
@@ -1016,9 +1015,6 @@ Test(cuts, gradient_of_all_is_the_mean_of_its_parts)
         for (i = a; i < n; i++) { /* the rest to the front             */
             memcpy(train.rows[i - a], train.rows[i], PIXELS);
             train.label[i - a] = train.label[i];
-            for (at = 0; at < PIXELS && model == EOS_MLP; at++)
-                train.cols[(i - a) / TILE][at][(i - a) % TILE] =
-                    train.rows[i][at];
         }
         train.n = n - a;
         all_orders(&train, &other);
@@ -1033,10 +1029,9 @@ Test(cuts, gradient_of_all_is_the_mean_of_its_parts)
 /* What net_room takes lies between the images and the eigensolver's. */
 static void fill_with_nan(void)
 {
-    unsigned char *begin = (unsigned char *)work.all.f32;
+    unsigned char *begin = (unsigned char *)memory.work.f32;
 
     memset(begin, 0xff, (size_t)((unsigned char *)krylov.basis - begin));
-    memset(mlp.gb, 0xff, sizeof mlp.gb);
 }
 
 /* No NaN of an earlier use of the scratch memory comes through. */
