@@ -2445,11 +2445,12 @@ static int data_load(void)
 
 enum layer_kind { IMAGE, LINEAR, SWISH, KINDS };
 
-/* A layer: what a table says of it, then what net_setup() makes of that.  Sizes
+/* A layer: what a table says of it, then what net_lay() makes of that.  Sizes
  * and places count the numbers of one order and one sample. */
 struct layer {
     enum layer_kind kind;
-    size_t c;      /* channels; LINEAR: 0 for the outputs of the network */
+    size_t c;      /* channels, of an image a multiple of PAD; LINEAR: 0 for the
+                    * outputs of the network */
     size_t window; /* LINEAR: a convolution with window x window taps */
     size_t pool;   /* SWISH: takes the mean of pool x pool pixels, too */
     bool winograd; /* by Winograd's algorithm */
@@ -2511,7 +2512,7 @@ enum {
     FLUSH = 4 /* samples of a part that are summed in the pass's precision */
 };
 
-/* The network of the run: laid out by net_setup(), not changed after. */
+/* The network of the run: laid out by net_lay(), not changed after. */
 static struct net {
     struct layer layer[LAYERS_MAX];
     size_t layers, tile;
@@ -2616,9 +2617,8 @@ static void layer_place(struct layer *l)
     l->start = placed(&net.packs, l->row);
 }
 
-static void net_setup(void)
+static void net_lay(const struct network *t)
 {
-    const struct network *t = &networks[config.model];
     size_t i;
 
     memset(&net, 0, sizeof net);
@@ -2641,6 +2641,11 @@ static void net_setup(void)
         layer_place(&net.layer[i]);
     if (net.late)
         net.sums = SLAB * up(HIDDEN, PAD);
+}
+
+static void net_setup(void)
+{
+    net_lay(&networks[config.model]);
 }
 
 size_t eos_params(void)

@@ -906,6 +906,93 @@ Test(equal, kept_and_fresh_cnn_f64)
     kept_equals_fresh(EOS_CNN, EOS_F64);
 }
 
+/* --- Tables of layers --- */
+
+/* The network of the configuration, as another table lays it out; the images
+ * and the parameters stay. */
+static void use_table(const struct network *table)
+{
+    net_lay(table);
+    net_room();
+}
+
+/* No number depends on how many samples go through the CNN together, and
+ * Winograd's algorithm computes what a direct convolution does. */
+Test(tables, tiles_and_direct_convolutions_give_the_same_numbers)
+{
+    static struct layer direct[LAYERS_MAX];
+    struct network table = networks[EOS_CNN];
+    size_t i, p;
+
+    for (i = 0; i < table.layers; i++) {
+        direct[i] = table.table[i];
+        direct[i].winograd = false;
+    }
+    for (p = 0; p < 2; p++)
+        for (i = 1; i < 6; i++) { /* direct where i is even */
+            set_up(EOS_CNN, EOS_CE, 150, 11);
+            config.deriv = p ? EOS_F64 : EOS_F32;
+            room_lay();
+            data_load();
+            all_orders(&train, &one);
+            table.table = i % 2 ? networks[EOS_CNN].table : direct;
+            table.tile = i;
+            use_table(&table);
+            all_orders(&train, &other);
+            nearly_equal(i % 2 ? "tiles" : "direct", p ? 1e-13 : 1e-5);
+        }
+}
+
+/* A convolution that is neither first nor followed by another, and a pool of
+ * four: derivatives against the slopes of lower ones. */
+Test(tables, of_another_network)
+{
+    static const struct layer layers[] = {
+        {.kind = IMAGE, .c = CHANNELS},
+        {.kind = LINEAR, .c = 16, .window = 3},
+        {.kind = SWISH, .pool = 4},
+        {.kind = LINEAR, .c = 48, .window = 3},
+        {.kind = SWISH, .pool = 2},
+        {.kind = LINEAR, .c = 30},
+        {.kind = SWISH},
+        {.kind = LINEAR},
+    };
+    const struct network table = {layers, 8, 2, false};
+    const double step = 1e-5;
+    static double here[P_MAX];
+    double up_loss, down_loss, slope;
+    size_t i;
+
+    set_up(EOS_CNN, EOS_CE, 9, 12);
+    config.deriv = EOS_F64;
+    room_lay();
+    data_load();
+    use_table(&table);
+    cr_assert(net.params ==
+                  27 * 16 + 16 + 144 * 48 + 48 + 768 * 30 + 30 + 30 * 10 + 10,
+              "%zu parameters", net.params);
+    eos_init(5, here);
+    random_vector(6, net.params, direction);
+    for (i = 0; i < net.params; i++)
+        theta[i] = here[i] + step * direction[i];
+    up_loss = eos_gradient(theta, one.out[1]);
+    for (i = 0; i < net.params; i++)
+        theta[i] = here[i] - step * direction[i];
+    down_loss = eos_gradient(theta, one.out[2]);
+    eos_gradient(here, one.out[0]);
+    slope = (up_loss - down_loss) / (2 * step);
+    cr_assert(fabs(slope - plain_dot(net.params, one.out[0], direction)) <=
+                  1e-6 * fabs(slope),
+              "the gradient is not the loss's slope");
+    eos_hessian(here, direction, other.out[0]);
+    for (i = 0; i < net.params; i++)
+        one.out[1][i] =
+            (one.out[1][i] - one.out[2][i]) / (2 * step) - other.out[0][i];
+    cr_assert(plain_norm(net.params, one.out[1]) <=
+                  1e-6 * plain_norm(net.params, other.out[0]),
+              "the Hessian product is not the gradient's slope");
+}
+
 /* --- Cuts into tiles, blocks, chunks, parts --- */
 
 /* The set's first `period` images again and again, n in all: every mean over
