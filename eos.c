@@ -21,11 +21,14 @@
  *    7  derivatives: the loss and its first four derivatives
  *    8  sharpness: the top eigenpairs of the Hessian
  *    9  dynamics: projection, gradient descent, prediction, gradient flow
- *   10  statistics and summary
- *   11  log and terminal
- *   12  the run: approach, track, training alone
- *   13  toy: Section 4 of the paper
- *   14  command line and main
+ *   10  log and terminal: tables of columns, progress
+ *   11  statistics and summary
+ *   12  checkpoints and signals
+ *   13  start: defaults, room, what a command opens before its first step
+ *   14  the run: approach, track, training alone
+ *   15  deriv: all derivatives at given parameters
+ *   16  toy: Section 4 of the paper
+ *   17  command line and main
  *
  * How one text becomes many.  What depends on the instruction set, parts of
  * sections 3 and 6, is written once over a type REAL and a vector of VBYTES
@@ -1346,11 +1349,13 @@ INLINE TARGET void v_clear(REAL *x, size_t n)
  * 4  Files
  *
  * Functions that can fail return an exit status (EOS_DONE is 0) and leave one
- * line of explanation; main prints it.  stdio is used for formatting alone:
- * opening a stream would allocate.
+ * line of explanation; main prints it.  fail() keeps the status, too, so that
+ * `if (a() || b()) return failed;` does one thing after another until one
+ * fails.  stdio is used for formatting alone: opening a stream would allocate.
  * ------------------------------------------------------------------------ */
 
 static char failure[2 * PATH];
+static int failed; /* the status of the last failure */
 
 LIKE_PRINTF(2, 3)
 static int fail(int status, const char *format, ...)
@@ -1360,7 +1365,7 @@ static int fail(int status, const char *format, ...)
     va_start(args, format);
     vsnprintf(failure, sizeof failure, format, args);
     va_end(args);
-    return status;
+    return failed = status;
 }
 
 /* Writes n bytes, fewer on error; returns how many. */
@@ -1420,13 +1425,19 @@ static ssize_t read_all(int fd, void *bytes, size_t n)
     return (ssize_t)have;
 }
 
+/* How far a text file has come: a log goes on from there after a restart. */
+struct mark {
+    uint64_t size, hash; /* bytes written so far, and their hash */
+    size_t blocks;       /* of rows */
+    bool named;          /* the last one has the names of its columns */
+};
+
 /* A buffered text file.  The first error sticks. */
 struct text {
     const char *name;
-    int fd;        /* -1: nowhere */
-    int error;     /* errno of the first failed write */
-    uint64_t size; /* bytes written so far, and their hash */
-    uint64_t hash;
+    int fd;    /* -1: nowhere */
+    int error; /* errno of the first failed write */
+    struct mark mark;
     size_t used;
     char buffer[1 << 14];
 };
@@ -1452,8 +1463,9 @@ static void text_flush(struct text *t)
             text_cut(t, done);
         }
     }
-    t->hash = hash_bytes(t->size ? t->hash : HASH_START, t->buffer, t->used);
-    t->size += t->used;
+    t->mark.hash = hash_bytes(t->mark.size ? t->mark.hash : HASH_START,
+                              t->buffer, t->used);
+    t->mark.size += t->used;
     t->used = 0;
 }
 
@@ -1564,10 +1576,9 @@ static int whole_close(struct whole *f)
 static int whole_try(const char *name)
 {
     struct whole file;
-    int status = whole_open(&file, name);
 
-    if (status)
-        return EOS_USAGE;
+    if (whole_open(&file, name))
+        return failed = EOS_USAGE;
     close(file.fd);
     unlink(file.beside);
     return EOS_DONE;
@@ -5543,8 +5554,364 @@ static void seen_sharpness(struct seen *s, struct warm *w, size_t wanted,
 }
 
 /* ------------------------------------------------------------------------
- * 10  Statistics and summary: how well the theory predicts
+ * 10  Log and terminal
+ *
+ * A log is for programs: every column, 17 significant digits.  Standard
+ * output is for people: some columns, at most 100 wide.  One table of columns
+ * makes the rows of both.
  * ------------------------------------------------------------------------ */
+
+static struct text out = {.name = "standard output", .fd = STDOUT_FILENO};
+static struct text logfile = {.name = "log", .fd = -1};
+static struct text slowfile = {.name = "slow", .fd = -1}; /* --stats full */
+
+/* What has to hold for columns to be there. */
+enum {
+    LAST = 1,         /* they end */
+    SCREEN = 2,       /* on the terminal, not in the log */
+    TESTED = 4,       /* there are test images */
+    PAPER = 8,        /* without, */
+    GENERALIZED = 16, /* with --generalized */
+    ONE = 32,         /* with one unstable direction, */
+    SEVERAL = 64,     /* with several */
+    EVERYTHING = 128, /* with --stats full */
+    APPROACHING = 256,
+    TRAINING = 512
+};
+
+/* A column, or several: a name that ends in a number is the first of a series
+ * that goes on to --neigs, or to one more than --unstable.  In a table of them
+ * an entry without a name says when those after it are there. */
+struct column {
+    const char *name;
+    const void *at;    /* where the value is found */
+    int width, digits; /* on the terminal; 0: it is only in the log */
+    enum { DOUBLE, SIZE, TO_NEIGS, TO_UNSTABLE } type;
+    unsigned when;
+};
+
+static double column_value(const struct column *c, size_t i)
+{
+    return c->type == SIZE ? (double)*(const size_t *)c->at
+                           : ((const double *)c->at)[i];
+}
+
+/* How many columns an entry is. */
+static size_t column_series(const struct column *c)
+{
+    size_t first = (size_t)(c->name[strlen(c->name) - 1] - '0');
+    size_t last = c->type == TO_NEIGS ? config.neigs : config.unstable + 1;
+
+    return c->type < TO_NEIGS ? 1 : last < first ? 0 : last - first + 1;
+}
+
+/* The next entry that is there, after those before `c`; NULL at the end. */
+static const struct column *column_next(const struct column *c, unsigned have)
+{
+    while (c->when != LAST && !c->name) {
+        bool here = !(c->when & ~have);
+
+        for (c++; !here && c->name; c++)
+            ;
+    }
+    return c->when == LAST ? NULL : c;
+}
+
+/* The names or the values of a row.  printf may write -nan, and its infinities
+ * differ in width. */
+static void log_line(struct text *t, const struct column *c, unsigned have,
+                     bool names)
+{
+    size_t i;
+
+    for (; (c = column_next(c, have)); c++)
+        for (i = 0; i < column_series(c); i++) {
+            const int stem = (int)strlen(c->name) - 1;
+            const double x = column_value(c, i);
+
+            if (names)
+                text_put(t, " %.*s%c", stem, c->name, c->name[stem] + (int)i);
+            else if (c->type == SIZE)
+                text_put(t, " %10.0f", x);
+            else if (isnan(x))
+                text_put(t, " %24s", "nan");
+            else
+                text_put(t, " %24.16e", x);
+        }
+    text_put(t, "\n");
+}
+
+/* Columns of the terminal that standard output is, or as many as a row has. */
+static size_t out_width(void)
+{
+#if defined TIOCGWINSZ
+    struct winsize size;
+
+    if (isatty(STDOUT_FILENO) && !ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) &&
+        size.ws_col)
+        return size.ws_col;
+#endif
+    return SIZE_MAX;
+}
+
+/* The same for people, as far as there is place.  A number has fewer digits
+ * where it would touch the column before. */
+static void out_line(const struct column *c, unsigned have, bool names)
+{
+    size_t left = out_width();
+
+    for (; (c = column_next(c, have | SCREEN)); c++) {
+        const double x = column_value(c, 0);
+        int digits = c->digits;
+        char number[64] = "nan";
+
+        if ((size_t)c->width > left)
+            break;
+        left -= (size_t)c->width;
+        if (!isnan(x))
+            while (snprintf(number, sizeof number, "%.*g", digits, x) >=
+                       c->width &&
+                   digits > 1)
+                digits--;
+        if (c->width)
+            text_put(&out, "%*s", c->width, names ? c->name : number);
+    }
+    text_put(&out, "\n");
+}
+
+static int logs_check(void)
+{
+    return text_check(&logfile) || text_check(&out) ? failed : EOS_DONE;
+}
+
+/* A new block of rows. */
+static void block_start(struct text *t)
+{
+    if (t->mark.blocks++)
+        text_put(t, "\n\n");
+    t->mark.named = false;
+    if (t == &logfile)
+        out.mark.named = false;
+}
+
+/* The names before a block's first row, then, unless they are all that is
+ * wanted, the row. */
+static int row_write(const struct column *table, unsigned have, bool names_only)
+{
+    if (!logfile.mark.named) {
+        text_put(&logfile, "# columns:");
+        log_line(&logfile, table, have, true);
+    }
+    if (!out.mark.named)
+        out_line(table, have, true);
+    logfile.mark.named = out.mark.named = true;
+    if (!names_only) {
+        log_line(&logfile, table, have, false);
+        out_line(table, have, false);
+    }
+    return logs_check();
+}
+
+LIKE_PRINTF(1, 2)
+static void note(const char *format, ...)
+{
+    char line[PATH];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    text_put(&out, "%s\n", line);
+    text_put(&logfile, "# %s\n", line);
+}
+
+/* A number with all of its digits. */
+static const char *all_digits(double x)
+{
+    static char text[32];
+
+    snprintf(text, sizeof text, "%.17g", x);
+    return isnan(x) ? "nan" : text;
+}
+
+/* --- Progress, on standard error --- */
+
+static double seconds(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* How fast a loop of steps goes, and when it will be through: for an approach
+ * from the growth of S between its last two checks. */
+struct pace {
+    double goal;          /* 2/eta, for an approach */
+    double began, told;   /* seconds; 0: not yet */
+    size_t first;         /* step at `began` */
+    size_t checks, check; /* how many, the step of the last one */
+    double S, growth;     /* then; per step, since the one before */
+};
+
+static void pace_measure(struct pace *p, size_t step, double S)
+{
+    p->growth = (S - p->S) / (double)(step - p->check);
+    p->S = S;
+    p->check = step;
+    p->checks++;
+}
+
+/* The step at which S comes to 2/eta if it goes on growing as it does. */
+static void pace_reach(const struct pace *p, char *to, size_t size)
+{
+    double steps = (p->goal - p->S) / p->growth;
+
+    if (p->checks < 2)
+        snprintf(to, size, " to 2/eta = %.4g", p->goal);
+    else if (!(p->growth > 0) || steps > 1e9)
+        snprintf(to, size, ", S = %.4g of %.4g and not growing", p->S, p->goal);
+    else
+        snprintf(to, size, ", S = %.4g of %.4g: there near step %.0f", p->S,
+                 p->goal, (double)p->check + steps);
+}
+
+/* After a few steps and then once a minute, on a terminal at every step.
+ * steps: how many there will be, 0: nobody knows. */
+static void pace_tell(struct pace *p, const char *phase, size_t step,
+                      size_t steps)
+{
+    const bool terminal = isatty(STDERR_FILENO);
+    const double now = seconds();
+    char line[160], rest[80];
+    double each, left;
+    int n;
+
+    if (p->began <= 0) { /* the first step made says nothing of the next */
+        p->began = now;
+        p->first = step;
+        return;
+    }
+    if (!terminal &&
+        (step < p->first + 4 || (p->told > 0 && now < p->told + 60)))
+        return;
+    p->told = now;
+    each = (now - p->began) / (double)(step - p->first);
+    left = each * (double)(steps - step);
+    if (steps)
+        snprintf(rest, sizeof rest, " of %zu, %.0f:%02.0f left", steps,
+                 floor(left / 60), floor(fmod(left, 60)));
+    else
+        pace_reach(p, rest, sizeof rest);
+    n = snprintf(line, sizeof line, "%s%s: step %zu%s, %.3g steps a second%s",
+                 terminal ? "\r" : "eos: ", phase, step, rest, 1 / each,
+                 terminal && step != steps ? "   " : "\n");
+    write_all(STDERR_FILENO, line, (size_t)n);
+}
+
+/* --- Opening a log --- */
+
+/* The opening comments: every option of such commands, and what else makes the
+ * numbers. */
+static void log_header(struct text *t, const char *command, unsigned commands)
+{
+    char text[64];
+    size_t i;
+
+    text_put(t, "# eos: %s\n# command: %s\n", VERSION, command);
+    for (i = 0; i < OPTIONS; i++)
+        if (options[i].commands & commands && options[i].kind != FILES) {
+            const char *value = option_text(&options[i], text, sizeof text);
+
+            text_put(t, "# %s: %s\n", options[i].name, value ? value : "none");
+        }
+    if (!(commands & NETS))
+        return;
+    for (i = 0; i < config.ndata; i++)
+        text_put(t, "# data: %s\n", config.data[i]);
+    if (!config.ndata)
+        text_put(t, "# data: built-in synthetic set\n");
+    if (test_more)
+        text_put(t, "# test images: the first %zu of more in the file\n",
+                 test.n);
+    text_put(t,
+             "# parameters: %zu\n# data checksum: %016" PRIx64 "\n"
+             "# kernel: %s\n# workers: %zu\n",
+             net.params, data_hash, kernel->name, pool.workers);
+}
+
+/* Reads n bytes into a hash; false where there are fewer. */
+static bool hash_read(int fd, uint64_t n, uint64_t *hash)
+{
+    unsigned char bytes[8192];
+
+    while (n) {
+        size_t some = n < sizeof bytes ? (size_t)n : sizeof bytes;
+
+        if (read_all(fd, bytes, some) != (ssize_t)some)
+            return false;
+        *hash = hash_bytes(*hash, bytes, some);
+        n -= some;
+    }
+    return true;
+}
+
+/* Opens a log, if it has a name.  `old` is what a checkpoint knows of it, or
+ * NULL: the log is cut there and goes on, but one that another run wrote is
+ * left alone, and one that is gone begins anew. */
+static int log_open(struct text *t, const char *name, const struct mark *old,
+                    const char *command, unsigned commands)
+{
+    uint64_t hash = HASH_START;
+    bool goes_on = false;
+    struct stat info;
+
+    t->mark = (struct mark){0};
+    if (name) {
+        t->name = name;
+        t->fd = old ? open(name, O_RDWR | O_CLOEXEC) : -1;
+        goes_on = t->fd >= 0;
+        if (old && !goes_on && errno != ENOENT)
+            return fail(EOS_USAGE, "%s: cannot open: %s", name,
+                        strerror(errno));
+        if (!goes_on)
+            t->fd = open(name, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+        if (t->fd < 0)
+            return fail(EOS_USAGE, "%s: cannot create: %s", name,
+                        strerror(errno));
+        if (lock(t->fd, name))
+            return failed;
+        if (goes_on && (!old->size || !hash_read(t->fd, old->size, &hash) ||
+                        hash != old->hash))
+            return fail(EOS_USAGE,
+                        "%s: is not the log that the checkpoint goes on with; "
+                        "name another, or remove it",
+                        name);
+        if (goes_on)
+            t->mark = *old;
+        if (!fstat(t->fd, &info) && S_ISREG(info.st_mode) &&
+            (ftruncate(t->fd, (off_t)t->mark.size) ||
+             lseek(t->fd, (off_t)t->mark.size, SEEK_SET) < 0))
+            return fail(goes_on ? EOS_FAILED : EOS_USAGE, "%s: cannot %s: %s",
+                        name, goes_on ? "cut it to the checkpoint" : "empty it",
+                        strerror(errno));
+    }
+    if (!goes_on)
+        log_header(t, command, commands);
+    return EOS_DONE;
+}
+
+/* ------------------------------------------------------------------------
+ * 11  Statistics and summary: how well the theory predicts
+ * ------------------------------------------------------------------------ */
+
+/* One row of the track. */
+static struct {
+    size_t t, hvps;
+    struct seen gd, pr[2], gf;
+    double th_L, th_S, mean_L, test_L, test_accuracy;
+    double gd_eigs[EIG_MAX], gd_resids[EIG_MAX];
+} seen;
 
 enum { WINDOW = 100 };
 
@@ -5588,6 +5955,11 @@ static void score_add(struct score *s, double a, double b)
     s->ab += da * (b - s->mean_b);
 }
 
+static double score_corr(const struct score *s)
+{
+    return s->ab / sqrt(s->aa * s->bb);
+}
+
 static void window_add(struct window *w, double a, double b, size_t row)
 {
     double error;
@@ -5603,9 +5975,28 @@ static void window_add(struct window *w, double a, double b, size_t row)
     w->a = w->b = 0;
 }
 
-static double score_corr(const struct score *s)
+static void stats_row(void)
 {
-    return s->ab / sqrt(s->aa * s->bb);
+    size_t i, t = seen.t;
+
+    for (i = 0; i < 1 + (size_t)config.generalized; i++) {
+        score_add(&stats.L[i], seen.pr[i].L, seen.gd.L);
+        score_add(&stats.S[i], seen.pr[i].S, seen.gd.S);
+        stats.resid = fmax(stats.resid, seen.pr[i].resid);
+    }
+    stats.resid =
+        fmax(stats.resid, fmax(seen.gd.resid, fmax(seen.gf.resid, edge.resid)));
+    window_add(&stats.mean_L, seen.mean_L, seen.gd.L, t);
+    window_add(&stats.pr_L, seen.pr[0].L, seen.gd.L, t);
+    stats.ratio[t] = edge.delta2 > 0 ? fabs(seen.gd.x) / sqrt(edge.delta2) : -1;
+    stats.gd_dist = seen.gd.dist;
+    stats.gf_dist = seen.gf.dist;
+    stats.hvps += (double)seen.hvps;
+    if (edge_several()) {
+        stats.x2 += seen.gd.xnorm * seen.gd.xnorm;
+        stats.sigma += edge.sigma;
+    }
+    stats.rows = t + 1;
 }
 
 /* The mean of |gd_x| / delta over the second half of the rows. */
@@ -5664,7 +6055,6 @@ static struct full {
     double worst[CLAIMS];
 } full;
 static double *full_w; /* STARTS vectors */
-static double full_F[PROFILE];
 
 static void stats_room(void)
 {
@@ -5771,34 +6161,6 @@ static double full_rho(void (*derivative)(const double *, double *))
     return vec_dot(p, scratch, scratch2);
 }
 
-/* The i-th of PROFILE points from -5 delta to 5 delta. */
-static double full_point(size_t i, double delta)
-{
-    return delta * (10.0 * (double)i / (PROFILE - 1) - 5);
-}
-
-/* F(x), float64. */
-static double full_loss(double x)
-{
-    double ignored;
-
-    vec_add(net.params, scratch, path.pg, x, edge.u);
-    point_at(scratch);
-    return loss_on(&train, &ignored);
-}
-
-/* F at its points, and what it is at +-delta over delta^2 / eta: less than 1
- * where it is sub-quadratic. */
-static double full_profile(double delta)
-{
-    double at_delta = full_loss(delta), at_minus = full_loss(-delta);
-    size_t i;
-
-    for (i = 0; i < PROFILE; i++)
-        full_F[i] = full_loss(full_point(i, delta));
-    return (0.5 * (at_delta + at_minus) - edge.L) / (delta * delta / config.lr);
-}
-
 /* What the theory wants: the worst value (the least where `least` is set, the
  * largest otherwise) on the right side of a bound.  "Of the order of one" is
  * read as a factor of 10 at most. */
@@ -5854,350 +6216,180 @@ static void full_judge_row(void)
     full_judge(SIZE_D4, fabs(full.rho4) / (config.lr * full.rho3 * full.rho3));
 }
 
-/* ------------------------------------------------------------------------
- * 11  Log and terminal
- *
- * The log is for programs: every column, 17 significant digits.  Standard
- * output is for people: some columns, at most 100 wide.  A row goes to both.
- * ------------------------------------------------------------------------ */
-
-static struct text out = {.name = "standard output", .fd = STDOUT_FILENO};
-static struct text logfile = {.name = "log", .fd = -1};
-static struct text slowfile = {.name = "slow", .fd = -1}; /* --stats full */
-
-/* A row under construction. */
+/* F at x: a row of the slow log. */
 static struct {
-    char names[2048], log[8192], people[128], heads[128];
-    size_t names_n, log_n, people_n, heads_n;
-    size_t width;       /* of a row for people, at most */
-    bool named, headed; /* the phase's names stand in the log, its heads on
-                         * the terminal */
-    size_t phases;
-} row;
+    double x, F;
+} profile;
+static const struct column profile_columns[] = {
+    {"x", .at = &profile.x}, {"F", .at = &profile.F}, {.when = LAST}};
 
-LIKE_PRINTF(4, 5)
-static void row_print(char *to, size_t *used, size_t size, const char *format,
-                      ...)
+static double full_loss(double x)
 {
-    va_list args;
-    int n;
+    double ignored;
 
-    va_start(args, format);
-    n = vsnprintf(to + *used, size - *used, format, args);
-    va_end(args);
-    if (n > 0)
-        *used = size_min(*used + (size_t)n, size - 1);
+    vec_add(net.params, scratch, path.pg, x, edge.u);
+    point_at(scratch);
+    profile.x = x;
+    profile.F = loss_on(&train, &ignored);
+    return profile.F;
 }
 
-static void row_name(const char *name)
+/* A block of the slow log, with F from -5 delta to 5 delta where there is a
+ * delta.  Fbar, the mean of F at +-delta, is less than delta^2 / eta where F is
+ * sub-quadratic. */
+static int full_slow(size_t t)
 {
-    row_print(row.names, &row.names_n, sizeof row.names, " %s", name);
-}
+    const double delta = edge.alpha >= 0 ? sqrt(edge.delta2) : (double)NAN;
+    double ratio = (double)NAN;
+    size_t i;
 
-/* printf may write -nan, and its infinities differ in width. */
-static void row_real(const char *name, double x)
-{
-    row_name(name);
-    if (isnan(x))
-        row_print(row.log, &row.log_n, sizeof row.log, " %24s", "nan");
-    else
-        row_print(row.log, &row.log_n, sizeof row.log, " %24.16e", x);
-}
-
-static void row_count(const char *name, size_t n)
-{
-    row_name(name);
-    row_print(row.log, &row.log_n, sizeof row.log, " %10zu", n);
-}
-
-/* A number for people: a column's width and significant digits, fewer where
- * they would touch the column before. */
-static void row_show(const char *head, int width, int digits, double x)
-{
-    char number[64] = "nan";
-
-    if (row.people_n + (size_t)width > row.width) {
-        row.width = row.people_n; /* nor is there place for what follows */
-        return;
+    if (delta >= 0) {
+        ratio = full_loss(delta);
+        ratio = (0.5 * (ratio + full_loss(-delta)) - edge.L) /
+                (delta * delta / config.lr);
     }
-    row_print(row.heads, &row.heads_n, sizeof row.heads, "%*s", width, head);
-    if (!isnan(x))
-        while (snprintf(number, sizeof number, "%.*g", digits, x) >= width &&
-               digits > 1)
-            digits--;
-    row_print(row.people, &row.people_n, sizeof row.people, "%*s", width,
-              number);
-}
-
-/* Columns of the terminal that standard output is, or as many as a row has. */
-static size_t out_width(void)
-{
-#if defined TIOCGWINSZ
-    struct winsize size;
-
-    if (isatty(STDOUT_FILENO) && !ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) &&
-        size.ws_col)
-        return size.ws_col;
-#endif
-    return SIZE_MAX;
-}
-
-static void row_start(void)
-{
-    row.names_n = row.log_n = row.people_n = row.heads_n = 0;
-    row.names[0] = row.log[0] = row.people[0] = row.heads[0] = 0;
-    row.width = out_width();
-}
-
-/* A new block of rows. */
-static void row_phase(void)
-{
-    row.named = row.headed = false;
-    if (row.phases++)
-        text_put(&logfile, "\n\n");
-}
-
-/* Writes the names before a phase's first row, then, unless only the names
- * are wanted, the row. */
-static int row_end(bool names_only)
-{
-    int status;
-
-    if (!row.named)
-        text_put(&logfile, "# columns:%s\n", row.names);
-    if (!row.headed)
-        text_put(&out, "%s\n", row.heads);
-    row.named = row.headed = true;
-    if (!names_only) {
-        text_put(&logfile, "%s\n", row.log);
-        text_put(&out, "%s\n", row.people);
+    full_judge(SUBQUADRATIC, ratio);
+    block_start(&slowfile);
+    text_put(&slowfile, "# step: %zu\n", t);
+    text_put(&slowfile, "# rho3: %s\n", all_digits(full.rho3));
+    text_put(&slowfile, "# rho4: %s\n", all_digits(full.rho4));
+    text_put(&slowfile, "# alpha: %s\n", all_digits(edge.alpha));
+    text_put(&slowfile, "# beta: %s\n", all_digits(edge.beta));
+    text_put(&slowfile, "# delta: %s\n", all_digits(delta));
+    text_put(&slowfile, "# F at 0: %s\n", all_digits(edge.L));
+    text_put(&slowfile, "# (Fbar at delta) eta / delta^2: %s\n# F: %s\n",
+             all_digits(ratio),
+             ratio < 1    ? "sub-quadratic"
+             : ratio >= 1 ? "super-quadratic"
+                          : "nan");
+    for (i = 0; i < PROFILE && delta >= 0; i++) {
+        full_loss(delta * (10.0 * (double)i / (PROFILE - 1) - 5));
+        if (i == 0) {
+            text_put(&slowfile, "# columns:");
+            log_line(&slowfile, profile_columns, 0, true);
+        }
+        log_line(&slowfile, profile_columns, 0, false);
     }
-    status = text_check(&logfile);
-    return status ? status : text_check(&out);
+    return text_check(&slowfile);
 }
 
-LIKE_PRINTF(1, 2)
-static void note(const char *format, ...)
+/* The full statistics of row t; then (unless the run stays) w_(t+1). */
+static int full_step(size_t t, bool stay)
 {
-    char line[PATH];
-    va_list args;
+    const bool slow = t % SELDOM == 0;
+    size_t i;
 
-    va_start(args, format);
-    vsnprintf(line, sizeof line, format, args);
-    va_end(args);
-    text_put(&out, "%s\n", line);
-    text_put(&logfile, "# %s\n", line);
+    for (i = 0; i < CLAIMS && t == 0; i++)
+        full.worst[i] = (double)NAN;
+    point_at(path.pg);
+    full_derivatives();
+    full_betas(t);
+    if (slow) {
+        full.rho3 = full_rho(third);
+        full.rho4 = full_rho(fourth);
+    }
+    full_judge_row();
+    if (!stay)
+        full_advance(t);
+    return slow ? full_slow(t) : EOS_DONE;
 }
+
+/* --- The summary --- */
 
 static void summary(const char *name, double x)
 {
-    if (isnan(x))
-        note("summary %s: nan", name);
-    else
-        note("summary %s: %.17g", name, x);
+    note("summary %s: %s", name, all_digits(x));
 }
 
-static double seconds(void)
+/* What was assumed, how far it went at worst, whether it held. */
+static void summary_claims(void)
 {
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-/* How fast a loop of steps goes, and when it will be through: for an approach
- * from the growth of S between its last two checks. */
-struct pace {
-    double edge;        /* 2/eta, for an approach */
-    double began, told; /* seconds; 0: not yet */
-    size_t first;       /* step at `began` */
-    size_t at[2];       /* the last two checks, the newer second */
-    double S[2];
-    size_t checks;
-};
-
-static void pace_measure(struct pace *p, size_t step, double S)
-{
-    p->at[0] = p->at[1];
-    p->S[0] = p->S[1];
-    p->at[1] = step;
-    p->S[1] = S;
-    p->checks++;
-}
-
-/* The step at which S comes to 2/eta if it goes on growing as it does. */
-static void pace_reach(const struct pace *p, char *to, size_t size)
-{
-    double growth = (p->S[1] - p->S[0]) / (double)(p->at[1] - p->at[0]);
-    double steps = (p->edge - p->S[1]) / growth;
-
-    if (p->checks < 2)
-        snprintf(to, size, " to 2/eta = %.4g", p->edge);
-    else if (!(growth > 0) || steps > 1e9)
-        snprintf(to, size, ", S = %.4g of %.4g and not growing", p->S[1],
-                 p->edge);
-    else
-        snprintf(to, size, ", S = %.4g of %.4g: there near step %.0f", p->S[1],
-                 p->edge, (double)p->at[1] + steps);
-}
-
-/* On standard error: after a few steps and then once a minute, on a terminal at
- * every step.  steps: how many there will be, 0: nobody knows. */
-static void pace_tell(struct pace *p, const char *phase, size_t step,
-                      size_t steps)
-{
-    const bool terminal = isatty(STDERR_FILENO);
-    const double now = seconds();
-    char line[160], rest[80];
-    double each, left;
-    int n;
-
-    if (p->began <= 0) { /* the first step made says nothing of the next */
-        p->began = now;
-        p->first = step;
-        return;
-    }
-    if (!terminal &&
-        (step < p->first + 4 || (p->told > 0 && now < p->told + 60)))
-        return;
-    p->told = now;
-    each = (now - p->began) / (double)(step - p->first);
-    left = each * (double)(steps - step);
-    if (steps)
-        snprintf(rest, sizeof rest, " of %zu, %.0f:%02.0f left", steps,
-                 floor(left / 60), floor(fmod(left, 60)));
-    else
-        pace_reach(p, rest, sizeof rest);
-    n = snprintf(line, sizeof line, "%s%s: step %zu%s, %.3g steps a second%s",
-                 terminal ? "\r" : "eos: ", phase, step, rest, 1 / each,
-                 terminal && step != steps ? "   " : "\n");
-    write_all(STDERR_FILENO, line, (size_t)n);
-}
-
-static int log_open(struct text *t, const char *name)
-{
-    struct stat info;
-
-    if (!name)
-        return EOS_DONE;
-    t->name = name;
-    t->fd = open(name, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
-    if (t->fd < 0)
-        return fail(EOS_USAGE, "%s: cannot create: %s", name, strerror(errno));
-    if (lock(t->fd, name))
-        return EOS_USAGE;
-    if (!fstat(t->fd, &info) && S_ISREG(info.st_mode) && ftruncate(t->fd, 0))
-        return fail(EOS_USAGE, "%s: cannot empty it: %s", name,
-                    strerror(errno));
-    return EOS_DONE;
-}
-
-/* Opens a log that had `size` bytes of that hash, to go on after them.  What
- * another run wrote there is left alone; `found` tells of a log at all. */
-static int log_reopen(struct text *t, const char *name, uint64_t size,
-                      uint64_t hash, bool *found)
-{
-    unsigned char bytes[4096];
-    uint64_t have = HASH_START, left = size;
-    ssize_t got = 1;
-
-    t->name = name;
-    t->fd = open(name, O_RDWR | O_CLOEXEC);
-    *found = t->fd >= 0;
-    if (!*found)
-        return errno == ENOENT ? EOS_DONE
-                               : fail(EOS_USAGE, "%s: cannot open: %s", name,
-                                      strerror(errno));
-    if (lock(t->fd, name))
-        return EOS_USAGE;
-    while (left && got > 0) {
-        got = read_all(t->fd, bytes,
-                       left < sizeof bytes ? (size_t)left : sizeof bytes);
-        if (got > 0)
-            have = hash_bytes(have, bytes, (size_t)got);
-        left -= got > 0 ? (uint64_t)got : 0;
-    }
-    if (!size || left || have != hash)
-        return fail(EOS_USAGE,
-                    "%s: is not the log that the checkpoint goes on with; "
-                    "name another, or remove it",
-                    name);
-    if (ftruncate(t->fd, (off_t)size) ||
-        lseek(t->fd, (off_t)size, SEEK_SET) < 0)
-        return fail(EOS_FAILED, "%s: cannot cut it to the checkpoint: %s", name,
-                    strerror(errno));
-    t->size = size;
-    t->hash = hash;
-    return EOS_DONE;
-}
-
-/* The opening comments: every option of such commands, and what else makes the
- * numbers. */
-static void log_header(struct text *t, const char *command, unsigned commands)
-{
-    char text[64];
+    char name[40];
     size_t i;
 
-    text_put(t, "# eos: %s\n# command: %s\n", VERSION, command);
-    for (i = 0; i < OPTIONS; i++)
-        if (options[i].commands & commands && options[i].kind != FILES) {
-            const char *value = option_text(&options[i], text, sizeof text);
+    for (i = 0; i < CLAIMS; i++) {
+        const bool least = claims[i].least;
+        const double x = full.worst[i], bound = claims[i].bound;
 
-            text_put(t, "# %s: %s\n", options[i].name, value ? value : "none");
-        }
-    if (!(commands & NETS))
-        return;
-    for (i = 0; i < config.ndata; i++)
-        text_put(t, "# data: %s\n", config.data[i]);
-    if (!config.ndata)
-        text_put(t, "# data: built-in synthetic set\n");
-    if (test_more)
-        text_put(t, "# test images: the first %zu of more in the file\n",
-                 test.n);
-    text_put(t,
-             "# parameters: %zu\n# data checksum: %016" PRIx64 "\n"
-             "# kernel: %s\n# workers: %zu\n",
-             net.params, data_hash, kernel->name, pool.workers);
+        note("%s %s %g", claims[i].what, least ? ">" : "<", bound);
+        snprintf(name, sizeof name, "assumed_%s_%s", claims[i].name,
+                 least ? "min" : "max");
+        summary(name, x);
+        note("summary assumed_%s: %s", claims[i].name,
+             isnan(x)                          ? "nan"
+             : (least ? x > bound : x < bound) ? "held"
+                                               : "failed");
+    }
+}
+
+/* The last line, and the only one of training alone. */
+static int summary_unconverged(void)
+{
+    summary("unconverged", (double)eig.unconverged);
+    return logs_check();
+}
+
+static int summary_write(const char *stop)
+{
+    const struct score *L = stats.L, *S = stats.S;
+    const struct window *mean = &stats.mean_L, *pr = &stats.pr_L;
+    const bool pgen = config.generalized, windows = mean->windows > 0;
+    const struct {
+        const char *name;
+        bool here;
+        double value;
+    } lines[] = {
+        {"pr_L_err_mean", true, L[0].error / L[0].n},
+        {"pr_L_err_max", true, L[0].worst},
+        {"pr_L_corr", true, score_corr(&L[0])},
+        {"pr_S_err_mean", true, S[0].error / S[0].n},
+        {"pr_S_err_max", true, S[0].worst},
+        {"pr_S_corr", true, score_corr(&S[0])},
+        {"pgen_L_err_mean", pgen, L[1].error / L[1].n},
+        {"pgen_L_err_max", pgen, L[1].worst},
+        {"pgen_L_corr", pgen, score_corr(&L[1])},
+        {"pgen_S_err_mean", pgen, S[1].error / S[1].n},
+        {"pgen_S_err_max", pgen, S[1].worst},
+        {"pgen_S_corr", pgen, score_corr(&S[1])},
+        {"window_meanL_err_mean", windows, mean->error / mean->windows},
+        {"window_meanL_err_max", windows, mean->worst},
+        {"window_pr_L_err_mean", windows, pr->error / pr->windows},
+        {"window_pr_L_err_max", windows, pr->worst},
+        {"x_over_delta", true, stats_ratio()},
+        {"x2_over_sigma", edge_several(),
+         stats.sigma > 0 ? stats.x2 / stats.sigma : (double)NAN},
+        {"gd_dist", true, stats.gd_dist},
+        {"gf_dist", true, stats.gf_dist},
+        {"hvps_per_step", true, stats.hvps / (double)stats.rows},
+        {"resid_max", true, stats.resid},
+    };
+    size_t i;
+
+    text_put(&out, "\n");
+    summary("steps", (double)stats.rows);
+    note("summary stop: %s", stop);
+    for (i = 0; i < sizeof lines / sizeof *lines && stats.rows; i++)
+        if (lines[i].here)
+            summary(lines[i].name, lines[i].value);
+    if (config.stats == EOS_FULL && stats.rows)
+        summary_claims();
+    return summary_unconverged();
 }
 
 /* ------------------------------------------------------------------------
- * 12  The run
+ * 12  Checkpoints and signals
+ *
+ * A checkpoint holds all that the next step reads, so that a run that goes on
+ * from it gives the bits of one that never stopped.  The file: CKPT_MAGIC, the
+ * bytes of the text and of the state, the text (the options that shape the
+ * numbers), the state, a hash of all before it.
  * ------------------------------------------------------------------------ */
 
-/* Saves a vector as NAME-which.npy. */
-static int save(const char *which, const double *x)
-{
-    static char name[PATH];
-
-    if (!config.save)
-        return EOS_DONE;
-    if ((size_t)snprintf(name, sizeof name, "%s-%s.npy", config.save, which) >=
-        sizeof name)
-        return fail(EOS_USAGE, "--save: the name is too long");
-    return npy_write(name, net.params, x);
-}
-
-/* Whether save() will be able to. */
-static int save_check(void)
-{
-    static char name[PATH];
-
-    if (!config.save)
-        return EOS_DONE;
-    snprintf(name, sizeof name, "%s-gd.npy", config.save);
-    return whole_try(name);
-}
-
-/* One row of the track. */
-static struct {
-    size_t t, hvps;
-    struct seen gd, pr[2], gf;
-    double th_L, th_S, mean_L, test_L, test_accuracy;
-    double gd_eigs[EIG_MAX], gd_resids[EIG_MAX];
-} seen;
+#define CKPT_MAGIC "eos checkpoint 5\n"
+enum { CKPT_HEAD = sizeof CKPT_MAGIC - 1 + 16, CKPT_TEXT = 2048 };
 
 /* Where the run stands, between two steps. */
-static struct {
+static struct progress {
     enum { APPROACH, TRACK, TRAIN_ALONE } phase;
     size_t step;    /* the next one */
     size_t checks;  /* sharpness measurements so far: approach, training */
@@ -6209,176 +6401,176 @@ static struct {
     size_t counted, hvps;    /* Hessian products: in rows, in all */
     size_t unconverged;      /* eig.unconverged */
     size_t steps, max_steps; /* of the configuration then */
-    struct {
-        uint64_t size, hash;
-        size_t phases;
-        bool named;
-    } log; /* what stands in it */
-    struct {
-        uint64_t size, hash;
-        size_t blocks;
-    } slow; /* likewise */
+    struct mark log, slow;   /* what the logs held */
 } stand;
-static bool resumed; /* `stand` comes from a checkpoint */
+static bool resumed; /* it comes from a checkpoint */
 
-static volatile sig_atomic_t caught; /* a signal that asks to stop */
+/* The state is a table of regions of memory, each some things of one size.
+ * How many they are is asked when a region's turn comes, for it may depend on
+ * what regions before it hold. */
+static struct region {
+    void *at;
+    size_t bytes, stride; /* of one; from one to the next */
+    const size_t *count;
+} regions[80];
+static size_t regions_n;
 
-static void signal_caught(int number)
+static struct {
+    size_t one, rows, tracked, generalized, further_u, pairs, full, starts;
+    size_t seconds[5], known[EIG_MAX];
+} count;
+static struct warm *const warms[] = {&warm.gd, &warm.pg, &warm.gf, &warm.pr[0],
+                                     &warm.pr[1]};
+
+static void regions_count(void)
 {
-    if (caught)
-        _exit(128 + number);
-    caught = number;
+    const size_t tracked = stand.phase == TRACK, all = config.stats == EOS_FULL;
+    const size_t k =
+        tracked && edge_several() ? size_min(edge.k, DIRECTIONS) : 0;
+    size_t i;
+
+    count.one = 1;
+    count.rows = size_min(stats.rows, STEPS_MAX);
+    count.tracked = tracked;
+    count.generalized = tracked && config.generalized;
+    count.further_u = k ? k - 1 : 0;
+    count.pairs = k * (k + 1) / 2;
+    count.full = all;
+    count.starts = tracked && all ? full_starts(stand.step) : 0;
+    for (i = 0; i < 5; i++)
+        count.seconds[i] = size_min(warms[i]->seconds, 2);
+    for (i = 0; i < EIG_MAX; i++)
+        count.known[i] = top_known[i];
 }
 
-/* SIGINT and SIGTERM end the run at the next boundary, a second one at once. */
-static void signals_catch(void)
+static void region(void *at, size_t bytes, const size_t *many)
 {
-    struct sigaction action = {.sa_handler = signal_caught};
-
-    sigemptyset(&action.sa_mask);
-    action.sa_flags = SA_RESTART;
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    regions[regions_n++] = (struct region){at, bytes, bytes, many};
 }
 
-/* --- Checkpoints ---
- *
- * A checkpoint holds all that the next step reads, so that a run that goes on
- * from it gives the bits of one that never stopped.  The file: CKPT_MAGIC, the
- * bytes of the text and of the parts, the text (the options that shape the
- * numbers), the parts, a hash of all before it. */
+/* Vectors whose elements have so many bytes. */
+static void region_vectors(void *set, size_t element, const size_t *many)
+{
+    region(set, net.params * element, many);
+    regions[regions_n - 1].stride = vec_stride(net.params) * element;
+}
 
-#define CKPT_MAGIC "eos checkpoint 5\n"
-enum { CKPT_HEAD = sizeof CKPT_MAGIC - 1 + 16, CKPT_TEXT = 2048 };
+static void regions_list(void)
+{
+    enum { F64 = sizeof(double), F32 = sizeof(float) };
+    double *const tracked[] = {path.gf, path.v[0], edge.u,
+                               edge.T,  edge.grad, edge.Hv[0]};
+    size_t i;
+
+    regions_n = 0;
+    region(&stand, offsetof(struct progress, slow.named), &count.one);
+    region(&eig.rng, sizeof eig.rng, &count.one);
+    region(&seen, sizeof seen, &count.one);
+    region(&edge, offsetof(struct edge, grad), &count.one);
+    region(&stats, offsetof(struct stats, ratio), &count.one);
+    region(stats.ratio, sizeof *stats.ratio, &count.rows);
+    region_vectors(path.gd, F64, &count.one);
+    region_vectors(path.pg, F64, &count.one);
+    for (i = 0; i < sizeof tracked / sizeof *tracked; i++)
+        region_vectors(tracked[i], F64, &count.tracked);
+    region_vectors(path.v[1], F64, &count.generalized);
+    region_vectors(edge.Hv[1], F64, &count.generalized);
+    region_vectors(edge_u(1), F64, &count.further_u);
+    region_vectors(edge.T_ij, F64, &count.pairs);
+    for (i = 0; i < 5; i++) {
+        struct warm *w = warms[i];
+
+        region(&w->kept, sizeof w->kept, &count.one);
+        region(&w->newest, sizeof w->newest, &count.one);
+        region(w->at, sizeof w->at, &count.one);
+        region(w->value, sizeof w->value, &count.one);
+        region(w->resid, sizeof w->resid, &count.one);
+        region_vectors(w->u.f32, F32, &w->kept);
+        region(&w->seconds, sizeof w->seconds, &count.one);
+        region_vectors(w->second.f32, F32, &count.seconds[i]);
+    }
+    region(&top_second, sizeof top_second, &count.one);
+    region(top_known, sizeof top_known, &count.one);
+    for (i = 0; i < top_room; i++)
+        region_vectors(vecs_from(top, net.params, i).f32, F32, &count.known[i]);
+    region(&full, sizeof full, &count.full);
+    region_vectors(full_w, F64, &count.starts);
+}
+
+/* Does the same with every region; things that lie side by side are one
+ * piece. */
+static int regions_each(int (*part)(void *, size_t))
+{
+    const struct region *r;
+    size_t i;
+
+    for (r = regions; r < regions + regions_n; r++) {
+        regions_count();
+        if (r->stride == r->bytes && part(r->at, *r->count * r->bytes))
+            return failed;
+        for (i = 0; r->stride > r->bytes && i < *r->count; i++)
+            if (part((char *)r->at + i * r->stride, r->bytes))
+                return failed;
+    }
+    return EOS_DONE;
+}
 
 static struct {
     struct whole file;
-    int fd, status;
+    int fd;
     uint64_t hash, bytes;
+    char text[CKPT_TEXT]; /* of this run */
+    char lock[PATH];      /* CHECKPOINT.lock, while there is one */
 } ckpt;
 
-typedef void part_fn(void *bytes, size_t n);
-
-static void ckpt_count(void *bytes, size_t n)
+static int ckpt_measure(void *bytes, size_t n)
 {
     (void)bytes;
     ckpt.bytes += n;
+    return EOS_DONE;
 }
 
-static void ckpt_put(void *bytes, size_t n)
+static int ckpt_put(void *bytes, size_t n)
 {
     ckpt.hash = hash_bytes(ckpt.hash, bytes, n);
-    if (!ckpt.status)
-        ckpt.status = whole_write(&ckpt.file, bytes, n);
+    return whole_write(&ckpt.file, bytes, n);
 }
 
-static void ckpt_get(void *bytes, size_t n)
+static int ckpt_unreadable(void)
 {
-    if (!ckpt.status && read_all(ckpt.fd, bytes, n) != (ssize_t)n)
-        ckpt.status = fail(EOS_USAGE, "%s: cannot read: %s", config.checkpoint,
-                           strerror(errno));
+    return fail(EOS_USAGE, "%s: cannot read: %s", config.checkpoint,
+                strerror(errno));
 }
 
-static void ckpt_warm(struct warm *w, part_fn *part)
+static int ckpt_get(void *bytes, size_t n)
 {
-    size_t i;
-
-    part(&w->kept, sizeof w->kept);
-    part(&w->newest, sizeof w->newest);
-    part(w->at, sizeof w->at);
-    part(w->value, sizeof w->value);
-    part(w->resid, sizeof w->resid);
-    for (i = 0; i < w->kept; i++)
-        part(vecs_from(w->u, net.params, i).f32, net.params * sizeof(float));
-    part(&w->seconds, sizeof w->seconds);
-    for (i = 0; i < size_min(w->seconds, 2); i++)
-        part(vecs_from(w->second, net.params, i).f32,
-             net.params * sizeof(float));
-}
-
-/* --unstable: U and T_ij. */
-static void ckpt_several(part_fn *part)
-{
-    size_t k = size_min(edge.k, DIRECTIONS), i;
-
-    for (i = 1; i < k; i++)
-        part(edge_u(i), net.params * sizeof(double));
-    for (i = 0; i < k * (k + 1) / 2; i++)
-        part(nth(edge.T_ij, net.params, i), net.params * sizeof(double));
-}
-
-/* The full statistics, and the w of the starts before the next step. */
-static void ckpt_full(part_fn *part)
-{
-    size_t i;
-
-    part(&full, sizeof full);
-    for (i = 0; i < full_starts(stand.step) && stand.phase == TRACK; i++)
-        part(nth(full_w, net.params, i), net.params * sizeof(double));
-}
-
-/* Every part of the state, in one order for writing and reading; what comes
- * first decides what else there is. */
-static void ckpt_parts(part_fn *part)
-{
-    double *const early[] = {path.gd, path.pg};
-    double *const late[] = {path.gd, path.pg, path.gf,   path.v[0],
-                            edge.u,  edge.T,  edge.grad, edge.Hv[0]};
-    double *const further[] = {path.v[1], edge.Hv[1]}; /* generalized */
-    struct warm *const all[] = {&warm.gd, &warm.pg, &warm.gf, &warm.pr[0],
-                                &warm.pr[1]};
-    const size_t vector = net.params * sizeof(double);
-    size_t i;
-
-    part(&stand, sizeof stand);
-    part(&eig.rng, sizeof eig.rng);
-    part(&seen, sizeof seen);
-    part(&edge, offsetof(struct edge, grad));
-    part(&stats, offsetof(struct stats, ratio));
-    part(stats.ratio, size_min(stats.rows, STEPS_MAX) * sizeof *stats.ratio);
-    for (i = 0; i < 2 && stand.phase != TRACK; i++)
-        part(early[i], vector);
-    for (i = 0; i < sizeof late / sizeof *late && stand.phase == TRACK; i++)
-        part(late[i], vector);
-    for (i = 0; i < 2 && stand.phase == TRACK && config.generalized; i++)
-        part(further[i], vector);
-    if (stand.phase == TRACK && edge_several())
-        ckpt_several(part);
-    for (i = 0; i < 5; i++)
-        ckpt_warm(all[i], part);
-    part(&top_second, sizeof top_second);
-    part(top_known, sizeof top_known);
-    for (i = 0; i < EIG_MAX; i++)
-        if (top_known[i])
-            part(vecs_from(top, net.params, i).f32, net.params * sizeof(float));
-    if (config.stats == EOS_FULL)
-        ckpt_full(part);
+    return read_all(ckpt.fd, bytes, n) == (ssize_t)n ? EOS_DONE
+                                                     : ckpt_unreadable();
 }
 
 /* The options that shape the numbers, and the kind of machine whose memory
- * the parts are; a line each. */
-static char ckpt_now[CKPT_TEXT];
+ * the state is; a line each. */
 static void ckpt_text(const char *command)
 {
     const uint16_t order = 1;
     unsigned char first;
-    char text[64];
+    char text[64], *to = ckpt.text;
     size_t i, n;
     uint64_t theta =
         hash_bytes(HASH_START, path.gd, net.params * sizeof *path.gd);
 
     memcpy(&first, &order, 1);
-    n = (size_t)snprintf(ckpt_now, sizeof ckpt_now,
+    n = (size_t)snprintf(to, CKPT_TEXT,
                          "eos: %s\nmachine: %zu bits, %s-endian\n"
                          "command: %s\n",
                          VERSION, 8 * sizeof(size_t), first ? "little" : "big",
                          command);
     for (i = 0; i < OPTIONS; i++)
         if (options[i].shapes)
-            n += (size_t)snprintf(ckpt_now + n, sizeof ckpt_now - n, "%s: %s\n",
+            n += (size_t)snprintf(to + n, CKPT_TEXT - n, "%s: %s\n",
                                   options[i].name,
                                   option_text(&options[i], text, sizeof text));
-    snprintf(ckpt_now + n, sizeof ckpt_now - n,
+    snprintf(to + n, CKPT_TEXT - n,
              "init: %s\ndata checksum: %016" PRIx64 "\ntest images: %zu\n"
              "test checksum: %016" PRIx64 "\nstart checksum: %016" PRIx64 "\n",
              config.init ? "a file" : "the seed", data_hash, test.n, test_hash,
@@ -6389,81 +6581,70 @@ static void ckpt_text(const char *command)
  * it. */
 static int ckpt_sync(struct text *t)
 {
-    int status = text_check(t);
-
-    if (!status && t->fd >= 0)
+    if (text_check(t))
+        return failed;
+    if (t->fd >= 0)
         fsync(t->fd); /* pipes refuse: not an error */
-    return status;
+    return EOS_DONE;
 }
 
 static int ckpt_write(void)
 {
     unsigned char head[CKPT_HEAD] = CKPT_MAGIC, tail[8];
-    size_t text = strlen(ckpt_now);
-    int status = ckpt_sync(&logfile);
+    size_t text = strlen(ckpt.text);
 
-    status = status ? status : ckpt_sync(&slowfile);
-    if (status)
-        return status;
+    if (ckpt_sync(&logfile) || ckpt_sync(&slowfile))
+        return failed;
     stand.hvps = point.hvps;
     stand.unconverged = eig.unconverged;
     stand.steps = config.steps;
     stand.max_steps = config.max_steps;
-    stand.log.size = logfile.fd < 0 ? 0 : logfile.size;
-    stand.log.hash = logfile.hash;
-    stand.log.phases = row.phases;
-    stand.log.named = row.named;
-    stand.slow.size = slowfile.fd < 0 ? 0 : slowfile.size;
-    stand.slow.hash = slowfile.hash;
+    stand.log = logfile.mark;
+    stand.slow = slowfile.mark;
     ckpt.bytes = 0;
-    ckpt_parts(ckpt_count);
+    regions_each(ckpt_measure);
     put_le(head + CKPT_HEAD - 16, text, 8);
     put_le(head + CKPT_HEAD - 8, ckpt.bytes, 8);
     ckpt.hash = HASH_START;
-    ckpt.status = whole_open(&ckpt.file, config.checkpoint);
-    if (ckpt.status)
-        return EOS_FAILED;
-    ckpt_put(head, sizeof head);
-    ckpt_put(ckpt_now, text);
-    ckpt_parts(ckpt_put);
+    if (whole_open(&ckpt.file, config.checkpoint) ||
+        ckpt_put(head, sizeof head) || ckpt_put(ckpt.text, text) ||
+        regions_each(ckpt_put))
+        return failed;
     put_le(tail, ckpt.hash, 8);
-    ckpt_put(tail, sizeof tail);
-    return ckpt.status ? ckpt.status : whole_close(&ckpt.file);
+    return ckpt_put(tail, sizeof tail) || whole_close(&ckpt.file) ? failed
+                                                                  : EOS_DONE;
 }
 
-/* Reads the file through once: is it whole, is it ours?  Leaves the sizes of
- * its text and its parts. */
-static int ckpt_verify(uint64_t *text, uint64_t *parts)
+static bool ckpt_begins(int fd, unsigned char *head)
 {
-    unsigned char head[CKPT_HEAD], bytes[8192], tail[8];
-    uint64_t hash = HASH_START, left;
+    return read_all(fd, head, CKPT_HEAD) == CKPT_HEAD &&
+           !memcmp(head, CKPT_MAGIC, sizeof CKPT_MAGIC - 1);
+}
+
+/* Reads the file through once: is it whole, is it ours?  Leaves the size of
+ * its text. */
+static int ckpt_verify(uint64_t *text)
+{
+    unsigned char head[CKPT_HEAD], tail[8];
+    uint64_t hash = HASH_START, state;
     struct stat info;
 
-    if (read_all(ckpt.fd, head, sizeof head) != (ssize_t)sizeof head ||
-        memcmp(head, CKPT_MAGIC, sizeof CKPT_MAGIC - 1))
+    if (!ckpt_begins(ckpt.fd, head))
         return fail(EOS_USAGE,
                     "%s: not a checkpoint of this eos; --resume needs a file "
                     "that --checkpoint wrote",
                     config.checkpoint);
     *text = get_le(head + CKPT_HEAD - 16, 8);
-    *parts = get_le(head + CKPT_HEAD - 8, 8);
-    left = *text + *parts;
-    if (fstat(ckpt.fd, &info) || *text >= CKPT_TEXT || *parts > INT64_MAX / 2 ||
-        (uint64_t)info.st_size != sizeof head + left + sizeof tail)
+    state = get_le(head + CKPT_HEAD - 8, 8);
+    if (fstat(ckpt.fd, &info) || *text >= CKPT_TEXT || state > INT64_MAX / 2 ||
+        (uint64_t)info.st_size != sizeof head + *text + state + sizeof tail)
         return fail(EOS_USAGE,
                     "%s: damaged: its size is not the one it tells; an older "
                     "copy or a new start is needed",
                     config.checkpoint);
     hash = hash_bytes(hash, head, sizeof head);
-    while (left) {
-        size_t some = left < sizeof bytes ? (size_t)left : sizeof bytes;
-
-        if (read_all(ckpt.fd, bytes, some) != (ssize_t)some)
-            return fail(EOS_USAGE, "%s: cannot read: %s", config.checkpoint,
-                        strerror(errno));
-        hash = hash_bytes(hash, bytes, some);
-        left -= some;
-    }
+    if (!hash_read(ckpt.fd, *text + state, &hash))
+        return ckpt_unreadable();
     if (read_all(ckpt.fd, tail, sizeof tail) != (ssize_t)sizeof tail ||
         get_le(tail, 8) != hash)
         return fail(EOS_USAGE,
@@ -6476,7 +6657,7 @@ static int ckpt_verify(uint64_t *text, uint64_t *parts)
 /* The first line in which the file's text and this run's differ. */
 static int ckpt_compare(const char *then)
 {
-    const char *now = ckpt_now;
+    const char *now = ckpt.text;
 
     while (*now || *then) {
         int a = (int)strcspn(then, "\n"), b = (int)strcspn(now, "\n");
@@ -6495,86 +6676,20 @@ static int ckpt_compare(const char *then)
 static int ckpt_load(void)
 {
     static char then[CKPT_TEXT];
-    uint64_t text = 0, parts = 0;
-    int status = ckpt_verify(&text, &parts);
+    uint64_t text;
 
-    if (status)
-        return status;
-    ckpt.status = EOS_DONE;
+    if (ckpt_verify(&text))
+        return failed;
     if (lseek(ckpt.fd, CKPT_HEAD, SEEK_SET) < 0)
-        return fail(EOS_USAGE, "%s: cannot read: %s", config.checkpoint,
-                    strerror(errno));
-    ckpt_get(then, (size_t)text);
-    then[text] = 0;
-    status = ckpt.status ? ckpt.status : ckpt_compare(then);
-    if (status)
-        return status;
-    ckpt_parts(ckpt_get);
+        return ckpt_unreadable();
+    memset(then, 0, sizeof then);
+    if (ckpt_get(then, (size_t)text) || ckpt_compare(then) ||
+        regions_each(ckpt_get))
+        return failed;
     point.hvps = stand.hvps;
     eig.unconverged = stand.unconverged;
     resumed = true;
-    return ckpt.status;
-}
-
-/* Without --resume: whether the file holds a run of the same options, which
- * only --fresh replaces. */
-static int ckpt_spare(void)
-{
-    unsigned char head[CKPT_HEAD];
-    char text[CKPT_TEXT];
-    size_t len = strlen(ckpt_now);
-    int fd = open(config.checkpoint, O_RDONLY | O_CLOEXEC);
-    bool same = fd >= 0 && read_all(fd, head, sizeof head) == sizeof head &&
-                !memcmp(head, CKPT_MAGIC, sizeof CKPT_MAGIC - 1) &&
-                get_le(head + CKPT_HEAD - 16, 8) == len &&
-                read_all(fd, text, len) == (ssize_t)len &&
-                !memcmp(text, ckpt_now, len);
-
-    if (fd >= 0)
-        close(fd);
-    if (!same)
-        return EOS_DONE;
-    return fail(EOS_USAGE,
-                "%s: holds a run of the same options: --resume goes on with "
-                "it, --fresh replaces it, another name or deleting it keeps "
-                "both or none",
-                config.checkpoint);
-}
-
-/* CHECKPOINT.lock is there and locked while a run keeps a checkpoint. */
-static char ckpt_lock_name[PATH];
-
-static int ckpt_lock(void)
-{
-    struct stat there, ours;
-    int fd;
-
-    snprintf(ckpt_lock_name, sizeof ckpt_lock_name, "%s.lock",
-             config.checkpoint);
-    do { /* a run that ends may have removed it before we had the lock */
-        fd = open(ckpt_lock_name, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-        if (fd < 0) {
-            int error = errno;
-
-            ckpt_lock_name[0] = 0;
-            return fail(EOS_USAGE, "%s: cannot create: %s", config.checkpoint,
-                        strerror(error));
-        }
-        if (lock(fd, config.checkpoint)) {
-            ckpt_lock_name[0] = 0;
-            return EOS_USAGE;
-        }
-    } while ((stat(ckpt_lock_name, &there) || fstat(fd, &ours) ||
-              there.st_ino != ours.st_ino) &&
-             !close(fd));
     return EOS_DONE;
-}
-
-static void ckpt_unlock(void)
-{
-    if (ckpt_lock_name[0])
-        unlink(ckpt_lock_name);
-    ckpt_lock_name[0] = 0;
 }
 
 /* --resume: goes on from the checkpoint where there is one. */
@@ -6595,25 +6710,307 @@ static int ckpt_resume(void)
     return status;
 }
 
+/* Without --resume: whether the file holds a run of the same options, which
+ * only --fresh replaces. */
+static int ckpt_spare(void)
+{
+    unsigned char head[CKPT_HEAD];
+    char text[CKPT_TEXT];
+    size_t len = strlen(ckpt.text);
+    int fd = open(config.checkpoint, O_RDONLY | O_CLOEXEC);
+    bool same = fd >= 0 && ckpt_begins(fd, head) &&
+                get_le(head + CKPT_HEAD - 16, 8) == len &&
+                read_all(fd, text, len) == (ssize_t)len &&
+                !memcmp(text, ckpt.text, len);
+
+    if (fd >= 0)
+        close(fd);
+    if (!same)
+        return EOS_DONE;
+    return fail(EOS_USAGE,
+                "%s: holds a run of the same options: --resume goes on with "
+                "it, --fresh replaces it, another name or deleting it keeps "
+                "both or none",
+                config.checkpoint);
+}
+
+static void ckpt_unlock(void)
+{
+    if (ckpt.lock[0])
+        unlink(ckpt.lock);
+    ckpt.lock[0] = 0;
+}
+
+/* CHECKPOINT.lock is there and locked while a run keeps a checkpoint.  A run
+ * that ends may remove it before we have the lock: then we try again. */
+static int ckpt_lock(void)
+{
+    char name[PATH];
+    struct stat there, ours;
+    int fd;
+
+    snprintf(name, sizeof name, "%s.lock", config.checkpoint);
+    do {
+        fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+        if (fd < 0)
+            return fail(EOS_USAGE, "%s: cannot create: %s", config.checkpoint,
+                        strerror(errno));
+        if (lock(fd, config.checkpoint))
+            return failed;
+    } while ((stat(name, &there) || fstat(fd, &ours) ||
+              there.st_ino != ours.st_ino) &&
+             !close(fd));
+    memcpy(ckpt.lock, name, sizeof name);
+    return EOS_DONE;
+}
+
+/* --- Signals: SIGINT and SIGTERM end the run at the next boundary, a second
+ * one at once --- */
+
+static volatile sig_atomic_t caught;
+
+static void signal_caught(int number)
+{
+    if (caught)
+        _exit(128 + number);
+    caught = number;
+}
+
+static void signals_catch(void)
+{
+    struct sigaction action = {.sa_handler = signal_caught};
+
+    sigemptyset(&action.sa_mask);
+    action.sa_flags = SA_RESTART;
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
 /* Between two steps: a checkpoint where one is due, or the end where a signal
  * asked for it. */
 static int boundary(void)
 {
     static size_t since;
-    int status = EOS_DONE, asked = caught;
+    int asked = caught;
 
     since++;
     if (config.checkpoint && (asked || since > config.every)) {
-        status = ckpt_write();
         since = 1;
+        if (ckpt_write())
+            return failed;
     }
-    if (status || !asked)
-        return status;
+    if (!asked)
+        return EOS_DONE;
     return fail(128 + asked, "stopped by %s before step %zu%s",
                 asked == SIGINT ? "SIGINT" : "SIGTERM", stand.step,
                 config.checkpoint ? "; the same command with --resume goes on"
                                   : "");
 }
+
+/* ------------------------------------------------------------------------
+ * 13  Start: defaults, room, what a command opens before its first step
+ * ------------------------------------------------------------------------ */
+
+/* Learning rates found by sweeps on real images: README, defaults. */
+static double default_lr(void)
+{
+    static const double lr[2][4] = {
+        /* mse, ce, bmse, logistic */
+        {0.005, 0.02, 0.005, 0.03},
+        {0.005, 0.02, 0.01, 0.04},
+    };
+
+    return lr[config.model][config.loss];
+}
+
+struct eos_config eos_defaults(void)
+{
+    return (struct eos_config){
+        .samples = SAMPLES < 5000 ? SAMPLES : 5000,
+        .steps = 2000,
+        .max_steps = 100000,
+        .stop_lambda2 = 1.9,
+        .unstable = 1,
+        .band = 1.8,
+        .proj = 3,
+        .neigs = 1,
+        .sharp = 10,
+        .every = 25,
+        .alpha = 1,
+        .beta = 1,
+        .alpha2 = 0.5,
+        .x0 = 0.1,
+    };
+}
+
+static int lr_check(void)
+{
+    if (isfinite(2 / config.lr))
+        return EOS_DONE;
+    return fail(EOS_USAGE, "--lr: %g is too small: 2/eta is not finite",
+                config.lr);
+}
+
+/* Lays out what the options need. */
+static int room_lay(void)
+{
+    size_t k = UNSTABLE;
+
+    room_clear();
+    data_room();
+    net_room();
+    eig_room(net.params);
+    dynamics_room();
+    stats_room();
+    regions_list();
+    if (room_used <= ROOM)
+        return EOS_DONE;
+    while (k < 6 && ROOM_FOR(k) < room_used)
+        k++;
+    return fail(EOS_USAGE,
+                "these options need %zu MB, this build has %zu: fewer of "
+                "them, or make UNSTABLE=%zu, which has %zu",
+                room_used / 1000000 + 1, ROOM / 1000000, k,
+                ROOM_FOR(k) / 1000000);
+}
+
+int eos_start(const struct eos_config *c)
+{
+    config = *c;
+    if (config.samples < 1 || config.samples > SAMPLES)
+        return fail(EOS_USAGE,
+                    "--samples: %zu is above this build's capacity of %d; "
+                    "make SAMPLES=%zu builds a larger one",
+                    config.samples, SAMPLES, config.samples);
+    if (two_classes() && config.samples % 2)
+        return fail(EOS_USAGE,
+                    "--samples: %zu is odd; two classes take half each",
+                    config.samples);
+    if (config.unstable < 1 || config.unstable > UNSTABLE)
+        return fail(EOS_USAGE,
+                    "--unstable: this build has room for %d; make "
+                    "UNSTABLE=%zu builds a larger one",
+                    UNSTABLE, config.unstable);
+    if (config.lr <= 0)
+        config.lr = default_lr();
+    if (config.tol <= 0)
+        config.tol = 1e-4;
+    if (!config.threads)
+        config.threads = processors();
+    if (lr_check())
+        return failed;
+    net_setup();
+    point_at(NULL);
+    if (kernel_choose() || room_lay() || data_load())
+        return failed;
+    if (config.threads > THREADS)
+        tell("--threads: this build has room for %d; make THREADS=%zu builds a "
+             "larger one",
+             THREADS, config.threads);
+    pool_start(config.threads);
+    return EOS_DONE;
+}
+
+const char *eos_error(void)
+{
+    return failure;
+}
+
+/* Saves a vector under a name that an option began, if it was given; without a
+ * vector, whether that will be possible. */
+static int save(const char *option, const char *begin, const char *end,
+                const double *x)
+{
+    static char name[PATH];
+
+    if (!begin)
+        return EOS_DONE;
+    if ((size_t)snprintf(name, sizeof name, "%s%s", begin, end) >= sizeof name)
+        return fail(EOS_USAGE, "%s: the name is too long", option);
+    return x ? npy_write(name, net.params, x) : whole_try(name);
+}
+
+/* The locks, the checkpoint that the run goes on from where that is asked for,
+ * and the logs.  A run that goes on with other bounds says so in its log. */
+static int files_open(const char *command)
+{
+    const bool all = config.stats == EOS_FULL;
+    static char slow[PATH];
+
+    if (lock_try(config.log, "") || lock_try(config.checkpoint, ".lock") ||
+        (all && lock_try(config.log, ".slow")))
+        return failed;
+    if (config.checkpoint) {
+        ckpt_text(command);
+        if ((!config.resume && !config.fresh && ckpt_spare()) ||
+            whole_try(config.checkpoint) || ckpt_lock() ||
+            (config.resume && ckpt_resume()))
+            return failed;
+    }
+    if (log_open(&logfile, config.log, resumed ? &stand.log : NULL, command,
+                 RUN | TRAIN))
+        return failed;
+    if (logfile.mark.blocks && stand.steps != config.steps)
+        text_put(&logfile, "# steps: %zu\n", config.steps);
+    if (logfile.mark.blocks && stand.max_steps != config.max_steps)
+        text_put(&logfile, "# max-steps: %zu\n", config.max_steps);
+    if (resumed && !logfile.mark.blocks)
+        logfile.mark.blocks = 1; /* that this run does not have */
+    if (!config.log || !all)
+        return EOS_DONE;
+    snprintf(slow, sizeof slow, "%s.slow", config.log);
+    return log_open(&slowfile, slow, resumed ? &stand.slow : NULL, command,
+                    RUN | TRAIN);
+}
+
+/* The first line for people. */
+static void greet(const char *command, int fd)
+{
+    const char *images = config.ndata ? config.data[0]
+                                      : "the built-in "
+                                        "synthetic set";
+    const char *slash = config.ndata ? strrchr(images, '/') : NULL;
+    char line[256], model[16], loss[16];
+    int n = snprintf(line, sizeof line,
+                     "%s: %s, %s, %zu images of %.30s, eta = %g, seed %" PRIu64
+                     "\n",
+                     command, option_of(FIELD(model), model, sizeof model),
+                     option_of(FIELD(loss), loss, sizeof loss), train.n,
+                     slash ? slash + 1 : images, config.lr, config.seed);
+
+    write_all(fd, line, size_min((size_t)n, sizeof line - 1));
+}
+
+/* All that comes before a command's first step; theta is in path.gd then. */
+static int begin(const struct eos_config *c, const char *command)
+{
+    const bool deriv = !strcmp(command, "deriv");
+
+    config = *c;
+    if (config.resume && !config.checkpoint)
+        return fail(EOS_USAGE, "--resume: needs --checkpoint FILE");
+    if (config.resume && config.fresh)
+        return fail(EOS_USAGE, "--fresh and --resume: one or the other");
+    if (places_check(!strcmp(command, "run")) || eos_start(c))
+        return failed;
+    if (!config.init)
+        eos_init(config.seed, path.gd);
+    else if (npy_read(config.init, net.params, path.gd))
+        return failed;
+    if (save("--save", config.save, "-gd.npy", NULL) || files_open(command))
+        return failed;
+    greet(command, deriv ? STDERR_FILENO : STDOUT_FILENO);
+    if (deriv)
+        return EOS_DONE;
+    tell("about %zu MB of memory, %zu thread%s", room_used / 1000000 + 2,
+         pool.workers, pool.workers > 1 ? "s" : "");
+    signals_catch();
+    return EOS_DONE;
+}
+
+/* ------------------------------------------------------------------------
+ * 14  The run: approach, track, training alone
+ * ------------------------------------------------------------------------ */
 
 /* Says so, once, where a solve of this step ended far from its goal. */
 static void unconverged_tell(size_t step)
@@ -6627,73 +7024,6 @@ static void unconverged_tell(size_t step)
     told = eig.unconverged;
 }
 
-/* A measured point of plain gradient descent: approach and training alone. */
-struct check {
-    size_t step, hvps;
-    double L, accuracy, test_L, test_accuracy;
-};
-
-/* S2 .. SK or their residuals, of the first `from` of them on. */
-static void row_eigs(const char *what, size_t from, const double *value)
-{
-    char name[32];
-    size_t i;
-
-    for (i = from; i < config.neigs; i++) {
-        snprintf(name, sizeof name, "%s%zu", what, i + 1);
-        row_real(name, value[i]);
-    }
-}
-
-static int check_row(const struct check *c, bool train_command)
-{
-    row_start();
-    row_count("step", c->step);
-    row_real("time", (double)c->step * config.lr);
-    row_real("L", c->L);
-    row_real("acc", c->accuracy);
-    row_real("S", warm.gd.value[0]);
-    row_real("resid", warm.gd.resid[0]);
-    row_count("hvps", c->hvps);
-    if (train_command)
-        row_eigs("S", 1, warm.gd.value);
-    if (test.n) {
-        row_real("test_L", c->test_L);
-        row_real("test_acc", c->test_accuracy);
-    }
-    if (!train_command)
-        row_eigs("S", 1, warm.gd.value);
-    row_eigs("resid", 1, warm.gd.resid);
-    row_show("step", 8, 7, (double)c->step);
-    row_show("time", 10, 6, (double)c->step * config.lr);
-    row_show("L", 12, 6, c->L);
-    row_show("acc", 9, 4, c->accuracy);
-    row_show("S", 11, 6, warm.gd.value[0]);
-    row_show("S eta", 9, 4, warm.gd.value[0] * config.lr);
-    row_show("resid", 9, 2, warm.gd.resid[0]);
-    row_show("hvps", 7, 5, (double)c->hvps);
-    if (test.n)
-        row_show("test_acc", 10, 4, c->test_accuracy);
-    unconverged_tell(c->step);
-    return row_end(false);
-}
-
-static void check_losses(struct check *c)
-{
-    c->L = loss_on(&train, &c->accuracy);
-    if (test.n)
-        c->test_L = loss_on(&test, &c->test_accuracy);
-}
-
-/* S (and the top eigenvalues) at the point; now and then a thorough search. */
-static void check_sharpness(struct check *c)
-{
-    size_t before = point.hvps;
-
-    sharpness(&warm.gd, config.neigs, stand.checks++ % 10 == 0, scratch2);
-    c->hvps += point.hvps - before;
-}
-
 static int diverged(const char *what, size_t step)
 {
     return fail(EOS_DIVERGED,
@@ -6702,23 +7032,75 @@ static int diverged(const char *what, size_t step)
                 what, step, config.lr);
 }
 
+/* Which columns a row has. */
+static unsigned columns_here(void)
+{
+    return (test.n ? TESTED : 0) | (config.generalized ? GENERALIZED : PAPER) |
+           (edge_several() ? SEVERAL : ONE) |
+           (config.stats == EOS_FULL ? EVERYTHING : 0) |
+           (stand.phase == TRAIN_ALONE ? TRAINING : APPROACHING);
+}
+
+/* --- Gradient descent alone: the approach, and eos train --- */
+
+/* A point where the sharpness is measured. */
+static struct {
+    size_t step, hvps;
+    double time, L, accuracy, S_eta, test_L, test_accuracy;
+} check;
+
+static const struct column check_columns[] = {
+    /* clang-format off */
+    {"step",   &check.step, 8, 7, SIZE, 0},
+    {"time",   &check.time, 10, 6, 0, 0},
+    {"L",      &check.L, 12, 6, 0, 0},
+    {"acc",    &check.accuracy, 9, 4, 0, 0},
+    {"S",      &warm.gd.value[0], 11, 6, 0, 0},
+    {.when = SCREEN},
+    {"S eta",  &check.S_eta, 9, 4, 0, 0},
+    {.when = 0},
+    {"resid",  &warm.gd.resid[0], 9, 2, 0, 0},
+    {"hvps",   &check.hvps, 7, 5, SIZE, 0},
+    {.when = TRAINING},
+    {"S2",     .at = &warm.gd.value[1], .type = TO_NEIGS},
+    {.when = TESTED},
+    {"test_L", .at = &check.test_L},
+    {"test_acc", &check.test_accuracy, 10, 4, 0, 0},
+    {.when = APPROACHING},
+    {"S2",     .at = &warm.gd.value[1], .type = TO_NEIGS},
+    {.when = 0},
+    {"resid2", .at = &warm.gd.resid[1], .type = TO_NEIGS},
+    {.when = LAST}
+    /* clang-format on */
+};
+
 /* L and accuracy at theta, S there (training alone) or at the midpoint of the
  * coming step.  Where that is beyond the edge at the start, the step may lead
- * far away: S is then that of theta_0. */
-static int descent_check(struct check *c, bool alone)
+ * far away: S is then that of theta_0.  Now and then the search for the top
+ * eigenvalues is thorough. */
+static int descent_check(size_t step, bool alone)
 {
-    check_losses(c);
+    const size_t before = point.hvps;
+
+    check.step = step;
+    check.time = (double)step * config.lr;
+    check.L = loss_on(&train, &check.accuracy);
+    if (test.n)
+        check.test_L = loss_on(&test, &check.test_accuracy);
     if (!alone) {
         vec_add(net.params, scratch, path.gd, -0.5 * config.lr, edge.grad);
         point_at(scratch);
     }
-    check_sharpness(c);
-    if (!alone && c->step == 0 && !(warm.gd.value[0] < 2 / config.lr)) {
+    sharpness(&warm.gd, config.neigs, stand.checks++ % 10 == 0, scratch2);
+    if (!alone && step == 0 && !(warm.gd.value[0] < 2 / config.lr)) {
         point_at(path.gd);
         warm.gd.kept = 0;
-        check_sharpness(c);
+        sharpness(&warm.gd, config.neigs, stand.checks++ % 10 == 0, scratch2);
     }
-    return check_row(c, alone);
+    check.hvps = point.hvps - before;
+    check.S_eta = warm.gd.value[0] * config.lr;
+    unconverged_tell(step);
+    return row_write(check_columns, columns_here(), false);
 }
 
 /* Whether the loss has stopped changing, in float64: looked at every STILL
@@ -6754,17 +7136,17 @@ static bool approach_due(size_t n)
  * is checked. */
 static bool approach_ends(size_t n, struct pace *pace)
 {
-    const double S = warm.gd.value[0], edge_S = 2 / config.lr;
+    const double S = warm.gd.value[0], goal = 2 / config.lr;
     const double led = n == 0 ? 0 : stand.dt;
 
-    if (S >= edge_S && led <= config.lr) {
+    if (S >= goal && led <= config.lr) {
         if (n == 0)
             note("the sharpness is at 2/eta at the start: tracking from "
                  "there");
-        note("instability at step %zu: S = %.6g, 2/eta = %.6g", n, S, edge_S);
+        note("instability at step %zu: S = %.6g, 2/eta = %.6g", n, S, goal);
         return true;
     }
-    if (S >= edge_S) {
+    if (S >= goal) {
         note("back to step %zu", stand.last);
         vec_copy(net.params, path.gd, path.pg);
         stand.step = stand.last;
@@ -6775,9 +7157,9 @@ static bool approach_ends(size_t n, struct pace *pace)
     vec_copy(net.params, path.pg, path.gd);
     stand.last = n;
     pace_measure(pace, n, S);
-    if (S >= 0.5 * edge_S)
+    if (S >= 0.5 * goal)
         stand.dt = fmin(stand.dt, 0.1);
-    if (S >= 0.75 * edge_S)
+    if (S >= 0.75 * goal)
         stand.dt = fmin(stand.dt, 0.01);
     return false;
 }
@@ -6788,28 +7170,26 @@ static bool approach_ends(size_t n, struct pace *pace)
 static int descend(bool alone)
 {
     const size_t last = alone ? config.steps : config.max_steps;
-    struct pace pace = {.edge = 2 / config.lr};
-    int status;
+    struct pace pace = {.goal = 2 / config.lr};
 
     if (!resumed) {
-        row_phase();
+        block_start(&logfile);
         stand.phase = alone ? TRAIN_ALONE : APPROACH;
         stand.dt = 1;
     }
     for (;;) {
         const size_t n = stand.step;
-        struct check c = {.step = n};
 
-        if ((status = boundary()))
-            return status;
+        if (boundary())
+            return failed;
         point_at(path.gd);
         if (!isfinite(gradient(config.deriv, edge.grad)))
             return diverged("gradient descent", n);
-        if (!alone && (status = approach_still(n)))
-            return status;
+        if (!alone && approach_still(n))
+            return failed;
         if (alone ? n % config.sharp == 0 || n == last : approach_due(n)) {
-            if ((status = descent_check(&c, alone)))
-                return status;
+            if (descent_check(n, alone))
+                return failed;
             if (!alone && approach_ends(n, &pace))
                 return EOS_DONE;
             if (stand.measured)
@@ -6831,221 +7211,80 @@ static int descend(bool alone)
                 last, warm.gd.value[0], 2 / config.lr);
 }
 
-/* The columns of the track, in their order; hvps has no place of its own. */
-struct column {
-    const char *name;
-    const double *value;
-};
-/* clang-format off */
+/* --- The track --- */
+
+/* The log's columns in their order, then the terminal's. */
 static const struct column track_columns[] = {
-    {"gd_L",       &seen.gd.L},       {"gd_S",       &seen.gd.S},
-    {"gd_x",       &seen.gd.x},       {"gd_Staylor", &seen.gd.taylor},
-    {"gd_Savg",    &seen.gd.avg},     {"gd_dist",    &seen.gd.dist},
-    {"pr_L",       &seen.pr[0].L},    {"pr_S",       &seen.pr[0].S},
-    {"pr_x",       &seen.pr[0].x},    {"pr_Staylor", &seen.pr[0].taylor},
-    {"pr_Savg",    &seen.pr[0].avg},  {"pr_dist",    &seen.pr[0].dist},
-    {"gf_L",       &seen.gf.L},       {"gf_S",       &seen.gf.S},
-    {"gf_dist",    &seen.gf.dist},    {"pg_L",       &edge.L},
-    {"pg_S",       &edge.S},          {"pg_S2",      &edge.lambda2},
-    {"alpha",      &edge.alpha},      {"beta",       &edge.beta},
-    {"gamma",      &edge.gamma},      {"delta2",     &edge.delta2},
-    {"eps",        &edge.eps},        {"newton_x",   &edge.newton_x},
-    {"gradnorm",   &edge.gradnorm},   {"gradperp",   &edge.gradperp},
-    {"hvps",       NULL},             {"gd_resid",   &seen.gd.resid},
-    {"pr_resid",   &seen.pr[0].resid},{"gf_resid",   &seen.gf.resid},
-    {"pg_resid",   &edge.resid},      {"th_L",       &seen.th_L},
-    {"th_S",       &seen.th_S},       {"mean_L",     &seen.mean_L},
+    /* clang-format off */
+    {"step", &seen.t, 8, 7, SIZE, 0},
+    {"gd_L",       .at = &seen.gd.L},     {"gd_S",       .at = &seen.gd.S},
+    {"gd_x",       .at = &seen.gd.x},     {"gd_Staylor", .at = &seen.gd.taylor},
+    {"gd_Savg",    .at = &seen.gd.avg},   {"gd_dist",    .at = &seen.gd.dist},
+    {"pr_L",       .at = &seen.pr[0].L},  {"pr_S",       .at = &seen.pr[0].S},
+    {"pr_x",       .at = &seen.pr[0].x}, {"pr_Staylor", .at = &seen.pr[0].taylor},
+    {"pr_Savg",    .at = &seen.pr[0].avg}, {"pr_dist",    .at = &seen.pr[0].dist},
+    {"gf_L",       .at = &seen.gf.L},     {"gf_S",       .at = &seen.gf.S},
+    {"gf_dist",    .at = &seen.gf.dist},  {"pg_L",       .at = &edge.L},
+    {"pg_S",       .at = &edge.S},        {"pg_S2",      .at = &edge.lambda2},
+    {"alpha",      .at = &edge.alpha},    {"beta",       .at = &edge.beta},
+    {"gamma",      .at = &edge.gamma},    {"delta2",     .at = &edge.delta2},
+    {"eps",        .at = &edge.eps},      {"newton_x",   .at = &edge.newton_x},
+    {"gradnorm",   .at = &edge.gradnorm}, {"gradperp",   .at = &edge.gradperp},
+    {"hvps",       .at = &seen.hvps, .type = SIZE},
+    {"gd_resid",   .at = &seen.gd.resid}, {"pr_resid",   .at = &seen.pr[0].resid},
+    {"gf_resid",   .at = &seen.gf.resid}, {"pg_resid",   .at = &edge.resid},
+    {"th_L",       .at = &seen.th_L},     {"th_S",       .at = &seen.th_S},
+    {"mean_L",     .at = &seen.mean_L},
+    {.when = GENERALIZED},
+    {"pgen_L",     .at = &seen.pr[1].L},  {"pgen_S",     .at = &seen.pr[1].S},
+    {"pgen_x",     .at = &seen.pr[1].x}, {"pgen_Staylor", .at = &seen.pr[1].taylor},
+    {"pgen_Savg",  .at = &seen.pr[1].avg}, {"pgen_dist",  .at = &seen.pr[1].dist},
+    {.when = TESTED},
+    {"gd_test_L",  .at = &seen.test_L}, {"gd_test_acc", .at = &seen.test_accuracy},
+    {.when = ONE},
+    {"gd_S2",      .at = &seen.gd_eigs[1], .type = TO_NEIGS},
+    {.when = SEVERAL},
+    {"gd_S3",      .at = &seen.gd_eigs[2], .type = TO_NEIGS},
+    {.when = EVERYTHING},
+    {"gd_dHd",     .at = &full.dHd[0]},   {"gd_Hd",      .at = &full.Hd[0]},
+    {"gd_D3d",     .at = &full.D3d[0]},   {"pr_dHd",     .at = &full.dHd[1]},
+    {"pr_Hd",      .at = &full.Hd[1]},    {"pr_D3d",     .at = &full.D3d[1]},
+    {"g_D3g",      .at = &full.D3g},      {"beta_s1",    .at = &full.beta[0]},
+    {"beta_s2",    .at = &full.beta[1]},  {"beta_s3",    .at = &full.beta[2]},
+    {"beta_s4",    .at = &full.beta[3]},
+    {.when = SEVERAL},
+    {"k",          .at = &edge.k, .type = SIZE},
+    {"pg_S3",      .at = &edge.lambda[2], .type = TO_UNSTABLE},
+    {"gd_S2",      .at = &seen.gd.S2},    {"pr_S2",      .at = &seen.pr[0].S2},
+    {"sigma",      .at = &edge.sigma},    {"gd_xnorm",   .at = &seen.gd.xnorm},
+    {"pr_xnorm",   .at = &seen.pr[0].xnorm},
+    {.when = SEVERAL | GENERALIZED},
+    {"pgen_xnorm", .at = &seen.pr[1].xnorm},
+    {.when = 0},
+    {"gd_resid2",  .at = &seen.gd_resids[1], .type = TO_NEIGS},
+    {.when = SCREEN},
+    {"gd_L", &seen.gd.L, 12, 5, 0, 0},
+    {.when = SCREEN | PAPER},
+    {"pr_L", &seen.pr[0].L, 12, 5, 0, 0},
+    {.when = SCREEN | GENERALIZED},
+    {"pr_L", &seen.pr[1].L, 12, 5, 0, 0},
+    {.when = SCREEN},
+    {"pg_L", &edge.L, 12, 5, 0, 0},     {"gf_L", &seen.gf.L, 12, 5, 0, 0},
+    {"gd_S", &seen.gd.S, 9, 5, 0, 0},
+    {.when = SCREEN | PAPER},
+    {"pr_S", &seen.pr[0].S, 9, 5, 0, 0},
+    {.when = SCREEN | GENERALIZED},
+    {"pr_S", &seen.pr[1].S, 9, 5, 0, 0},
+    {.when = SCREEN},
+    {"pg_S", &edge.S, 9, 5, 0, 0},      {"gf_S", &seen.gf.S, 9, 5, 0, 0},
+    {"hvps", &seen.hvps, 7, 5, SIZE, 0},
+    {.when = LAST}
+    /* clang-format on */
 };
-static const struct column generalized_columns[] = {
-    {"pgen_L",     &seen.pr[1].L},    {"pgen_S",     &seen.pr[1].S},
-    {"pgen_x",     &seen.pr[1].x},    {"pgen_Staylor", &seen.pr[1].taylor},
-    {"pgen_Savg",  &seen.pr[1].avg},  {"pgen_dist",  &seen.pr[1].dist},
-};
-static const struct column full_columns[] = {
-    {"gd_dHd",     &full.dHd[0]},     {"gd_Hd",      &full.Hd[0]},
-    {"gd_D3d",     &full.D3d[0]},     {"pr_dHd",     &full.dHd[1]},
-    {"pr_Hd",      &full.Hd[1]},      {"pr_D3d",     &full.D3d[1]},
-    {"g_D3g",      &full.D3g},        {"beta_s1",    &full.beta[0]},
-    {"beta_s2",    &full.beta[1]},    {"beta_s3",    &full.beta[2]},
-    {"beta_s4",    &full.beta[3]},
-};
-
-/* --unstable: what stands after the eigenvalues of theta+. */
-static const struct column several_columns[] = {
-    {"gd_S2",      &seen.gd.S2},      {"pr_S2",      &seen.pr[0].S2},
-    {"sigma",      &edge.sigma},      {"gd_xnorm",   &seen.gd.xnorm},
-    {"pr_xnorm",   &seen.pr[0].xnorm},{"pgen_xnorm", &seen.pr[1].xnorm},
-};
-/* clang-format on */
-
-static void track_put(const struct column *c, size_t n)
-{
-    for (; n--; c++)
-        if (c->value)
-            row_real(c->name, *c->value);
-        else
-            row_count(c->name, seen.hvps);
-}
-
-static void track_put_several(void)
-{
-    char name[24];
-    size_t i;
-
-    row_count("k", edge.k);
-    for (i = 2; i <= config.unstable; i++) {
-        snprintf(name, sizeof name, "pg_S%zu", i + 1);
-        row_real(name, edge.lambda[i]);
-    }
-    track_put(several_columns,
-              sizeof several_columns / sizeof *several_columns -
-                  !config.generalized);
-}
 
 static int track_row(bool names_only)
 {
-    const struct seen *prediction = &seen.pr[config.generalized];
-
-    row_start();
-    row_count("step", seen.t);
-    track_put(track_columns, sizeof track_columns / sizeof *track_columns);
-    if (config.generalized)
-        track_put(generalized_columns,
-                  sizeof generalized_columns / sizeof *generalized_columns);
-    if (test.n) {
-        row_real("gd_test_L", seen.test_L);
-        row_real("gd_test_acc", seen.test_accuracy);
-    }
-    row_eigs("gd_S", edge_several() ? 2 : 1, seen.gd_eigs);
-    if (config.stats == EOS_FULL)
-        track_put(full_columns, sizeof full_columns / sizeof *full_columns);
-    if (edge_several())
-        track_put_several();
-    row_eigs("gd_resid", 1, seen.gd_resids);
-    row_show("step", 8, 7, (double)seen.t);
-    row_show("gd_L", 12, 5, seen.gd.L);
-    row_show("pr_L", 12, 5, prediction->L);
-    row_show("pg_L", 12, 5, edge.L);
-    row_show("gf_L", 12, 5, seen.gf.L);
-    row_show("gd_S", 9, 5, seen.gd.S);
-    row_show("pr_S", 9, 5, prediction->S);
-    row_show("pg_S", 9, 5, edge.S);
-    row_show("gf_S", 9, 5, seen.gf.S);
-    row_show("hvps", 7, 5, (double)seen.hvps);
-    return row_end(names_only);
-}
-
-static void stats_row(void)
-{
-    size_t i, t = seen.t;
-
-    for (i = 0; i < 1 + (size_t)config.generalized; i++) {
-        score_add(&stats.L[i], seen.pr[i].L, seen.gd.L);
-        score_add(&stats.S[i], seen.pr[i].S, seen.gd.S);
-        stats.resid = fmax(stats.resid, seen.pr[i].resid);
-    }
-    window_add(&stats.mean_L, seen.mean_L, seen.gd.L, t);
-    window_add(&stats.pr_L, seen.pr[0].L, seen.gd.L, t);
-    stats.ratio[t] = edge.delta2 > 0 ? fabs(seen.gd.x) / sqrt(edge.delta2) : -1;
-    stats.gd_dist = seen.gd.dist;
-    stats.gf_dist = seen.gf.dist;
-    stats.hvps += (double)seen.hvps;
-    if (edge_several()) {
-        stats.x2 += seen.gd.xnorm * seen.gd.xnorm;
-        stats.sigma += edge.sigma;
-    }
-    stats.resid =
-        fmax(stats.resid, fmax(seen.gd.resid, fmax(seen.gf.resid, edge.resid)));
-    stats.rows = t + 1;
-}
-
-static void summary_scores(const char *prefix, const struct score *L,
-                           const struct score *S)
-{
-    const struct score *both[] = {L, S};
-    char name[40];
-    size_t i;
-
-    for (i = 0; i < 2; i++) {
-        const struct {
-            const char *what;
-            double value;
-        } line[] = {
-            {"err_mean", both[i]->error / both[i]->n},
-            {"err_max", both[i]->worst},
-            {"corr", score_corr(both[i])},
-        };
-        size_t j;
-
-        for (j = 0; j < 3; j++) {
-            snprintf(name, sizeof name, "%s_%s_%s", prefix, i ? "S" : "L",
-                     line[j].what);
-            summary(name, line[j].value);
-        }
-    }
-}
-
-/* What was assumed, how far it went at worst, whether it held. */
-static void summary_claims(void)
-{
-    char name[40];
-    size_t i;
-
-    for (i = 0; i < CLAIMS; i++) {
-        const double x = full.worst[i];
-        bool held = claims[i].least ? x > claims[i].bound : x < claims[i].bound;
-
-        note("%s %s %g", claims[i].what, claims[i].least ? ">" : "<",
-             claims[i].bound);
-        snprintf(name, sizeof name, "assumed_%s_%s", claims[i].name,
-                 claims[i].least ? "min" : "max");
-        summary(name, x);
-        note("summary assumed_%s: %s", claims[i].name,
-             isnan(x) ? "nan"
-             : held   ? "held"
-                      : "failed");
-    }
-}
-
-static int summary_unconverged(void)
-{
-    int status;
-
-    summary("unconverged", (double)eig.unconverged);
-    status = text_check(&logfile);
-    return status ? status : text_check(&out);
-}
-
-static int summary_write(const char *stop)
-{
-    const struct window *w[] = {&stats.mean_L, &stats.pr_L};
-    size_t i;
-
-    text_put(&out, "\n");
-    summary("steps", (double)stats.rows);
-    note("summary stop: %s", stop);
-    if (!stats.rows)
-        return summary_unconverged();
-    summary_scores("pr", &stats.L[0], &stats.S[0]);
-    if (config.generalized)
-        summary_scores("pgen", &stats.L[1], &stats.S[1]);
-    for (i = 0; i < 2 && w[i]->windows > 0; i++) {
-        summary(i ? "window_pr_L_err_mean" : "window_meanL_err_mean",
-                w[i]->error / w[i]->windows);
-        summary(i ? "window_pr_L_err_max" : "window_meanL_err_max",
-                w[i]->worst);
-    }
-    summary("x_over_delta", stats_ratio());
-    if (edge_several())
-        summary("x2_over_sigma",
-                stats.sigma > 0 ? stats.x2 / stats.sigma : (double)NAN);
-    summary("gd_dist", stats.gd_dist);
-    summary("gf_dist", stats.gf_dist);
-    summary("hvps_per_step", stats.hvps / (double)stats.rows);
-    summary("resid_max", stats.resid);
-    if (config.stats == EOS_FULL)
-        summary_claims();
-    return summary_unconverged();
+    return row_write(track_columns, columns_here(), names_only);
 }
 
 /* theta = theta+ + v for a prediction: its loss and sharpness there. */
@@ -7093,74 +7332,6 @@ static void track_flow(bool stay, bool thorough)
     }
 }
 
-static void slow_comment(const char *name, double x)
-{
-    text_put(&slowfile, isnan(x) ? "# %s: nan\n" : "# %s: %.17g\n", name, x);
-}
-
-/* A block of the slow log; F only where there is a delta. */
-static void slow_block(size_t t, double delta, double ratio)
-{
-    size_t i;
-
-    if (stand.slow.blocks++)
-        text_put(&slowfile, "\n\n");
-    text_put(&slowfile, "# step: %zu\n", t);
-    slow_comment("rho3", full.rho3);
-    slow_comment("rho4", full.rho4);
-    slow_comment("alpha", edge.alpha);
-    slow_comment("beta", edge.beta);
-    slow_comment("delta", delta);
-    slow_comment("F at 0", edge.L);
-    slow_comment("(Fbar at delta) eta / delta^2", ratio);
-    text_put(&slowfile, "# F: %s\n",
-             ratio < 1    ? "sub-quadratic"
-             : ratio >= 1 ? "super-quadratic"
-                          : "nan");
-    for (i = 0; i < PROFILE && delta >= 0; i++) {
-        row_start();
-        row_real("x", full_point(i, delta));
-        row_real("F", full_F[i]);
-        if (i == 0)
-            text_put(&slowfile, "# columns:%s\n", row.names);
-        text_put(&slowfile, "%s\n", row.log);
-    }
-}
-
-/* F at theta+, and a block with it. */
-static int full_slow(size_t t)
-{
-    const double delta = edge.alpha >= 0 ? sqrt(edge.delta2) : (double)NAN;
-    double ratio = (double)NAN;
-
-    if (delta >= 0)
-        ratio = full_profile(delta);
-    slow_block(t, delta, ratio);
-    full_judge(SUBQUADRATIC, ratio);
-    return text_check(&slowfile);
-}
-
-/* The full statistics of row t; then (unless the run stays) w_(t+1). */
-static int full_step(size_t t, bool stay)
-{
-    const bool slow = t % SELDOM == 0;
-    size_t i;
-
-    for (i = 0; i < CLAIMS && t == 0; i++)
-        full.worst[i] = (double)NAN;
-    point_at(path.pg);
-    full_derivatives();
-    full_betas(t);
-    if (slow) {
-        full.rho3 = full_rho(third);
-        full.rho4 = full_rho(fourth);
-    }
-    full_judge_row();
-    if (!stay)
-        full_advance(t);
-    return slow ? full_slow(t) : EOS_DONE;
-}
-
 /* Says so where a complementarity problem was not solved: in theory where the
  * T_ij depend on each other. */
 static void track_unsolved(void)
@@ -7191,11 +7362,10 @@ static int track_step(size_t t, bool stay, size_t *counted)
     const size_t p = net.params;
     bool thorough = t % SELDOM == 0, alive;
     size_t eigs;
-    int status;
 
     seen.t = t;
-    if (config.stats == EOS_FULL && (status = full_step(t, stay)))
-        return status;
+    if (config.stats == EOS_FULL && full_step(t, stay))
+        return failed;
     vec_add(p, scratch, path.gd, -1, path.pg);
     seen_offset(&seen.gd, scratch);
     point_at(path.gd);
@@ -7228,8 +7398,8 @@ static int track_step(size_t t, bool stay, size_t *counted)
     *counted = point.hvps;
     stats_row();
     unconverged_tell(t);
-    if ((status = track_row(false)))
-        return status;
+    if (track_row(false))
+        return failed;
     if (!alive)
         return track_lost(t);
     if (stay)
@@ -7289,302 +7459,79 @@ static int track_survives(void)
     return EOS_DONE;
 }
 
+/* A run's summary, but where it failed for another reason than its numbers. */
+static int run_end(int status, bool stay)
+{
+    const char *stop = stay ? "lambda2" : "steps";
+
+    if (status == EOS_UNREACHED)
+        stop = stand.step < config.max_steps ? "stalled" : "max-steps";
+    else if (status == EOS_DIVERGED)
+        stop = "diverged";
+    else if (status > 128)
+        stop = "signal";
+    else if (status)
+        return status;
+    return summary_write(stop) ? failed : status;
+}
+
 static int track(void)
 {
-    const char *stop = "steps";
     struct pace pace = {0};
-    int status = EOS_DONE, written;
+    bool stay = false;
+    int status = EOS_DONE;
 
     if (stand.phase != TRACK) {
-        row_phase();
+        block_start(&logfile);
         stand.counted = point.hvps;
         track_start();
         stand.phase = TRACK;
         stand.step = 0;
     }
     track_row(true);
-    while (stand.step < config.steps && !(status = boundary())) {
+    while (!status && !stay && stand.step < config.steps &&
+           !(status = boundary())) {
         double next =
             edge_several() ? edge.lambda[config.unstable] : edge.lambda2;
-        bool stay = next > config.stop_lambda2 / config.lr;
 
+        stay = next > config.stop_lambda2 / config.lr;
         status = track_step(stand.step, stay, &stand.counted);
         stand.step++;
         pace_tell(&pace, "track", stand.step, config.steps);
-        if (stay && !status)
-            stop = "lambda2";
-        if (stay || status)
-            break;
     }
-    if (!status && stand.step == 1 && !strcmp(stop, "lambda2"))
+    if (!status && stay && stand.step == 1)
         status = track_survives();
-    if (status == EOS_DIVERGED)
-        stop = "diverged";
-    else if (status > 128)
-        stop = "signal";
-    else if (status)
-        return status;
-    written = summary_write(stop);
-    return written ? written : status;
+    return run_end(status, stay);
 }
 
-static int save_all(void)
-{
-    int status = save("gd", path.gd);
-
-    status = status ? status : save("pg", path.pg);
-    status = status ? status : save("gf", path.gf);
-    status = status ? status : save("v", path.v[0]);
-    return status ? status : save("u", edge.u);
-}
-
-/* Learning rates found by sweeps on real images: README, defaults. */
-static double default_lr(void)
-{
-    static const double lr[2][4] = {
-        /* mse, ce, bmse, logistic */
-        {0.005, 0.02, 0.005, 0.03},
-        {0.005, 0.02, 0.01, 0.04},
-    };
-
-    return lr[config.model][config.loss];
-}
-
-struct eos_config eos_defaults(void)
-{
-    return (struct eos_config){
-        .samples = SAMPLES < 5000 ? SAMPLES : 5000,
-        .steps = 2000,
-        .max_steps = 100000,
-        .stop_lambda2 = 1.9,
-        .unstable = 1,
-        .band = 1.8,
-        .proj = 3,
-        .neigs = 1,
-        .sharp = 10,
-        .every = 25,
-        .alpha = 1,
-        .beta = 1,
-        .alpha2 = 0.5,
-        .x0 = 0.1,
-    };
-}
-
-static int lr_check(void)
-{
-    if (isfinite(2 / config.lr))
-        return EOS_DONE;
-    return fail(EOS_USAGE, "--lr: %g is too small: 2/eta is not finite",
-                config.lr);
-}
-
-/* Lays out what the options need. */
-static int room_lay(void)
-{
-    size_t k = UNSTABLE;
-
-    room_clear();
-    data_room();
-    net_room();
-    eig_room(net.params);
-    dynamics_room();
-    stats_room();
-    if (room_used <= ROOM)
-        return EOS_DONE;
-    while (k < 6 && ROOM_FOR(k) < room_used)
-        k++;
-    return fail(EOS_USAGE,
-                "these options need %zu MB, this build has %zu: fewer of "
-                "them, or make UNSTABLE=%zu, which has %zu",
-                room_used / 1000000 + 1, ROOM / 1000000, k,
-                ROOM_FOR(k) / 1000000);
-}
-
-int eos_start(const struct eos_config *c)
-{
-    int status;
-
-    config = *c;
-    if (config.samples < 1 || config.samples > SAMPLES)
-        return fail(EOS_USAGE,
-                    "--samples: %zu is above this build's capacity of %d; "
-                    "make SAMPLES=%zu builds a larger one",
-                    config.samples, SAMPLES, config.samples);
-    if (two_classes() && config.samples % 2)
-        return fail(EOS_USAGE,
-                    "--samples: %zu is odd; two classes take half each",
-                    config.samples);
-    if (config.unstable < 1 || config.unstable > UNSTABLE)
-        return fail(EOS_USAGE,
-                    "--unstable: this build has room for %d; make "
-                    "UNSTABLE=%zu builds a larger one",
-                    UNSTABLE, config.unstable);
-    if (config.lr <= 0)
-        config.lr = default_lr();
-    if (config.tol <= 0)
-        config.tol = 1e-4;
-    if (!config.threads)
-        config.threads = processors();
-    if (lr_check())
-        return EOS_USAGE;
-    net_setup();
-    point_at(NULL);
-    status = kernel_choose();
-    status = status ? status : room_lay();
-    status = status ? status : data_load();
-    if (status)
-        return status;
-    if (config.threads > THREADS)
-        tell("--threads: this build has room for %d; make THREADS=%zu builds a "
-             "larger one",
-             THREADS, config.threads);
-    pool_start(config.threads);
-    return EOS_DONE;
-}
-
-const char *eos_error(void)
-{
-    return failure;
-}
-
-/* Opens a log: cut back to what the checkpoint knows of it, or new. */
-static int log_begin(struct text *t, const char *name, uint64_t size,
-                     uint64_t hash, const char *command, bool *found)
-{
-    int status = EOS_DONE;
-
-    *found = false;
-    if (resumed && name)
-        status = log_reopen(t, name, size, hash, found);
-    if (status || *found)
-        return status;
-    status = log_open(t, name);
-    log_header(t, command, RUN | TRAIN);
-    return status;
-}
-
-static int slow_begin(const char *command)
-{
-    static char name[PATH];
-    bool found;
-    int status;
-
-    if (!config.log || config.stats != EOS_FULL)
-        return EOS_DONE;
-    if ((size_t)snprintf(name, sizeof name, "%s.slow", config.log) >=
-        sizeof name)
-        return fail(EOS_USAGE, "--log: the name is too long");
-    status = log_begin(&slowfile, name, stand.slow.size, stand.slow.hash,
-                       command, &found);
-    if (!found)
-        stand.slow.blocks = 0;
-    return status;
-}
-
-/* From a checkpoint where that is asked for; the logs, new or cut back.  One
- * that goes on with other bounds says so there. */
-static int resume(const char *command)
-{
-    bool found;
-    int status = EOS_DONE;
-
-    if (lock_try(config.log, "") || lock_try(config.checkpoint, ".lock") ||
-        (config.stats == EOS_FULL && lock_try(config.log, ".slow")))
-        return EOS_USAGE;
-    if (config.checkpoint) {
-        ckpt_text(command);
-        if ((!config.resume && !config.fresh && ckpt_spare()) ||
-            whole_try(config.checkpoint) || ckpt_lock())
-            return EOS_USAGE;
-        status = config.resume ? ckpt_resume() : EOS_DONE;
-    }
-    if (!status)
-        status = log_begin(&logfile, config.log, stand.log.size, stand.log.hash,
-                           command, &found);
-    if (status)
-        return status;
-    row.phases = found ? stand.log.phases : resumed;
-    row.named = found && stand.log.named;
-    if (found && stand.steps != config.steps)
-        text_put(&logfile, "# steps: %zu\n", config.steps);
-    if (found && stand.max_steps != config.max_steps)
-        text_put(&logfile, "# max-steps: %zu\n", config.max_steps);
-    return slow_begin(command);
-}
-
-/* Starting parameters, the log's header and a first line for people. */
-static int begin(const struct eos_config *c, const char *command, int fd)
-{
-    const char *images = "the built-in synthetic set";
-    char line[256], model[16], loss[16];
-    int n, status;
-
-    config = *c;
-    if (config.resume && !config.checkpoint)
-        return fail(EOS_USAGE, "--resume: needs --checkpoint FILE");
-    if (config.resume && config.fresh)
-        return fail(EOS_USAGE, "--fresh and --resume: one or the other");
-    if (places_check(!strcmp(command, "run")))
-        return EOS_USAGE;
-    status = eos_start(c);
-    if (!status && config.init)
-        status = npy_read(config.init, net.params, path.gd);
-    else if (!status)
-        eos_init(config.seed, path.gd);
-    status = status ? status : save_check();
-    status = status ? status : resume(command);
-    if (status)
-        return status;
-    if (config.ndata) {
-        images = strrchr(config.data[0], '/');
-        images = images ? images + 1 : config.data[0];
-    }
-    n = snprintf(line, sizeof line,
-                 "%s: %s, %s, %zu images of %.30s, eta = %g, seed %" PRIu64
-                 "\n",
-                 command, option_of(FIELD(model), model, sizeof model),
-                 option_of(FIELD(loss), loss, sizeof loss), train.n, images,
-                 config.lr, config.seed);
-    write_all(fd, line, size_min((size_t)n, sizeof line - 1));
-    return EOS_DONE;
-}
-
-/* Before a run: the memory it will touch. */
-static void memory_tell(void)
-{
-    tell("about %zu MB of memory, %zu thread%s", room_used / 1000000 + 2,
-         pool.workers, pool.workers > 1 ? "s" : "");
-}
+/* --- The commands run and train --- */
 
 static int run(const struct eos_config *c)
 {
-    int status, saved;
+    static const char *const names[] = {"-gd.npy", "-pg.npy", "-gf.npy",
+                                        "-v.npy", "-u.npy"};
+    int status;
+    size_t i;
 
     if (c->from_instability && !c->init)
         return fail(EOS_USAGE, "--from-instability: needs --init FILE.npy");
-    if ((status = begin(c, "run", STDOUT_FILENO)))
-        return status;
-    memory_tell();
-    signals_catch();
+    if (begin(c, "run"))
+        return failed;
     if (stand.phase != TRACK) {
-        status = config.from_instability ? EOS_DONE : descend(false);
-        if (status == EOS_UNREACHED || status == EOS_DIVERGED || status > 128) {
-            summary_write(status == EOS_UNREACHED &&
-                                  stand.step < config.max_steps
-                              ? "stalled"
-                          : status == EOS_UNREACHED ? "max-steps"
-                          : status == EOS_DIVERGED  ? "diverged"
-                                                    : "signal");
-            return status;
-        }
-        status = status ? status : save("instability", path.gd);
-        if (status)
-            return status;
+        if (!config.from_instability && descend(false))
+            return run_end(failed, false);
+        if (save("--save", config.save, "-instability.npy", path.gd))
+            return failed;
     }
     status = track();
-    saved =
-        status == EOS_DONE || status == EOS_DIVERGED ? save_all() : EOS_DONE;
-    return saved ? saved : status;
+    for (i = 0; i < 5 && (!status || status == EOS_DIVERGED); i++) {
+        const double *const all[] = {path.gd, path.pg, path.gf, path.v[0],
+                                     edge.u};
+
+        if (save("--save", config.save, names[i], all[i]))
+            return failed;
+    }
+    return status;
 }
 
 int eos_run(const struct eos_config *c)
@@ -7596,36 +7543,19 @@ int eos_run(const struct eos_config *c)
 }
 
 /* Gradient descent past the edge, with a sharpness log. */
-static int train_alone(const struct eos_config *c)
-{
-    int status = begin(c, "train", STDOUT_FILENO);
-
-    if (status)
-        return status;
-    memory_tell();
-    signals_catch();
-    if ((status = descend(true)) || (status = summary_unconverged()))
-        return status;
-    return save("gd", path.gd);
-}
-
 int eos_train(const struct eos_config *c)
 {
-    int status = train_alone(c);
+    bool stopped = begin(c, "train") || descend(true) ||
+                   summary_unconverged() ||
+                   save("--save", config.save, "-gd.npy", path.gd);
 
     ckpt_unlock();
-    return status;
+    return stopped ? failed : EOS_DONE;
 }
 
-static int deriv_save(const char *which, const double *x)
-{
-    static char name[PATH];
-
-    if ((size_t)snprintf(name, sizeof name, "%s/%s.npy", config.out, which) >=
-        sizeof name)
-        return fail(EOS_USAGE, "--out: the name is too long");
-    return npy_write(name, net.params, x);
-}
+/* ------------------------------------------------------------------------
+ * 15  deriv: all derivatives at given parameters, for other programs to compare
+ * ------------------------------------------------------------------------ */
 
 static int deriv_folder(void)
 {
@@ -7642,95 +7572,101 @@ static int deriv_folder(void)
     return EOS_DONE;
 }
 
-/* printf may write -nan. */
-static void deriv_print(const char *name, double x)
+/* The numbers on standard output; then what is wrong with them. */
+static int deriv_print(const double norms[3])
 {
-    text_put(&out, isnan(x) ? "%s nan\n" : "%s %.17g\n", name, x);
+    const struct {
+        const char *name;
+        double value;
+    } lines[] = {
+        {"L", edge.L},
+        {"grad", edge.gradnorm},
+        {"hvp", norms[0]},
+        {"d3", norms[1]},
+        {"d4", norms[2]},
+        {"S", edge.S},
+        {"lambda2", edge.lambda2},
+        {"resid", edge.resid},
+        {"alpha", edge.alpha},
+        {"beta", edge.beta},
+    };
+    size_t i;
+
+    for (i = 0; i < sizeof lines / sizeof *lines; i++)
+        text_put(&out, "%s %s\n", lines[i].name, all_digits(lines[i].value));
+    if (text_check(&out))
+        return failed;
+    if (!isfinite(edge.L))
+        return fail(EOS_DIVERGED, "deriv: the loss is not finite at these "
+                                  "parameters");
+    if (!isfinite(norms[0]) || !isfinite(norms[1]) || !isfinite(norms[2]) ||
+        !isfinite(edge.S))
+        return fail(EOS_DIVERGED,
+                    "deriv: a derivative is not finite at these parameters%s",
+                    config.deriv == EOS_F32 ? "; --deriv f64 has a larger range"
+                                            : "");
+    if (eig.unconverged)
+        return fail(EOS_FAILED,
+                    "deriv: the residual of an eigenpair is above 10 tol "
+                    "(tol = %g): S or lambda2 may be off",
+                    config.tol);
+    return EOS_DONE;
 }
 
-/* All derivatives at given parameters, for other programs to compare. */
 int eos_deriv(const struct eos_config *c)
 {
     static void (*const order[])(const double *, double *) = {hessian, third,
                                                               fourth};
-    static const char *const names[] = {"hvp", "d3", "d4"};
+    static const char *const names[] = {"/hvp.npy", "/d3.npy", "/d4.npy"};
+    struct eos_config exact = *c;
     const double *v;
     double norms[3];
-    bool finite = true;
     size_t i;
-    struct eos_config exact = *c;
-    int status;
 
     if (!c->out)
         return fail(EOS_USAGE,
                     "--out: eos deriv needs a folder for its results");
     if (exact.tol <= 0)
         exact.tol = exact.deriv == EOS_F64 ? 1e-10 : 1e-6;
-    status = begin(&exact, "deriv", STDERR_FILENO);
-    v = edge.u;
-    if (!status && config.direction) {
-        status = npy_read(config.direction, net.params, path.v[0]);
-        v = path.v[0];
-    }
-    status = status ? status : deriv_folder();
-    if (status)
-        return status;
+    if (begin(&exact, "deriv") ||
+        (config.direction &&
+         npy_read(config.direction, net.params, path.v[0])) ||
+        deriv_folder())
+        return failed;
+    v = config.direction ? path.v[0] : edge.u;
     edge_measure(path.gd, 2);
-    status = deriv_save("grad", edge.grad);
-    for (i = 0; !status && i < 3; i++) {
+    if (save("--out", config.out, "/grad.npy", edge.grad))
+        return failed;
+    for (i = 0; i < 3; i++) {
         order[i](v, scratch);
         norms[i] = vec_norm(net.params, scratch);
-        status = deriv_save(names[i], scratch);
+        if (save("--out", config.out, names[i], scratch))
+            return failed;
     }
-    status = status ? status : deriv_save("u", edge.u);
-    if (status)
-        return status;
-    deriv_print("L", edge.L);
-    deriv_print("grad", edge.gradnorm);
-    for (i = 0; i < 3; i++)
-        deriv_print(names[i], norms[i]);
-    deriv_print("S", edge.S);
-    deriv_print("lambda2", edge.lambda2);
-    deriv_print("resid", edge.resid);
-    deriv_print("alpha", edge.alpha);
-    deriv_print("beta", edge.beta);
-    status = text_check(&out);
-    for (i = 0; !status && i < 3; i++)
-        finite = finite && isfinite(norms[i]);
-    if (!status && !isfinite(edge.L))
-        return fail(EOS_DIVERGED, "deriv: the loss is not finite at these "
-                                  "parameters");
-    if (!status && (!finite || !isfinite(edge.S)))
-        return fail(EOS_DIVERGED,
-                    "deriv: a derivative is not finite at these parameters%s",
-                    config.deriv == EOS_F32 ? "; --deriv f64 has a larger range"
-                                            : "");
-    if (!status && eig.unconverged)
-        return fail(EOS_FAILED,
-                    "deriv: the residual of an eigenpair is above 10 tol "
-                    "(tol = %g): S or lambda2 may be off",
-                    config.tol);
-    return status;
+    if (save("--out", config.out, "/u.npy", edge.u))
+        return failed;
+    return deriv_print(norms);
 }
 
 /* ------------------------------------------------------------------------
- * 13  Toy: Section 4 of the paper and its Appendix B
+ * 16  Toy: Section 4 of the paper and its Appendix B
  *
  * L(x, y, z) = (2/eta + sqrt(beta) y) x^2 / 2 - (alpha / sqrt(beta)) y - z.
  * Gradient descent on it is, with y' = sqrt(beta) y, the recursion
  * x <- -(1 + eta y') x, y' <- y' + eta (alpha - beta x^2 / 2), which the ODE
  * X' = X Y, Y' = alpha - beta X^2 / 2 follows in |x| and y'.  The ODE
  * conserves h(beta X^2 / 2 alpha) + Y^2 / alpha, h(w) = w - 1 - log w.
- * ------------------------------------------------------------------------ */
-
-/* With K = 2 x is in R^2, y and A are symmetric 2 x 2, <A, y> = tr Ay:
+ *
+ * With K = 2 x is in R^2, y and A are symmetric 2 x 2, <A, y> = tr Ay:
  *     L(x, y, z) = x'(2/eta + sqrt(beta) y) x / 2 - <A, y> / sqrt(beta) - z,
  * so descent is, with Y = sqrt(beta) y,
  *     x <- -(1 + eta Y) x,   Y <- Y + eta (A - beta xx' / 2).
  * Y is the sum of its changes.  Where it stays bounded the mean of xx' tends
  * to 2 A / beta, which only A >= 0 allows; else Y sinks along some direction
  * and x dies out there: the mean tends to Sigma = sdcp(-A, beta / 2), A's
- * positive part times 2 / beta.  Matrices are pairs (11, 12, 22). */
+ * positive part times 2 / beta.  Matrices are pairs (11, 12, 22).
+ * ------------------------------------------------------------------------ */
+
 enum { TOY_MOST = 2, TOY_MATRIX = 3 };
 
 struct toy {
@@ -7755,23 +7691,19 @@ static double toy_invariant(const struct toy *s)
     return w - 1 - toy_log(w) + s->ode[1] * s->ode[1] / config.alpha;
 }
 
-static void toy_slope(const double at[2], double slope[2])
-{
-    slope[0] = at[0] * at[1];
-    slope[1] = config.alpha - 0.5 * config.beta * at[0] * at[0];
-}
-
 /* A step of length h by the classical Runge-Kutta method. */
 static void toy_ode(double s[2], double h)
 {
     static const double part[] = {0, 0.5, 0.5, 1}, weight[] = {1, 2, 2, 1};
-    double slope[2] = {0}, at[2], sum[2] = {0};
+    double slope[2] = {0}, sum[2] = {0};
     size_t i, j;
 
     for (i = 0; i < 4; i++) {
-        for (j = 0; j < 2; j++)
-            at[j] = s[j] + part[i] * h * slope[j];
-        toy_slope(at, slope);
+        const double X = s[0] + part[i] * h * slope[0];
+        const double Y = s[1] + part[i] * h * slope[1];
+
+        slope[0] = X * Y;
+        slope[1] = config.alpha - 0.5 * config.beta * X * X;
         for (j = 0; j < 2; j++)
             sum[j] += weight[i] * slope[j];
     }
@@ -7864,47 +7796,61 @@ static double toy_error(const double *cov, const double *sigma)
     return sqrt(error / length);
 }
 
-static int toy_row(size_t step, const struct toy *s)
+static struct {
+    struct toy s;
+    size_t step;
+    double invariant, cov[TOY_MATRIX], cov_err;
+} toy_now;
+
+/* gd_z is not shown: it is n eta. */
+static const struct column toy_columns[] = {
+    /* clang-format off */
+    {"step",      &toy_now.step, 8, 7, SIZE, 0},
+    {.when = ONE},
+    {"gd_x",      &toy_now.s.gd_x[0], 12, 5, 0, 0},
+    {"gd_y",      &toy_now.s.gd_y[0], 12, 5, 0, 0},
+    {.when = SEVERAL},
+    {"gd_x1",     .at = &toy_now.s.gd_x[0]}, {"gd_x2",  .at = &toy_now.s.gd_x[1]},
+    {"gd_y11",    .at = &toy_now.s.gd_y[0]}, {"gd_y12", .at = &toy_now.s.gd_y[1]},
+    {"gd_y22",    .at = &toy_now.s.gd_y[2]},
+    {.when = 0},
+    {"gd_z",      .at = &toy_now.s.gd_z},
+    {.when = ONE},
+    {"rec_x",     &toy_now.s.x[0], 12, 5, 0, 0},
+    {"rec_y",     &toy_now.s.y[0], 12, 5, 0, 0},
+    {"ode_X",     &toy_now.s.ode[0], 12, 5, 0, 0},
+    {"ode_Y",     &toy_now.s.ode[1], 12, 5, 0, 0},
+    {"invariant", &toy_now.invariant, 12, 5, 0, 0},
+    {.when = SEVERAL},
+    {"rec_x1",    &toy_now.s.x[0], 10, 4, 0, 0},
+    {"rec_x2",    &toy_now.s.x[1], 10, 4, 0, 0},
+    {"rec_y11",   &toy_now.s.y[0], 10, 4, 0, 0},
+    {"rec_y12",   &toy_now.s.y[1], 10, 4, 0, 0},
+    {"rec_y22",   &toy_now.s.y[2], 10, 4, 0, 0},
+    {"cov11",     &toy_now.cov[0], 10, 4, 0, 0},
+    {"cov12",     &toy_now.cov[1], 10, 4, 0, 0},
+    {"cov22",     &toy_now.cov[2], 10, 4, 0, 0},
+    {"cov_err",   &toy_now.cov_err, 10, 4, 0, 0},
+    {.when = LAST}
+    /* clang-format on */
+};
+
+static int toy_row(void)
 {
-    const double n = (double)step + 1;
-    const double cov[] = {s->sum[0] / n, s->sum[1] / n, s->sum[2] / n};
-    const double error = toy_error(cov, s->sigma), kept = toy_invariant(s);
-    const struct column one[] = {
-        {"gd_x", &s->gd_x[0]}, {"gd_y", &s->gd_y[0]}, {"gd_z", &s->gd_z},
-        {"rec_x", &s->x[0]},   {"rec_y", &s->y[0]},   {"ode_X", &s->ode[0]},
-        {"ode_Y", &s->ode[1]}, {"invariant", &kept},
-    };
-    const struct column two[] = {
-        {"gd_x1", &s->gd_x[0]},  {"gd_x2", &s->gd_x[1]},
-        {"gd_y11", &s->gd_y[0]}, {"gd_y12", &s->gd_y[1]},
-        {"gd_y22", &s->gd_y[2]}, {"gd_z", &s->gd_z},
-        {"rec_x1", &s->x[0]},    {"rec_x2", &s->x[1]},
-        {"rec_y11", &s->y[0]},   {"rec_y12", &s->y[1]},
-        {"rec_y22", &s->y[2]},   {"cov11", &cov[0]},
-        {"cov12", &cov[1]},      {"cov22", &cov[2]},
-        {"cov_err", &error},
-    };
-    const struct column *columns = s->k == 1 ? one : two;
-    const size_t m =
-        s->k == 1 ? sizeof one / sizeof *one : sizeof two / sizeof *two;
+    const struct toy *s = &toy_now.s;
     size_t i;
 
-    row_start();
-    row_count("step", step);
-    track_put(columns, m);
-    row_show("step", 8, 7, (double)step);
-    for (i = s->k == 1 ? 0 : 6; i < m; i++)
-        if (columns[i].value != &s->gd_z) /* which is n eta */
-            row_show(columns[i].name, s->k == 2 ? 10 : 12, s->k == 2 ? 4 : 5,
-                     *columns[i].value);
-    return row_end(false);
+    for (i = 0; i < TOY_MATRIX; i++)
+        toy_now.cov[i] = s->sum[i] / ((double)toy_now.step + 1);
+    toy_now.cov_err = toy_error(toy_now.cov, s->sigma);
+    toy_now.invariant = toy_invariant(s);
+    return row_write(toy_columns, s->k > 1 ? SEVERAL : ONE, false);
 }
 
 int eos_toy(const struct eos_config *c)
 {
-    struct toy s;
-    size_t step;
-    int status;
+    struct toy *s = &toy_now.s;
+    size_t *step = &toy_now.step;
 
     config = *c;
     if (config.unstable < 1 || config.unstable > TOY_MOST)
@@ -7912,27 +7858,25 @@ int eos_toy(const struct eos_config *c)
                     config.unstable);
     if (config.lr <= 0)
         config.lr = 0.05;
-    if (lr_check() || places_check(false))
-        return EOS_USAGE;
-    if ((status = log_open(&logfile, config.log)))
-        return status;
-    log_header(&logfile, "toy", TOY);
-    row_phase();
-    toy_start(&s, config.unstable);
-    if (s.k > 1)
-        text_put(&logfile, "# sigma: %.17g %.17g %.17g\n", s.sigma[0],
-                 s.sigma[1], s.sigma[2]);
-    for (step = 0; !status && step <= config.steps; step++) {
-        status = toy_row(step, &s);
-        if (!status && !isfinite(s.gd_x[0] + s.gd_x[s.k - 1] + s.gd_y[0]))
-            status = diverged("gradient descent", step);
-        toy_step(&s);
+    if (lr_check() || places_check(false) ||
+        log_open(&logfile, config.log, NULL, "toy", TOY))
+        return failed;
+    block_start(&logfile);
+    toy_start(s, config.unstable);
+    if (s->k > 1)
+        text_put(&logfile, "# sigma: %.17g %.17g %.17g\n", s->sigma[0],
+                 s->sigma[1], s->sigma[2]);
+    for (*step = 0; *step <= config.steps; ++*step, toy_step(s)) {
+        if (toy_row())
+            return failed;
+        if (!isfinite(s->gd_x[0] + s->gd_x[s->k - 1] + s->gd_y[0]))
+            return diverged("gradient descent", *step);
     }
-    return status;
+    return EOS_DONE;
 }
 
 /* ------------------------------------------------------------------------
- * 14  Command line and main
+ * 17  Command line and main
  * ------------------------------------------------------------------------ */
 
 static const struct command {
@@ -8032,68 +7976,58 @@ static int parse_value(const struct option_spec *o, const char *text,
     void *to = (char *)c + o->field;
     char name[32];
     uint64_t whole;
-    int choice, status = EOS_DONE;
 
     snprintf(name, sizeof name, "--%s", o->name);
     switch (o->kind) {
     case FLAG:
         *(bool *)to = true;
-        break;
+        return EOS_DONE;
     case COUNT:
-        status = parse_whole(name, text, o->low, o->high, &whole);
-        if (!status)
-            *(size_t *)to = (size_t)whole;
-        break;
+        if (parse_whole(name, text, o->low, o->high, &whole))
+            return failed;
+        *(size_t *)to = (size_t)whole;
+        return EOS_DONE;
     case SEED:
-        status = parse_whole(name, text, 0, INFINITY, to);
-        break;
+        return parse_whole(name, text, 0, INFINITY, to);
     case NUMBER:
-        status = parse_number(o, name, text, to);
-        break;
+        return parse_number(o, name, text, to);
     case CHOICE:
-        status = parse_choice(o, name, text, &choice);
-        memcpy(to, &choice, sizeof choice);
-        break;
+        return parse_choice(o, name, text, to);
     case FILES:
         if (c->ndata == FILES_MAX)
             return fail(EOS_USAGE, "%s: at most %d files", name, FILES_MAX);
         c->data[c->ndata++] = text;
-        break;
+        return EOS_DONE;
     case TEXT:
         if (o->field == FIELD(test) && c->test)
             return fail(EOS_USAGE, "%s: is given twice; one file is read",
                         name);
         *(const char **)to = text;
-        break;
     }
-    return status;
+    return EOS_DONE;
 }
 
 _Static_assert(sizeof(enum eos_model) == sizeof(int) &&
                    sizeof(enum eos_stats) == sizeof(int),
                "a choice is stored as an int");
 
-/* What holds for every command, or for those that compute with a network. */
-static void help_foot(bool network)
-{
-    text_put(&out,
-             "\n%s"
-             "Exit status: 0 done, 1 failure while running, 2 bad "
-             "arguments or input, 3\ninstability not reached, 4 "
-             "diverged, 130 or 143 stopped by SIGINT or SIGTERM\n"
-             "after a checkpoint, if one is kept.\n",
-             network ? "Environment: EOS_KERNEL=avx512|avx2|neon|c forces a "
-                       "kernel [the best one].\n"
-                     : "");
-}
-
-/* Usage of a command, or of all. */
+/* Usage of a command, or of all: what holds for every command at the end. */
 static int help(const struct command *c)
 {
     char left[64];
     size_t i;
 
-    if (!c) {
+    if (c) {
+        text_put(&out, "usage: eos %s%s [OPTION]...\n%s\n\n", c->name,
+                 c->arguments, c->what);
+        for (i = 0; i < OPTIONS; i++)
+            if (options[i].commands & c->bit) {
+                snprintf(left, sizeof left, "--%s %s", options[i].name,
+                         options[i].value ? options[i].value : "");
+                text_put(&out, "  %-29s %s\n", left, options[i].help);
+            }
+        text_put(&out, "  %-29s %s\n", "--help", "this");
+    } else {
         text_put(&out,
                  "eos %s: self-stabilization at the edge of stability "
                  "(Damian, Nichani, Lee 2023)\n\n"
@@ -8109,113 +8043,104 @@ static int help(const struct command *c)
                  "--data it makes images of its own. A run\nthat stops goes "
                  "on by the same command with --resume, if it had "
                  "--checkpoint.\n");
-        help_foot(true);
-        return text_check(&out);
     }
-    text_put(&out, "usage: eos %s%s [OPTION]...\n%s\n\n", c->name, c->arguments,
-             c->what);
-    for (i = 0; i < OPTIONS; i++)
-        if (options[i].commands & c->bit) {
-            snprintf(left, sizeof left, "--%s %s", options[i].name,
-                     options[i].value ? options[i].value : "");
-            text_put(&out, "  %-29s %s\n", left, options[i].help);
-        }
-    text_put(&out, "  %-29s %s\n", "--help", "this");
-    help_foot(c->bit & NETS);
+    text_put(&out,
+             "\n%s"
+             "Exit status: 0 done, 1 failure while running, 2 bad "
+             "arguments or input, 3\ninstability not reached, 4 "
+             "diverged, 130 or 143 stopped by SIGINT or SIGTERM\n"
+             "after a checkpoint, if one is kept.\n",
+             !c || c->bit & NETS
+                 ? "Environment: EOS_KERNEL=avx512|avx2|neon|c forces a "
+                   "kernel [the best one].\n"
+                 : "");
     return text_check(&out);
 }
 
-/* Options of the command; `left` is set to the first argument that is none,
- * `helped` where help is asked for. */
+/* Options of the command; optind is left at the first argument that is none,
+ * `helped` is set where help is asked for. */
 static int parse(const struct command *c, int argc, char **argv,
-                 struct eos_config *to, int *left, bool *helped)
+                 struct eos_config *to, bool *helped)
 {
     enum { HELP = 256, FIRST }; /* beyond what getopt returns by itself */
     static struct option table[OPTIONS + 2];
-    int found, status = EOS_DONE;
+    const char *word;
     size_t i, n = 0;
+    int found;
 
     for (i = 0; i < OPTIONS; i++)
-        if (options[i].commands & c->bit) {
+        if (options[i].commands & c->bit)
             table[n++] = (struct option){
                 options[i].name,
                 options[i].kind == FLAG ? no_argument : required_argument, NULL,
                 FIRST + (int)i};
-        }
     table[n] = (struct option){"help", no_argument, NULL, HELP};
     table[n + 1] = (struct option){0};
     opterr = 0;
-    while (!status) {
-        const char *word = optind < argc ? argv[optind] : "";
-
+    for (;;) {
+        word = optind < argc ? argv[optind] : "";
         found = getopt_long(argc, argv, "+:h", table, NULL);
         if (found == -1)
-            break;
+            return EOS_DONE;
+        if (found == ':')
+            return fail(EOS_USAGE, "%s: needs a value", word);
         if (found == HELP || found == 'h')
             *helped = true;
-        else if (found >= FIRST)
-            status = parse_value(&options[found - FIRST], optarg, to);
-        else if (found == ':')
-            status = fail(EOS_USAGE, "%s: needs a value", word);
-        else
-            status = fail(EOS_USAGE,
-                          "%s: no such option of eos %s; eos %s --help lists "
-                          "them",
-                          word, c->name, c->name);
+        else if (found < FIRST)
+            return fail(EOS_USAGE,
+                        "%s: no such option of eos %s; eos %s --help lists "
+                        "them",
+                        word, c->name, c->name);
+        else if (parse_value(&options[found - FIRST], optarg, to))
+            return failed;
     }
-    *left = optind;
-    return status;
 }
 
 static int perform(const struct command *c, int argc, char **argv)
 {
     struct eos_config to = eos_defaults();
+    const int expected = *c->arguments != 0;
     bool helped = false;
-    int left, expected = *c->arguments != 0;
-    uint64_t records = 0;
-    int status = parse(c, argc, argv, &to, &left, &helped);
+    uint64_t records;
 
-    if (status)
-        return status;
+    if (parse(c, argc, argv, &to, &helped))
+        return failed;
     if (helped)
         return help(c);
-    if (left + expected < argc)
+    if (optind + expected < argc)
         return fail(EOS_USAGE, "%s: unexpected argument; options begin with --",
-                    argv[left + expected]);
-    if (left + expected > argc)
+                    argv[optind + expected]);
+    if (optind + expected > argc)
         return fail(EOS_USAGE, "eos %s: needs%s", c->name, c->arguments);
-    if (c->bit == SYNTH) {
-        status = parse_whole("eos synth", argv[left], 1, 1e9, &records);
-        return status ? status : eos_synth(records);
-    }
-    return c->call(&to);
+    if (c->call)
+        return c->call(&to);
+    return parse_whole("eos synth", argv[optind], 1, 1e9, &records)
+               ? failed
+               : eos_synth(records);
 }
 
 static int choose(int argc, char **argv)
 {
-    size_t i, asked;
+    const char *word = argc > 1 ? argv[1] : "-";
+    const bool asked = !strcmp(word, "help");
+    size_t i;
 
-    if (argc < 2 || argv[1][0] == '-') {
-        if (argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")))
-            return help(NULL);
-        if (argc > 1 && !strcmp(argv[1], "--version")) {
-            text_put(&out, "eos %s\n", VERSION);
-            return text_check(&out);
-        }
-        return perform(&commands[0], argc, argv);
-    }
-    if (!strcmp(argv[1], "help") && argc == 2)
+    if (!strcmp(word, "--help") || !strcmp(word, "-h") || (asked && argc == 2))
         return help(NULL);
-    asked = !strcmp(argv[1], "help");
+    if (!strcmp(word, "--version")) {
+        text_put(&out, "eos %s\n", VERSION);
+        return text_check(&out);
+    }
+    if (*word == '-')
+        return perform(&commands[0], argc, argv);
+    if (asked)
+        word = argv[2];
     for (i = 0; i < COMMANDS; i++)
-        if (!strcmp(argv[1 + asked], commands[i].name))
+        if (!strcmp(word, commands[i].name))
             return asked ? help(&commands[i])
                          : perform(&commands[i], argc - 1, argv + 1);
-    if (asked)
-        return fail(EOS_USAGE,
-                    "help %s: no such command; eos --help lists them", argv[2]);
-    return fail(EOS_USAGE, "%s: no such command; eos --help lists them",
-                argv[1]);
+    return fail(EOS_USAGE, "%s%s: no such command; eos --help lists them",
+                asked ? "help " : "", word);
 }
 
 #ifndef EOS_TEST

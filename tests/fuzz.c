@@ -93,7 +93,6 @@ static void fuzz_arguments(const uint8_t *bytes, size_t n)
     struct eos_config c = eos_defaults();
     bool helped = false;
     size_t i, count = 1;
-    int left;
 
     n = size_min(n, sizeof text - 1);
     memcpy(text, bytes, n);
@@ -107,7 +106,7 @@ static void fuzz_arguments(const uint8_t *bytes, size_t n)
     words[count] = NULL;
     optind = 0;
     failure[0] = 0;
-    if (parse(&commands[n % 4], (int)count, words, &c, &left, &helped) &&
+    if (parse(&commands[n % 4], (int)count, words, &c, &helped) &&
         !failure[0])
         abort();
 }
