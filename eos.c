@@ -1368,6 +1368,12 @@ static int fail(int status, const char *format, ...)
     return failed = status;
 }
 
+/* What the system did not let us do with a file. */
+static int cannot(int status, const char *name, const char *what)
+{
+    return fail(status, "%s: cannot %s: %s", name, what, strerror(errno));
+}
+
 /* Writes n bytes, fewer on error; returns how many. */
 static size_t write_most(int fd, const void *bytes, size_t n)
 {
@@ -5748,19 +5754,11 @@ static double seconds(void)
  * from the growth of S between its last two checks. */
 struct pace {
     double goal;          /* 2/eta, for an approach */
-    double began, told;   /* seconds; 0: not yet */
+    double began, told;   /* when it began, when it last told; 0: not yet */
     size_t first;         /* step at `began` */
     size_t checks, check; /* how many, the step of the last one */
     double S, growth;     /* then; per step, since the one before */
 };
-
-static void pace_measure(struct pace *p, size_t step, double S)
-{
-    p->growth = (S - p->S) / (double)(step - p->check);
-    p->S = S;
-    p->check = step;
-    p->checks++;
-}
 
 /* The step at which S comes to 2/eta if it goes on growing as it does. */
 static void pace_reach(const struct pace *p, char *to, size_t size)
@@ -5777,17 +5775,18 @@ static void pace_reach(const struct pace *p, char *to, size_t size)
 }
 
 /* After a few steps and then once a minute, on a terminal at every step.
- * steps: how many there will be, 0: nobody knows. */
+ * steps: how many there will be; 0: unknown. */
 static void pace_tell(struct pace *p, const char *phase, size_t step,
                       size_t steps)
 {
     const bool terminal = isatty(STDERR_FILENO);
     const double now = seconds();
+    double each = (now - p->began) / (double)(step - p->first);
+    double left = each * (double)(steps - step);
     char line[160], rest[80];
-    double each, left;
     int n;
 
-    if (p->began <= 0) { /* the first step made says nothing of the next */
+    if (p->began <= 0) { /* the first step is slower than the others */
         p->began = now;
         p->first = step;
         return;
@@ -5796,8 +5795,6 @@ static void pace_tell(struct pace *p, const char *phase, size_t step,
         (step < p->first + 4 || (p->told > 0 && now < p->told + 60)))
         return;
     p->told = now;
-    each = (now - p->began) / (double)(step - p->first);
-    left = each * (double)(steps - step);
     if (steps)
         snprintf(rest, sizeof rest, " of %zu, %.0f:%02.0f left", steps,
                  floor(left / 60), floor(fmod(left, 60)));
@@ -5872,13 +5869,11 @@ static int log_open(struct text *t, const char *name, const struct mark *old,
         t->fd = old ? open(name, O_RDWR | O_CLOEXEC) : -1;
         goes_on = t->fd >= 0;
         if (old && !goes_on && errno != ENOENT)
-            return fail(EOS_USAGE, "%s: cannot open: %s", name,
-                        strerror(errno));
+            return cannot(EOS_USAGE, name, "open");
         if (!goes_on)
             t->fd = open(name, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
         if (t->fd < 0)
-            return fail(EOS_USAGE, "%s: cannot create: %s", name,
-                        strerror(errno));
+            return cannot(EOS_USAGE, name, "create");
         if (lock(t->fd, name))
             return failed;
         if (goes_on && (!old->size || !hash_read(t->fd, old->size, &hash) ||
@@ -5892,9 +5887,9 @@ static int log_open(struct text *t, const char *name, const struct mark *old,
         if (!fstat(t->fd, &info) && S_ISREG(info.st_mode) &&
             (ftruncate(t->fd, (off_t)t->mark.size) ||
              lseek(t->fd, (off_t)t->mark.size, SEEK_SET) < 0))
-            return fail(goes_on ? EOS_FAILED : EOS_USAGE, "%s: cannot %s: %s",
-                        name, goes_on ? "cut it to the checkpoint" : "empty it",
-                        strerror(errno));
+            return goes_on
+                       ? cannot(EOS_FAILED, name, "cut it to the checkpoint")
+                       : cannot(EOS_USAGE, name, "empty it");
     }
     if (!goes_on)
         log_header(t, command, commands);
@@ -6064,7 +6059,7 @@ static void stats_room(void)
     full_w = room_vectors(net.params, config.stats == EOS_FULL ? STARTS : 0);
 }
 
-/* How many starts are live at row t; they stand in the first places. */
+/* How many starts are live at row t: so many of full_w are in use. */
 static size_t full_starts(size_t t)
 {
     return size_min(STARTS, pieces(t, SELDOM));
@@ -6084,13 +6079,6 @@ static bool unit_perp(const double *x, double *to)
     return true;
 }
 
-/* |third derivative at (x, x)| */
-static double third_norm(const double *x)
-{
-    third(x, scratch2);
-    return vec_norm(net.params, scratch2);
-}
-
 /* |d^.Hd^|, |Hd^|, |D3(d^, d^)| of a trajectory; d may be scratch. */
 static void full_offset(size_t which, const double *d)
 {
@@ -6102,7 +6090,8 @@ static void full_offset(size_t which, const double *d)
     hessian(scratch, scratch2);
     full.dHd[which] = fabs(vec_dot(p, scratch, scratch2));
     full.Hd[which] = vec_norm(p, scratch2);
-    full.D3d[which] = third_norm(scratch);
+    third(scratch, scratch2);
+    full.D3d[which] = vec_norm(p, scratch2);
 }
 
 static void full_derivatives(void)
@@ -6110,8 +6099,11 @@ static void full_derivatives(void)
     vec_add(net.params, scratch, path.gd, -1, path.pg);
     full_offset(0, scratch);
     full_offset(1, path.v[0]);
-    full.D3g =
-        unit_perp(edge.grad, scratch) ? third_norm(scratch) : (double)NAN;
+    full.D3g = (double)NAN;
+    if (unit_perp(edge.grad, scratch)) {
+        third(scratch, scratch2);
+        full.D3g = vec_norm(net.params, scratch2);
+    }
 }
 
 /* beta_{s->t-1} of the starts before t. */
@@ -6153,12 +6145,12 @@ static double full_rho(void (*derivative)(const double *, double *))
     size_t round;
 
     vec_copy(p, scratch, edge.u);
-    for (round = 0; round < RHO_ROUNDS; round++) {
+    for (round = 0;; round++) {
         derivative(scratch, scratch2);
+        if (round == RHO_ROUNDS)
+            return vec_dot(p, scratch, scratch2);
         vec_scale(p, scratch, 1 / vec_norm(p, scratch2), scratch2);
     }
-    derivative(scratch, scratch2);
-    return vec_dot(p, scratch, scratch2);
 }
 
 /* What the theory wants: the worst value (the least where `least` is set, the
@@ -6304,7 +6296,6 @@ static void summary(const char *name, double x)
 /* What was assumed, how far it went at worst, whether it held. */
 static void summary_claims(void)
 {
-    char name[40];
     size_t i;
 
     for (i = 0; i < CLAIMS; i++) {
@@ -6312,9 +6303,8 @@ static void summary_claims(void)
         const double x = full.worst[i], bound = claims[i].bound;
 
         note("%s %s %g", claims[i].what, least ? ">" : "<", bound);
-        snprintf(name, sizeof name, "assumed_%s_%s", claims[i].name,
-                 least ? "min" : "max");
-        summary(name, x);
+        note("summary assumed_%s_%s: %s", claims[i].name, least ? "min" : "max",
+             all_digits(x));
         note("summary assumed_%s: %s", claims[i].name,
              isnan(x)                          ? "nan"
              : (least ? x > bound : x < bound) ? "held"
@@ -6395,9 +6385,9 @@ static struct progress {
     size_t checks;  /* sharpness measurements so far: approach, training */
     size_t last;    /* the step of the last one */
     double dt;      /* units of time from one to the next */
-    bool measured;  /* this point has been, before going back */
-    size_t still;   /* a step at which the approach looked at the loss, */
-    double still_L; /* and what it was there */
+    bool measured;  /* the approach went back to this point */
+    size_t still;   /* the step at which the loss was last looked at, */
+    double still_L; /* and what it was then */
     size_t counted, hvps;    /* Hessian products: in rows, in all */
     size_t unconverged;      /* eig.unconverged */
     size_t steps, max_steps; /* of the configuration then */
@@ -6405,147 +6395,100 @@ static struct progress {
 } stand;
 static bool resumed; /* it comes from a checkpoint */
 
-/* The state is a table of regions of memory, each some things of one size.
- * How many they are is asked when a region's turn comes, for it may depend on
- * what regions before it hold. */
+/* The state as a table of regions of memory. */
 static struct region {
     void *at;
-    size_t bytes, stride; /* of one; from one to the next */
-    const size_t *count;
-} regions[80];
+    size_t bytes;
+} regions[160];
 static size_t regions_n;
 
-static struct {
-    size_t one, rows, tracked, generalized, further_u, pairs, full, starts;
-    size_t seconds[5], known[EIG_MAX];
-} count;
-static struct warm *const warms[] = {&warm.gd, &warm.pg, &warm.gf, &warm.pr[0],
-                                     &warm.pr[1]};
-
-static void regions_count(void)
+static void region(void *at, size_t bytes)
 {
-    const size_t tracked = stand.phase == TRACK, all = config.stats == EOS_FULL;
-    const size_t k =
-        tracked && edge_several() ? size_min(edge.k, DIRECTIONS) : 0;
-    size_t i;
-
-    count.one = 1;
-    count.rows = size_min(stats.rows, STEPS_MAX);
-    count.tracked = tracked;
-    count.generalized = tracked && config.generalized;
-    count.further_u = k ? k - 1 : 0;
-    count.pairs = k * (k + 1) / 2;
-    count.full = all;
-    count.starts = tracked && all ? full_starts(stand.step) : 0;
-    for (i = 0; i < 5; i++)
-        count.seconds[i] = size_min(warms[i]->seconds, 2);
-    for (i = 0; i < EIG_MAX; i++)
-        count.known[i] = top_known[i];
+    regions[regions_n++] = (struct region){at, bytes};
 }
 
-static void region(void *at, size_t bytes, const size_t *many)
+/* The vectors from `first` to n of a set whose elements have so many bytes. */
+static void region_vectors(void *set, size_t element, size_t first, size_t n)
 {
-    regions[regions_n++] = (struct region){at, bytes, bytes, many};
+    const size_t stride = vec_stride(net.params) * element;
+
+    for (; first < n; first++)
+        region((char *)set + first * stride, net.params * element);
 }
 
-/* Vectors whose elements have so many bytes. */
-static void region_vectors(void *set, size_t element, const size_t *many)
+static void region_warm(struct warm *w)
 {
-    region(set, net.params * element, many);
-    regions[regions_n - 1].stride = vec_stride(net.params) * element;
+    region(&w->kept, sizeof w->kept);
+    region(&w->newest, sizeof w->newest);
+    region(w->at, sizeof w->at);
+    region(w->value, sizeof w->value);
+    region(w->resid, sizeof w->resid);
+    region_vectors(w->u.f32, sizeof(float), 0, size_min(w->kept, HISTORY));
+    region(&w->seconds, sizeof w->seconds);
+    region_vectors(w->second.f32, sizeof(float), 0, size_min(w->seconds, 2));
 }
 
+/* Makes the table.  What the first regions hold decides which others there
+ * are: while a checkpoint is read, the table is made anew for each of them. */
 static void regions_list(void)
 {
-    enum { F64 = sizeof(double), F32 = sizeof(float) };
-    double *const tracked[] = {path.gf, path.v[0], edge.u,
-                               edge.T,  edge.grad, edge.Hv[0]};
-    size_t i;
+    const bool tracked = stand.phase == TRACK, all = config.stats == EOS_FULL;
+    const size_t k =
+        tracked && edge_several() ? size_min(edge.k, DIRECTIONS) : 0;
+    double *const vectors[] = {path.gd,   path.pg,   path.gf,   path.v[0],
+                               edge.u,    edge.T,    edge.grad, edge.Hv[0],
+                               path.v[1], edge.Hv[1]};
+    size_t n = !tracked ? 2 : config.generalized ? 10 : 8, i;
 
     regions_n = 0;
-    region(&stand, offsetof(struct progress, slow.named), &count.one);
-    region(&eig.rng, sizeof eig.rng, &count.one);
-    region(&seen, sizeof seen, &count.one);
-    region(&edge, offsetof(struct edge, grad), &count.one);
-    region(&stats, offsetof(struct stats, ratio), &count.one);
-    region(stats.ratio, sizeof *stats.ratio, &count.rows);
-    region_vectors(path.gd, F64, &count.one);
-    region_vectors(path.pg, F64, &count.one);
-    for (i = 0; i < sizeof tracked / sizeof *tracked; i++)
-        region_vectors(tracked[i], F64, &count.tracked);
-    region_vectors(path.v[1], F64, &count.generalized);
-    region_vectors(edge.Hv[1], F64, &count.generalized);
-    region_vectors(edge_u(1), F64, &count.further_u);
-    region_vectors(edge.T_ij, F64, &count.pairs);
-    for (i = 0; i < 5; i++) {
-        struct warm *w = warms[i];
-
-        region(&w->kept, sizeof w->kept, &count.one);
-        region(&w->newest, sizeof w->newest, &count.one);
-        region(w->at, sizeof w->at, &count.one);
-        region(w->value, sizeof w->value, &count.one);
-        region(w->resid, sizeof w->resid, &count.one);
-        region_vectors(w->u.f32, F32, &w->kept);
-        region(&w->seconds, sizeof w->seconds, &count.one);
-        region_vectors(w->second.f32, F32, &count.seconds[i]);
-    }
-    region(&top_second, sizeof top_second, &count.one);
-    region(top_known, sizeof top_known, &count.one);
+    region(&stand, offsetof(struct progress, slow.named));
+    region(&eig.rng, sizeof eig.rng);
+    region(&seen, sizeof seen);
+    region(&edge, offsetof(struct edge, grad));
+    region(&stats, offsetof(struct stats, ratio));
+    region(stats.ratio, size_min(stats.rows, STEPS_MAX) * sizeof *stats.ratio);
+    for (i = 0; i < n; i++)
+        region_vectors(vectors[i], sizeof(double), 0, 1);
+    region_vectors(edge.u, sizeof(double), 1, k);
+    region_vectors(edge.T_ij, sizeof(double), 0, k * (k + 1) / 2);
+    region_warm(&warm.gd);
+    region_warm(&warm.pg);
+    region_warm(&warm.gf);
+    region_warm(&warm.pr[0]);
+    region_warm(&warm.pr[1]);
+    region(&top_second, sizeof top_second);
+    region(top_known, sizeof top_known);
     for (i = 0; i < top_room; i++)
-        region_vectors(vecs_from(top, net.params, i).f32, F32, &count.known[i]);
-    region(&full, sizeof full, &count.full);
-    region_vectors(full_w, F64, &count.starts);
-}
-
-/* Does the same with every region; things that lie side by side are one
- * piece. */
-static int regions_each(int (*part)(void *, size_t))
-{
-    const struct region *r;
-    size_t i;
-
-    for (r = regions; r < regions + regions_n; r++) {
-        regions_count();
-        if (r->stride == r->bytes && part(r->at, *r->count * r->bytes))
-            return failed;
-        for (i = 0; r->stride > r->bytes && i < *r->count; i++)
-            if (part((char *)r->at + i * r->stride, r->bytes))
-                return failed;
-    }
-    return EOS_DONE;
+        region_vectors(top.f32, sizeof(float), i, i + top_known[i]);
+    region(&full, all ? sizeof full : 0);
+    region_vectors(full_w, sizeof(double), 0,
+                   tracked && all ? full_starts(stand.step) : 0);
 }
 
 static struct {
     struct whole file;
     int fd;
-    uint64_t hash, bytes;
+    uint64_t hash;
     char text[CKPT_TEXT]; /* of this run */
     char lock[PATH];      /* CHECKPOINT.lock, while there is one */
 } ckpt;
 
-static int ckpt_measure(void *bytes, size_t n)
+static int ckpt_refuse(const char *why)
 {
-    (void)bytes;
-    ckpt.bytes += n;
-    return EOS_DONE;
+    return fail(EOS_USAGE, "%s: %s", config.checkpoint, why);
 }
 
-static int ckpt_put(void *bytes, size_t n)
+static int ckpt_put(const void *bytes, size_t n)
 {
     ckpt.hash = hash_bytes(ckpt.hash, bytes, n);
     return whole_write(&ckpt.file, bytes, n);
 }
 
-static int ckpt_unreadable(void)
-{
-    return fail(EOS_USAGE, "%s: cannot read: %s", config.checkpoint,
-                strerror(errno));
-}
-
 static int ckpt_get(void *bytes, size_t n)
 {
-    return read_all(ckpt.fd, bytes, n) == (ssize_t)n ? EOS_DONE
-                                                     : ckpt_unreadable();
+    if (read_all(ckpt.fd, bytes, n) == (ssize_t)n)
+        return EOS_DONE;
+    return cannot(EOS_USAGE, config.checkpoint, "read");
 }
 
 /* The options that shape the numbers, and the kind of machine whose memory
@@ -6577,39 +6520,34 @@ static void ckpt_text(const char *command)
              theta);
 }
 
-/* What a log has so far is on the disk before the checkpoint that counts on
- * it. */
-static int ckpt_sync(struct text *t)
-{
-    if (text_check(t))
-        return failed;
-    if (t->fd >= 0)
-        fsync(t->fd); /* pipes refuse: not an error */
-    return EOS_DONE;
-}
-
 static int ckpt_write(void)
 {
     unsigned char head[CKPT_HEAD] = CKPT_MAGIC, tail[8];
-    size_t text = strlen(ckpt.text);
+    size_t text = strlen(ckpt.text), i;
+    uint64_t bytes = 0;
 
-    if (ckpt_sync(&logfile) || ckpt_sync(&slowfile))
+    if (text_check(&logfile) || text_check(&slowfile))
         return failed;
+    fsync(logfile.fd);  /* before the checkpoint that counts on them; pipes */
+    fsync(slowfile.fd); /* refuse: not an error */
     stand.hvps = point.hvps;
     stand.unconverged = eig.unconverged;
     stand.steps = config.steps;
     stand.max_steps = config.max_steps;
     stand.log = logfile.mark;
     stand.slow = slowfile.mark;
-    ckpt.bytes = 0;
-    regions_each(ckpt_measure);
+    regions_list();
+    for (i = 0; i < regions_n; i++)
+        bytes += regions[i].bytes;
     put_le(head + CKPT_HEAD - 16, text, 8);
-    put_le(head + CKPT_HEAD - 8, ckpt.bytes, 8);
+    put_le(head + CKPT_HEAD - 8, bytes, 8);
     ckpt.hash = HASH_START;
     if (whole_open(&ckpt.file, config.checkpoint) ||
-        ckpt_put(head, sizeof head) || ckpt_put(ckpt.text, text) ||
-        regions_each(ckpt_put))
+        ckpt_put(head, sizeof head) || ckpt_put(ckpt.text, text))
         return failed;
+    for (i = 0; i < regions_n; i++)
+        if (ckpt_put(regions[i].at, regions[i].bytes))
+            return failed;
     put_le(tail, ckpt.hash, 8);
     return ckpt_put(tail, sizeof tail) || whole_close(&ckpt.file) ? failed
                                                                   : EOS_DONE;
@@ -6621,8 +6559,8 @@ static bool ckpt_begins(int fd, unsigned char *head)
            !memcmp(head, CKPT_MAGIC, sizeof CKPT_MAGIC - 1);
 }
 
-/* Reads the file through once: is it whole, is it ours?  Leaves the size of
- * its text. */
+/* Reads the file through once: is it whole, is it ours?  Leaves it at its text
+ * and gives that text's size. */
 static int ckpt_verify(uint64_t *text)
 {
     unsigned char head[CKPT_HEAD], tail[8];
@@ -6630,27 +6568,21 @@ static int ckpt_verify(uint64_t *text)
     struct stat info;
 
     if (!ckpt_begins(ckpt.fd, head))
-        return fail(EOS_USAGE,
-                    "%s: not a checkpoint of this eos; --resume needs a file "
-                    "that --checkpoint wrote",
-                    config.checkpoint);
+        return ckpt_refuse("not a checkpoint of this eos; --resume needs a "
+                           "file that --checkpoint wrote");
     *text = get_le(head + CKPT_HEAD - 16, 8);
     state = get_le(head + CKPT_HEAD - 8, 8);
     if (fstat(ckpt.fd, &info) || *text >= CKPT_TEXT || state > INT64_MAX / 2 ||
         (uint64_t)info.st_size != sizeof head + *text + state + sizeof tail)
-        return fail(EOS_USAGE,
-                    "%s: damaged: its size is not the one it tells; an older "
-                    "copy or a new start is needed",
-                    config.checkpoint);
+        return ckpt_refuse("damaged: its size is not the one it tells; an "
+                           "older copy or a new start is needed");
     hash = hash_bytes(hash, head, sizeof head);
-    if (!hash_read(ckpt.fd, *text + state, &hash))
-        return ckpt_unreadable();
-    if (read_all(ckpt.fd, tail, sizeof tail) != (ssize_t)sizeof tail ||
-        get_le(tail, 8) != hash)
-        return fail(EOS_USAGE,
-                    "%s: damaged: its checksum does not hold; an older copy "
-                    "or a new start is needed",
-                    config.checkpoint);
+    if (!hash_read(ckpt.fd, *text + state, &hash) ||
+        ckpt_get(tail, sizeof tail) || lseek(ckpt.fd, CKPT_HEAD, SEEK_SET) < 0)
+        return cannot(EOS_USAGE, config.checkpoint, "read");
+    if (get_le(tail, 8) != hash)
+        return ckpt_refuse("damaged: its checksum does not hold; an older "
+                           "copy or a new start is needed");
     return EOS_DONE;
 }
 
@@ -6673,29 +6605,12 @@ static int ckpt_compare(const char *then)
     return EOS_DONE;
 }
 
-static int ckpt_load(void)
-{
-    static char then[CKPT_TEXT];
-    uint64_t text;
-
-    if (ckpt_verify(&text))
-        return failed;
-    if (lseek(ckpt.fd, CKPT_HEAD, SEEK_SET) < 0)
-        return ckpt_unreadable();
-    memset(then, 0, sizeof then);
-    if (ckpt_get(then, (size_t)text) || ckpt_compare(then) ||
-        regions_each(ckpt_get))
-        return failed;
-    point.hvps = stand.hvps;
-    eig.unconverged = stand.unconverged;
-    resumed = true;
-    return EOS_DONE;
-}
-
 /* --resume: goes on from the checkpoint where there is one. */
 static int ckpt_resume(void)
 {
-    int status;
+    char then[CKPT_TEXT] = "";
+    uint64_t text;
+    size_t i;
 
     ckpt.fd = open(config.checkpoint, O_RDONLY | O_CLOEXEC);
     if (ckpt.fd < 0 && errno == ENOENT) {
@@ -6703,11 +6618,15 @@ static int ckpt_resume(void)
         return EOS_DONE;
     }
     if (ckpt.fd < 0)
-        return fail(EOS_USAGE, "%s: cannot open: %s", config.checkpoint,
-                    strerror(errno));
-    status = ckpt_load();
+        return cannot(EOS_USAGE, config.checkpoint, "open");
+    resumed = !ckpt_verify(&text) && !ckpt_get(then, (size_t)text) &&
+              !ckpt_compare(then);
+    for (i = 0; regions_list(), resumed && i < regions_n; i++)
+        resumed = !ckpt_get(regions[i].at, regions[i].bytes);
     close(ckpt.fd);
-    return status;
+    point.hvps = stand.hvps;
+    eig.unconverged = stand.unconverged;
+    return resumed ? EOS_DONE : failed;
 }
 
 /* Without --resume: whether the file holds a run of the same options, which
@@ -6725,13 +6644,10 @@ static int ckpt_spare(void)
 
     if (fd >= 0)
         close(fd);
-    if (!same)
-        return EOS_DONE;
-    return fail(EOS_USAGE,
-                "%s: holds a run of the same options: --resume goes on with "
-                "it, --fresh replaces it, another name or deleting it keeps "
-                "both or none",
-                config.checkpoint);
+    return !same ? EOS_DONE
+                 : ckpt_refuse("holds a run of the same options: --resume goes "
+                               "on with it, --fresh replaces it, another name "
+                               "or deleting it keeps both or none");
 }
 
 static void ckpt_unlock(void)
@@ -6753,8 +6669,7 @@ static int ckpt_lock(void)
     do {
         fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
         if (fd < 0)
-            return fail(EOS_USAGE, "%s: cannot create: %s", config.checkpoint,
-                        strerror(errno));
+            return cannot(EOS_USAGE, config.checkpoint, "create");
         if (lock(fd, config.checkpoint))
             return failed;
     } while ((stat(name, &there) || fstat(fd, &ours) ||
@@ -6811,36 +6726,22 @@ static int boundary(void)
  * 13  Start: defaults, room, what a command opens before its first step
  * ------------------------------------------------------------------------ */
 
-/* Learning rates found by sweeps on real images: README, defaults. */
-static double default_lr(void)
-{
-    static const double lr[2][4] = {
-        /* mse, ce, bmse, logistic */
-        {0.005, 0.02, 0.005, 0.03},
-        {0.005, 0.02, 0.01, 0.04},
-    };
-
-    return lr[config.model][config.loss];
-}
-
 struct eos_config eos_defaults(void)
 {
-    return (struct eos_config){
-        .samples = SAMPLES < 5000 ? SAMPLES : 5000,
-        .steps = 2000,
-        .max_steps = 100000,
-        .stop_lambda2 = 1.9,
-        .unstable = 1,
-        .band = 1.8,
-        .proj = 3,
-        .neigs = 1,
-        .sharp = 10,
-        .every = 25,
-        .alpha = 1,
-        .beta = 1,
-        .alpha2 = 0.5,
-        .x0 = 0.1,
-    };
+    return (struct eos_config){.samples = SAMPLES < 5000 ? SAMPLES : 5000,
+                               .steps = 2000,
+                               .max_steps = 100000,
+                               .stop_lambda2 = 1.9,
+                               .unstable = 1,
+                               .band = 1.8,
+                               .proj = 3,
+                               .neigs = 1,
+                               .sharp = 10,
+                               .every = 25,
+                               .alpha = 1,
+                               .beta = 1,
+                               .alpha2 = 0.5,
+                               .x0 = 0.1};
 }
 
 static int lr_check(void)
@@ -6862,7 +6763,6 @@ static int room_lay(void)
     eig_room(net.params);
     dynamics_room();
     stats_room();
-    regions_list();
     if (room_used <= ROOM)
         return EOS_DONE;
     while (k < 6 && ROOM_FOR(k) < room_used)
@@ -6876,6 +6776,13 @@ static int room_lay(void)
 
 int eos_start(const struct eos_config *c)
 {
+    /* found by sweeps on real images: README, defaults */
+    static const double default_lr[2][4] = {
+        /* mse, ce, bmse, logistic */
+        {0.005, 0.02, 0.005, 0.03},
+        {0.005, 0.02, 0.01, 0.04},
+    };
+
     config = *c;
     if (config.samples < 1 || config.samples > SAMPLES)
         return fail(EOS_USAGE,
@@ -6892,7 +6799,7 @@ int eos_start(const struct eos_config *c)
                     "UNSTABLE=%zu builds a larger one",
                     UNSTABLE, config.unstable);
     if (config.lr <= 0)
-        config.lr = default_lr();
+        config.lr = default_lr[config.model][config.loss];
     if (config.tol <= 0)
         config.tol = 1e-4;
     if (!config.threads)
@@ -6966,18 +6873,20 @@ static int files_open(const char *command)
 /* The first line for people. */
 static void greet(const char *command, int fd)
 {
-    const char *images = config.ndata ? config.data[0]
-                                      : "the built-in "
-                                        "synthetic set";
-    const char *slash = config.ndata ? strrchr(images, '/') : NULL;
+    const char *images = config.ndata ? config.data[0] : NULL;
+    const char *slash = images ? strrchr(images, '/') : NULL;
     char line[256], model[16], loss[16];
-    int n = snprintf(line, sizeof line,
-                     "%s: %s, %s, %zu images of %.30s, eta = %g, seed %" PRIu64
-                     "\n",
-                     command, option_of(FIELD(model), model, sizeof model),
-                     option_of(FIELD(loss), loss, sizeof loss), train.n,
-                     slash ? slash + 1 : images, config.lr, config.seed);
+    int n;
 
+    n = snprintf(line, sizeof line,
+                 "%s: %s, %s, %zu images of %.30s, eta = %g, seed %" PRIu64
+                 "\n",
+                 command, option_of(FIELD(model), model, sizeof model),
+                 option_of(FIELD(loss), loss, sizeof loss), train.n,
+                 slash    ? slash + 1
+                 : images ? images
+                          : "the built-in synthetic set",
+                 config.lr, config.seed);
     write_all(fd, line, size_min((size_t)n, sizeof line - 1));
 }
 
@@ -7074,10 +6983,10 @@ static const struct column check_columns[] = {
     /* clang-format on */
 };
 
-/* L and accuracy at theta, S there (training alone) or at the midpoint of the
- * coming step.  Where that is beyond the edge at the start, the step may lead
- * far away: S is then that of theta_0.  Now and then the search for the top
- * eigenvalues is thorough. */
+/* L and accuracy at theta, and S there (training alone) or at the midpoint of
+ * the coming step (the approach).  If the first midpoint is beyond the edge, it
+ * may be far away, so that S is measured at theta_0 instead.  One search in ten
+ * is thorough. */
 static int descent_check(size_t step, bool alone)
 {
     const size_t before = point.hvps;
@@ -7124,13 +7033,6 @@ static int approach_still(size_t n)
                 L, n, STILL, warm.gd.value[0], 2 / config.lr);
 }
 
-/* A check is due every dt units of time. */
-static bool approach_due(size_t n)
-{
-    return !stand.measured && (n == 0 || (double)(n - stand.last) * config.lr >=
-                                             stand.dt * (1 - 1e-9));
-}
-
 /* After a check at step n: whether this is the instability.  dt shrinks as S
  * rises; an overshoot goes back to the check before, and from there every step
  * is checked. */
@@ -7156,7 +7058,10 @@ static bool approach_ends(size_t n, struct pace *pace)
     }
     vec_copy(net.params, path.pg, path.gd);
     stand.last = n;
-    pace_measure(pace, n, S);
+    pace->growth = (S - pace->S) / (double)(n - pace->check);
+    pace->S = S;
+    pace->check = n;
+    pace->checks++;
     if (S >= 0.5 * goal)
         stand.dt = fmin(stand.dt, 0.1);
     if (S >= 0.75 * goal)
@@ -7166,7 +7071,8 @@ static bool approach_ends(size_t n, struct pace *pace)
 
 /* Plain gradient descent: the approach, until the sharpness at the midpoint of
  * a step reaches 2/eta, or training alone, which does not stop there and
- * measures every `sharp` steps. */
+ * measures every `sharp` steps.  The approach measures every dt units of
+ * time. */
 static int descend(bool alone)
 {
     const size_t last = alone ? config.steps : config.max_steps;
@@ -7179,6 +7085,10 @@ static int descend(bool alone)
     }
     for (;;) {
         const size_t n = stand.step;
+        const double time = (double)(n - stand.last) * config.lr;
+        const bool due = alone ? n % config.sharp == 0 || n == last
+                               : !stand.measured &&
+                                     (n == 0 || time >= stand.dt * (1 - 1e-9));
 
         if (boundary())
             return failed;
@@ -7187,7 +7097,7 @@ static int descend(bool alone)
             return diverged("gradient descent", n);
         if (!alone && approach_still(n))
             return failed;
-        if (alone ? n % config.sharp == 0 || n == last : approach_due(n)) {
+        if (due) {
             if (descent_check(n, alone))
                 return failed;
             if (!alone && approach_ends(n, &pace))
@@ -7217,51 +7127,54 @@ static int descend(bool alone)
 static const struct column track_columns[] = {
     /* clang-format off */
     {"step", &seen.t, 8, 7, SIZE, 0},
-    {"gd_L",       .at = &seen.gd.L},     {"gd_S",       .at = &seen.gd.S},
-    {"gd_x",       .at = &seen.gd.x},     {"gd_Staylor", .at = &seen.gd.taylor},
-    {"gd_Savg",    .at = &seen.gd.avg},   {"gd_dist",    .at = &seen.gd.dist},
-    {"pr_L",       .at = &seen.pr[0].L},  {"pr_S",       .at = &seen.pr[0].S},
-    {"pr_x",       .at = &seen.pr[0].x}, {"pr_Staylor", .at = &seen.pr[0].taylor},
-    {"pr_Savg",    .at = &seen.pr[0].avg}, {"pr_dist",    .at = &seen.pr[0].dist},
-    {"gf_L",       .at = &seen.gf.L},     {"gf_S",       .at = &seen.gf.S},
-    {"gf_dist",    .at = &seen.gf.dist},  {"pg_L",       .at = &edge.L},
-    {"pg_S",       .at = &edge.S},        {"pg_S2",      .at = &edge.lambda2},
-    {"alpha",      .at = &edge.alpha},    {"beta",       .at = &edge.beta},
-    {"gamma",      .at = &edge.gamma},    {"delta2",     .at = &edge.delta2},
-    {"eps",        .at = &edge.eps},      {"newton_x",   .at = &edge.newton_x},
-    {"gradnorm",   .at = &edge.gradnorm}, {"gradperp",   .at = &edge.gradperp},
-    {"hvps",       .at = &seen.hvps, .type = SIZE},
-    {"gd_resid",   .at = &seen.gd.resid}, {"pr_resid",   .at = &seen.pr[0].resid},
-    {"gf_resid",   .at = &seen.gf.resid}, {"pg_resid",   .at = &edge.resid},
-    {"th_L",       .at = &seen.th_L},     {"th_S",       .at = &seen.th_S},
-    {"mean_L",     .at = &seen.mean_L},
+    {"gd_L", .at = &seen.gd.L},           {"gd_S", .at = &seen.gd.S},
+    {"gd_x", .at = &seen.gd.x},           {"gd_Staylor", .at = &seen.gd.taylor},
+    {"gd_Savg", .at = &seen.gd.avg},      {"gd_dist", .at = &seen.gd.dist},
+    {"pr_L", .at = &seen.pr[0].L},        {"pr_S", .at = &seen.pr[0].S},
+    {"pr_x", .at = &seen.pr[0].x},
+    {"pr_Staylor", .at = &seen.pr[0].taylor},
+    {"pr_Savg", .at = &seen.pr[0].avg},   {"pr_dist", .at = &seen.pr[0].dist},
+    {"gf_L", .at = &seen.gf.L},           {"gf_S", .at = &seen.gf.S},
+    {"gf_dist", .at = &seen.gf.dist},     {"pg_L", .at = &edge.L},
+    {"pg_S", .at = &edge.S},              {"pg_S2", .at = &edge.lambda2},
+    {"alpha", .at = &edge.alpha},         {"beta", .at = &edge.beta},
+    {"gamma", .at = &edge.gamma},         {"delta2", .at = &edge.delta2},
+    {"eps", .at = &edge.eps},             {"newton_x", .at = &edge.newton_x},
+    {"gradnorm", .at = &edge.gradnorm},   {"gradperp", .at = &edge.gradperp},
+    {"hvps", .at = &seen.hvps, .type = SIZE},
+    {"gd_resid", .at = &seen.gd.resid},   {"pr_resid", .at = &seen.pr[0].resid},
+    {"gf_resid", .at = &seen.gf.resid},   {"pg_resid", .at = &edge.resid},
+    {"th_L", .at = &seen.th_L},           {"th_S", .at = &seen.th_S},
+    {"mean_L", .at = &seen.mean_L},
     {.when = GENERALIZED},
-    {"pgen_L",     .at = &seen.pr[1].L},  {"pgen_S",     .at = &seen.pr[1].S},
-    {"pgen_x",     .at = &seen.pr[1].x}, {"pgen_Staylor", .at = &seen.pr[1].taylor},
-    {"pgen_Savg",  .at = &seen.pr[1].avg}, {"pgen_dist",  .at = &seen.pr[1].dist},
+    {"pgen_L", .at = &seen.pr[1].L},      {"pgen_S", .at = &seen.pr[1].S},
+    {"pgen_x", .at = &seen.pr[1].x},
+    {"pgen_Staylor", .at = &seen.pr[1].taylor},
+    {"pgen_Savg", .at = &seen.pr[1].avg}, {"pgen_dist", .at = &seen.pr[1].dist},
     {.when = TESTED},
-    {"gd_test_L",  .at = &seen.test_L}, {"gd_test_acc", .at = &seen.test_accuracy},
+    {"gd_test_L", .at = &seen.test_L},
+    {"gd_test_acc", .at = &seen.test_accuracy},
     {.when = ONE},
-    {"gd_S2",      .at = &seen.gd_eigs[1], .type = TO_NEIGS},
+    {"gd_S2", .at = &seen.gd_eigs[1], .type = TO_NEIGS},
     {.when = SEVERAL},
-    {"gd_S3",      .at = &seen.gd_eigs[2], .type = TO_NEIGS},
+    {"gd_S3", .at = &seen.gd_eigs[2], .type = TO_NEIGS},
     {.when = EVERYTHING},
-    {"gd_dHd",     .at = &full.dHd[0]},   {"gd_Hd",      .at = &full.Hd[0]},
-    {"gd_D3d",     .at = &full.D3d[0]},   {"pr_dHd",     .at = &full.dHd[1]},
-    {"pr_Hd",      .at = &full.Hd[1]},    {"pr_D3d",     .at = &full.D3d[1]},
-    {"g_D3g",      .at = &full.D3g},      {"beta_s1",    .at = &full.beta[0]},
-    {"beta_s2",    .at = &full.beta[1]},  {"beta_s3",    .at = &full.beta[2]},
-    {"beta_s4",    .at = &full.beta[3]},
+    {"gd_dHd", .at = &full.dHd[0]},       {"gd_Hd", .at = &full.Hd[0]},
+    {"gd_D3d", .at = &full.D3d[0]},       {"pr_dHd", .at = &full.dHd[1]},
+    {"pr_Hd", .at = &full.Hd[1]},         {"pr_D3d", .at = &full.D3d[1]},
+    {"g_D3g", .at = &full.D3g},           {"beta_s1", .at = &full.beta[0]},
+    {"beta_s2", .at = &full.beta[1]},     {"beta_s3", .at = &full.beta[2]},
+    {"beta_s4", .at = &full.beta[3]},
     {.when = SEVERAL},
-    {"k",          .at = &edge.k, .type = SIZE},
-    {"pg_S3",      .at = &edge.lambda[2], .type = TO_UNSTABLE},
-    {"gd_S2",      .at = &seen.gd.S2},    {"pr_S2",      .at = &seen.pr[0].S2},
-    {"sigma",      .at = &edge.sigma},    {"gd_xnorm",   .at = &seen.gd.xnorm},
-    {"pr_xnorm",   .at = &seen.pr[0].xnorm},
+    {"k", .at = &edge.k, .type = SIZE},
+    {"pg_S3", .at = &edge.lambda[2], .type = TO_UNSTABLE},
+    {"gd_S2", .at = &seen.gd.S2},         {"pr_S2", .at = &seen.pr[0].S2},
+    {"sigma", .at = &edge.sigma},         {"gd_xnorm", .at = &seen.gd.xnorm},
+    {"pr_xnorm", .at = &seen.pr[0].xnorm},
     {.when = SEVERAL | GENERALIZED},
     {"pgen_xnorm", .at = &seen.pr[1].xnorm},
     {.when = 0},
-    {"gd_resid2",  .at = &seen.gd_resids[1], .type = TO_NEIGS},
+    {"gd_resid2", .at = &seen.gd_resids[1], .type = TO_NEIGS},
     {.when = SCREEN},
     {"gd_L", &seen.gd.L, 12, 5, 0, 0},
     {.when = SCREEN | PAPER},
@@ -7281,11 +7194,6 @@ static const struct column track_columns[] = {
     {.when = LAST}
     /* clang-format on */
 };
-
-static int track_row(bool names_only)
-{
-    return row_write(track_columns, columns_here(), names_only);
-}
 
 /* theta = theta+ + v for a prediction: its loss and sharpness there. */
 static void track_prediction(size_t which, bool thorough)
@@ -7398,7 +7306,7 @@ static int track_step(size_t t, bool stay, size_t *counted)
     *counted = point.hvps;
     stats_row();
     unconverged_tell(t);
-    if (track_row(false))
+    if (row_write(track_columns, columns_here(), false))
         return failed;
     if (!alive)
         return track_lost(t);
@@ -7414,8 +7322,8 @@ static int track_step(size_t t, bool stay, size_t *counted)
 }
 
 /* theta+, gradient flow and v from theta_gd; --kick moves theta_gd first.  The
- * first search at theta+ starts from descent's u: from the second vector, which
- * the approach leaves, and a random one alone it may end on the second. */
+ * first search at theta+ is given descent's u: with the second vector of the
+ * approach and a random one alone, it might find the second eigenvector. */
 static void track_start(void)
 {
     const size_t p = net.params;
@@ -7441,9 +7349,9 @@ static void track_start(void)
     predict_prepare();
 }
 
-/* A track that lambda2 ends on its first row has seen no update.  Where that
- * row is FAR times over the edge, at a rate that is absurd, descent may simply
- * diverge from there, and that is told. */
+/* A track that lambda2 ends on its first row has made no update.  If S is FAR
+ * times above 2/eta there, the learning rate is absurd and descent may simply
+ * diverge: this looks LOOK steps ahead, so that the user is told. */
 static int track_survives(void)
 {
     enum { FAR = 100, LOOK = 20 };
@@ -7488,7 +7396,7 @@ static int track(void)
         stand.phase = TRACK;
         stand.step = 0;
     }
-    track_row(true);
+    row_write(track_columns, columns_here(), true);
     while (!status && !stay && stand.step < config.steps &&
            !(status = boundary())) {
         double next =
@@ -7562,13 +7470,11 @@ static int deriv_folder(void)
     struct stat info;
 
     if (mkdir(config.out, 0777) && errno != EEXIST)
-        return fail(EOS_USAGE, "%s: cannot create the folder: %s", config.out,
-                    strerror(errno));
+        return cannot(EOS_USAGE, config.out, "create the folder");
     if (stat(config.out, &info) || !S_ISDIR(info.st_mode))
         return fail(EOS_USAGE, "%s: is no folder", config.out);
     if (access(config.out, W_OK))
-        return fail(EOS_USAGE, "%s: cannot write there: %s", config.out,
-                    strerror(errno));
+        return cannot(EOS_USAGE, config.out, "write there");
     return EOS_DONE;
 }
 
@@ -7578,18 +7484,16 @@ static int deriv_print(const double norms[3])
     const struct {
         const char *name;
         double value;
-    } lines[] = {
-        {"L", edge.L},
-        {"grad", edge.gradnorm},
-        {"hvp", norms[0]},
-        {"d3", norms[1]},
-        {"d4", norms[2]},
-        {"S", edge.S},
-        {"lambda2", edge.lambda2},
-        {"resid", edge.resid},
-        {"alpha", edge.alpha},
-        {"beta", edge.beta},
-    };
+    } lines[] = {{"L", edge.L},
+                 {"grad", edge.gradnorm},
+                 {"hvp", norms[0]},
+                 {"d3", norms[1]},
+                 {"d4", norms[2]},
+                 {"S", edge.S},
+                 {"lambda2", edge.lambda2},
+                 {"resid", edge.resid},
+                 {"alpha", edge.alpha},
+                 {"beta", edge.beta}};
     size_t i;
 
     for (i = 0; i < sizeof lines / sizeof *lines; i++)
@@ -7676,19 +7580,17 @@ struct toy {
     double ode[2];                     /* X, Y: k = 1 */
     double A[TOY_MATRIX];
     double sum[TOY_MATRIX], sigma[TOY_MATRIX]; /* of its xx' so far; Sigma */
+    size_t step;
+    double invariant, cov[TOY_MATRIX], cov_err; /* what a row adds */
 };
 
-/* log w for w > 0, from log(1 + y) for y >= 0. */
-static double toy_log(double w)
-{
-    return w >= 1 ? log1p_pos(w - 1) : -log1p_pos((1 - w) / w);
-}
-
+/* log w comes from log(1 + y) for y >= 0. */
 static double toy_invariant(const struct toy *s)
 {
     double w = config.beta * s->ode[0] * s->ode[0] / (2 * config.alpha);
+    double log_w = w >= 1 ? log1p_pos(w - 1) : -log1p_pos((1 - w) / w);
 
-    return w - 1 - toy_log(w) + s->ode[1] * s->ode[1] / config.alpha;
+    return w - 1 - log_w + s->ode[1] * s->ode[1] / config.alpha;
 }
 
 /* A step of length h by the classical Runge-Kutta method. */
@@ -7796,61 +7698,45 @@ static double toy_error(const double *cov, const double *sigma)
     return sqrt(error / length);
 }
 
-static struct {
-    struct toy s;
-    size_t step;
-    double invariant, cov[TOY_MATRIX], cov_err;
-} toy_now;
+static struct toy toy_now;
 
 /* gd_z is not shown: it is n eta. */
 static const struct column toy_columns[] = {
     /* clang-format off */
-    {"step",      &toy_now.step, 8, 7, SIZE, 0},
+    {"step", &toy_now.step, 8, 7, SIZE, 0},
     {.when = ONE},
-    {"gd_x",      &toy_now.s.gd_x[0], 12, 5, 0, 0},
-    {"gd_y",      &toy_now.s.gd_y[0], 12, 5, 0, 0},
+    {"gd_x", &toy_now.gd_x[0], 12, 5, 0, 0},
+    {"gd_y", &toy_now.gd_y[0], 12, 5, 0, 0},
     {.when = SEVERAL},
-    {"gd_x1",     .at = &toy_now.s.gd_x[0]}, {"gd_x2",  .at = &toy_now.s.gd_x[1]},
-    {"gd_y11",    .at = &toy_now.s.gd_y[0]}, {"gd_y12", .at = &toy_now.s.gd_y[1]},
-    {"gd_y22",    .at = &toy_now.s.gd_y[2]},
+    {"gd_x1", .at = &toy_now.gd_x[0]},      {"gd_x2", .at = &toy_now.gd_x[1]},
+    {"gd_y11", .at = &toy_now.gd_y[0]},     {"gd_y12", .at = &toy_now.gd_y[1]},
+    {"gd_y22", .at = &toy_now.gd_y[2]},
     {.when = 0},
-    {"gd_z",      .at = &toy_now.s.gd_z},
+    {"gd_z", .at = &toy_now.gd_z},
     {.when = ONE},
-    {"rec_x",     &toy_now.s.x[0], 12, 5, 0, 0},
-    {"rec_y",     &toy_now.s.y[0], 12, 5, 0, 0},
-    {"ode_X",     &toy_now.s.ode[0], 12, 5, 0, 0},
-    {"ode_Y",     &toy_now.s.ode[1], 12, 5, 0, 0},
+    {"rec_x", &toy_now.x[0], 12, 5, 0, 0},
+    {"rec_y", &toy_now.y[0], 12, 5, 0, 0},
+    {"ode_X", &toy_now.ode[0], 12, 5, 0, 0},
+    {"ode_Y", &toy_now.ode[1], 12, 5, 0, 0},
     {"invariant", &toy_now.invariant, 12, 5, 0, 0},
     {.when = SEVERAL},
-    {"rec_x1",    &toy_now.s.x[0], 10, 4, 0, 0},
-    {"rec_x2",    &toy_now.s.x[1], 10, 4, 0, 0},
-    {"rec_y11",   &toy_now.s.y[0], 10, 4, 0, 0},
-    {"rec_y12",   &toy_now.s.y[1], 10, 4, 0, 0},
-    {"rec_y22",   &toy_now.s.y[2], 10, 4, 0, 0},
-    {"cov11",     &toy_now.cov[0], 10, 4, 0, 0},
-    {"cov12",     &toy_now.cov[1], 10, 4, 0, 0},
-    {"cov22",     &toy_now.cov[2], 10, 4, 0, 0},
-    {"cov_err",   &toy_now.cov_err, 10, 4, 0, 0},
+    {"rec_x1", &toy_now.x[0], 10, 4, 0, 0},
+    {"rec_x2", &toy_now.x[1], 10, 4, 0, 0},
+    {"rec_y11", &toy_now.y[0], 10, 4, 0, 0},
+    {"rec_y12", &toy_now.y[1], 10, 4, 0, 0},
+    {"rec_y22", &toy_now.y[2], 10, 4, 0, 0},
+    {"cov11", &toy_now.cov[0], 10, 4, 0, 0},
+    {"cov12", &toy_now.cov[1], 10, 4, 0, 0},
+    {"cov22", &toy_now.cov[2], 10, 4, 0, 0},
+    {"cov_err", &toy_now.cov_err, 10, 4, 0, 0},
     {.when = LAST}
     /* clang-format on */
 };
 
-static int toy_row(void)
-{
-    const struct toy *s = &toy_now.s;
-    size_t i;
-
-    for (i = 0; i < TOY_MATRIX; i++)
-        toy_now.cov[i] = s->sum[i] / ((double)toy_now.step + 1);
-    toy_now.cov_err = toy_error(toy_now.cov, s->sigma);
-    toy_now.invariant = toy_invariant(s);
-    return row_write(toy_columns, s->k > 1 ? SEVERAL : ONE, false);
-}
-
 int eos_toy(const struct eos_config *c)
 {
-    struct toy *s = &toy_now.s;
-    size_t *step = &toy_now.step;
+    struct toy *s = &toy_now;
+    size_t i;
 
     config = *c;
     if (config.unstable < 1 || config.unstable > TOY_MOST)
@@ -7866,11 +7752,15 @@ int eos_toy(const struct eos_config *c)
     if (s->k > 1)
         text_put(&logfile, "# sigma: %.17g %.17g %.17g\n", s->sigma[0],
                  s->sigma[1], s->sigma[2]);
-    for (*step = 0; *step <= config.steps; ++*step, toy_step(s)) {
-        if (toy_row())
+    for (; s->step <= config.steps; s->step++, toy_step(s)) {
+        for (i = 0; i < TOY_MATRIX; i++)
+            s->cov[i] = s->sum[i] / ((double)s->step + 1);
+        s->cov_err = toy_error(s->cov, s->sigma);
+        s->invariant = toy_invariant(s);
+        if (row_write(toy_columns, s->k > 1 ? SEVERAL : ONE, false))
             return failed;
         if (!isfinite(s->gd_x[0] + s->gd_x[s->k - 1] + s->gd_y[0]))
-            return diverged("gradient descent", *step);
+            return diverged("gradient descent", s->step);
     }
     return EOS_DONE;
 }

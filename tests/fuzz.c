@@ -106,8 +106,7 @@ static void fuzz_arguments(const uint8_t *bytes, size_t n)
     words[count] = NULL;
     optind = 0;
     failure[0] = 0;
-    if (parse(&commands[n % 4], (int)count, words, &c, &helped) &&
-        !failure[0])
+    if (parse(&commands[n % 4], (int)count, words, &c, &helped) && !failure[0])
         abort();
 }
 
