@@ -5906,7 +5906,7 @@ static struct {
     struct seen gd, pr[2], gf;
     double th_L, th_S, mean_L, test_L, test_accuracy;
     double gd_eigs[EIG_MAX], gd_resids[EIG_MAX];
-} seen;
+} row;
 
 enum { WINDOW = 100 };
 
@@ -5955,13 +5955,13 @@ static double score_corr(const struct score *s)
     return s->ab / sqrt(s->aa * s->bb);
 }
 
-static void window_add(struct window *w, double a, double b, size_t row)
+static void window_add(struct window *w, double a, double b, size_t t)
 {
     double error;
 
     w->a += a;
     w->b += b;
-    if ((row + 1) % WINDOW)
+    if ((t + 1) % WINDOW)
         return;
     error = fabs(w->a - w->b) / fabs(w->b);
     w->windows++;
@@ -5972,23 +5972,23 @@ static void window_add(struct window *w, double a, double b, size_t row)
 
 static void stats_row(void)
 {
-    size_t i, t = seen.t;
+    size_t i, t = row.t;
 
     for (i = 0; i < 1 + (size_t)config.generalized; i++) {
-        score_add(&stats.L[i], seen.pr[i].L, seen.gd.L);
-        score_add(&stats.S[i], seen.pr[i].S, seen.gd.S);
-        stats.resid = fmax(stats.resid, seen.pr[i].resid);
+        score_add(&stats.L[i], row.pr[i].L, row.gd.L);
+        score_add(&stats.S[i], row.pr[i].S, row.gd.S);
+        stats.resid = fmax(stats.resid, row.pr[i].resid);
     }
     stats.resid =
-        fmax(stats.resid, fmax(seen.gd.resid, fmax(seen.gf.resid, edge.resid)));
-    window_add(&stats.mean_L, seen.mean_L, seen.gd.L, t);
-    window_add(&stats.pr_L, seen.pr[0].L, seen.gd.L, t);
-    stats.ratio[t] = edge.delta2 > 0 ? fabs(seen.gd.x) / sqrt(edge.delta2) : -1;
-    stats.gd_dist = seen.gd.dist;
-    stats.gf_dist = seen.gf.dist;
-    stats.hvps += (double)seen.hvps;
+        fmax(stats.resid, fmax(row.gd.resid, fmax(row.gf.resid, edge.resid)));
+    window_add(&stats.mean_L, row.mean_L, row.gd.L, t);
+    window_add(&stats.pr_L, row.pr[0].L, row.gd.L, t);
+    stats.ratio[t] = edge.delta2 > 0 ? fabs(row.gd.x) / sqrt(edge.delta2) : -1;
+    stats.gd_dist = row.gd.dist;
+    stats.gf_dist = row.gf.dist;
+    stats.hvps += (double)row.hvps;
     if (edge_several()) {
-        stats.x2 += seen.gd.xnorm * seen.gd.xnorm;
+        stats.x2 += row.gd.xnorm * row.gd.xnorm;
         stats.sigma += edge.sigma;
     }
     stats.rows = t + 1;
@@ -6392,7 +6392,7 @@ static struct progress {
     size_t unconverged;      /* eig.unconverged */
     size_t steps, max_steps; /* of the configuration then */
     struct mark log, slow;   /* what the logs held */
-} stand;
+} progress;
 static bool resumed; /* it comes from a checkpoint */
 
 /* The state as a table of regions of memory. */
@@ -6432,7 +6432,8 @@ static void region_warm(struct warm *w)
  * are: while a checkpoint is read, the table is made anew for each of them. */
 static void regions_list(void)
 {
-    const bool tracked = stand.phase == TRACK, all = config.stats == EOS_FULL;
+    const bool tracked = progress.phase == TRACK,
+               all = config.stats == EOS_FULL;
     const size_t k =
         tracked && edge_several() ? size_min(edge.k, DIRECTIONS) : 0;
     double *const vectors[] = {path.gd,   path.pg,   path.gf,   path.v[0],
@@ -6441,9 +6442,9 @@ static void regions_list(void)
     size_t n = !tracked ? 2 : config.generalized ? 10 : 8, i;
 
     regions_n = 0;
-    region(&stand, offsetof(struct progress, slow.named));
+    region(&progress, offsetof(struct progress, slow.named));
     region(&eig.rng, sizeof eig.rng);
-    region(&seen, sizeof seen);
+    region(&row, sizeof row);
     region(&edge, offsetof(struct edge, grad));
     region(&stats, offsetof(struct stats, ratio));
     region(stats.ratio, size_min(stats.rows, STEPS_MAX) * sizeof *stats.ratio);
@@ -6462,7 +6463,7 @@ static void regions_list(void)
         region_vectors(top.f32, sizeof(float), i, i + top_known[i]);
     region(&full, all ? sizeof full : 0);
     region_vectors(full_w, sizeof(double), 0,
-                   tracked && all ? full_starts(stand.step) : 0);
+                   tracked && all ? full_starts(progress.step) : 0);
 }
 
 static struct {
@@ -6530,12 +6531,12 @@ static int ckpt_write(void)
         return failed;
     fsync(logfile.fd);  /* before the checkpoint that counts on them; pipes */
     fsync(slowfile.fd); /* refuse: not an error */
-    stand.hvps = point.hvps;
-    stand.unconverged = eig.unconverged;
-    stand.steps = config.steps;
-    stand.max_steps = config.max_steps;
-    stand.log = logfile.mark;
-    stand.slow = slowfile.mark;
+    progress.hvps = point.hvps;
+    progress.unconverged = eig.unconverged;
+    progress.steps = config.steps;
+    progress.max_steps = config.max_steps;
+    progress.log = logfile.mark;
+    progress.slow = slowfile.mark;
     regions_list();
     for (i = 0; i < regions_n; i++)
         bytes += regions[i].bytes;
@@ -6624,8 +6625,8 @@ static int ckpt_resume(void)
     for (i = 0; regions_list(), resumed && i < regions_n; i++)
         resumed = !ckpt_get(regions[i].at, regions[i].bytes);
     close(ckpt.fd);
-    point.hvps = stand.hvps;
-    eig.unconverged = stand.unconverged;
+    point.hvps = progress.hvps;
+    eig.unconverged = progress.unconverged;
     return resumed ? EOS_DONE : failed;
 }
 
@@ -6717,7 +6718,7 @@ static int boundary(void)
     if (!asked)
         return EOS_DONE;
     return fail(128 + asked, "stopped by %s before step %zu%s",
-                asked == SIGINT ? "SIGINT" : "SIGTERM", stand.step,
+                asked == SIGINT ? "SIGINT" : "SIGTERM", progress.step,
                 config.checkpoint ? "; the same command with --resume goes on"
                                   : "");
 }
@@ -6854,19 +6855,19 @@ static int files_open(const char *command)
             (config.resume && ckpt_resume()))
             return failed;
     }
-    if (log_open(&logfile, config.log, resumed ? &stand.log : NULL, command,
+    if (log_open(&logfile, config.log, resumed ? &progress.log : NULL, command,
                  RUN | TRAIN))
         return failed;
-    if (logfile.mark.blocks && stand.steps != config.steps)
+    if (logfile.mark.blocks && progress.steps != config.steps)
         text_put(&logfile, "# steps: %zu\n", config.steps);
-    if (logfile.mark.blocks && stand.max_steps != config.max_steps)
+    if (logfile.mark.blocks && progress.max_steps != config.max_steps)
         text_put(&logfile, "# max-steps: %zu\n", config.max_steps);
     if (resumed && !logfile.mark.blocks)
         logfile.mark.blocks = 1; /* that this run does not have */
     if (!config.log || !all)
         return EOS_DONE;
     snprintf(slow, sizeof slow, "%s.slow", config.log);
-    return log_open(&slowfile, slow, resumed ? &stand.slow : NULL, command,
+    return log_open(&slowfile, slow, resumed ? &progress.slow : NULL, command,
                     RUN | TRAIN);
 }
 
@@ -6947,7 +6948,7 @@ static unsigned columns_here(void)
     return (test.n ? TESTED : 0) | (config.generalized ? GENERALIZED : PAPER) |
            (edge_several() ? SEVERAL : ONE) |
            (config.stats == EOS_FULL ? EVERYTHING : 0) |
-           (stand.phase == TRAIN_ALONE ? TRAINING : APPROACHING);
+           (progress.phase == TRAIN_ALONE ? TRAINING : APPROACHING);
 }
 
 /* --- Gradient descent alone: the approach, and eos train --- */
@@ -7000,11 +7001,12 @@ static int descent_check(size_t step, bool alone)
         vec_add(net.params, scratch, path.gd, -0.5 * config.lr, edge.grad);
         point_at(scratch);
     }
-    sharpness(&warm.gd, config.neigs, stand.checks++ % 10 == 0, scratch2);
+    sharpness(&warm.gd, config.neigs, progress.checks++ % 10 == 0, scratch2);
     if (!alone && step == 0 && !(warm.gd.value[0] < 2 / config.lr)) {
         point_at(path.gd);
         warm.gd.kept = 0;
-        sharpness(&warm.gd, config.neigs, stand.checks++ % 10 == 0, scratch2);
+        sharpness(&warm.gd, config.neigs, progress.checks++ % 10 == 0,
+                  scratch2);
     }
     check.hvps = point.hvps - before;
     check.S_eta = warm.gd.value[0] * config.lr;
@@ -7017,13 +7019,13 @@ static int descent_check(size_t step, bool alone)
 static int approach_still(size_t n)
 {
     enum { STILL = 1000 };
-    double ignored, L, before = stand.still_L;
+    double ignored, L, before = progress.still_L;
 
-    if (n % STILL || (n && n < stand.still + STILL))
+    if (n % STILL || (n && n < progress.still + STILL))
         return EOS_DONE;
     L = loss_on(&train, &ignored);
-    stand.still = n;
-    stand.still_L = L;
+    progress.still = n;
+    progress.still_L = L;
     if (n == 0 || !(L < 1e-12 || fabs(L - before) <= 1e-12 * fabs(before)))
         return EOS_DONE;
     return fail(EOS_UNREACHED,
@@ -7039,7 +7041,7 @@ static int approach_still(size_t n)
 static bool approach_ends(size_t n, struct pace *pace)
 {
     const double S = warm.gd.value[0], goal = 2 / config.lr;
-    const double led = n == 0 ? 0 : stand.dt;
+    const double led = n == 0 ? 0 : progress.dt;
 
     if (S >= goal && led <= config.lr) {
         if (n == 0)
@@ -7049,23 +7051,23 @@ static bool approach_ends(size_t n, struct pace *pace)
         return true;
     }
     if (S >= goal) {
-        note("back to step %zu", stand.last);
+        note("back to step %zu", progress.last);
         vec_copy(net.params, path.gd, path.pg);
-        stand.step = stand.last;
-        stand.dt = 0;
-        stand.measured = true;
+        progress.step = progress.last;
+        progress.dt = 0;
+        progress.measured = true;
         return false;
     }
     vec_copy(net.params, path.pg, path.gd);
-    stand.last = n;
+    progress.last = n;
     pace->growth = (S - pace->S) / (double)(n - pace->check);
     pace->S = S;
     pace->check = n;
     pace->checks++;
     if (S >= 0.5 * goal)
-        stand.dt = fmin(stand.dt, 0.1);
+        progress.dt = fmin(progress.dt, 0.1);
     if (S >= 0.75 * goal)
-        stand.dt = fmin(stand.dt, 0.01);
+        progress.dt = fmin(progress.dt, 0.01);
     return false;
 }
 
@@ -7080,15 +7082,16 @@ static int descend(bool alone)
 
     if (!resumed) {
         block_start(&logfile);
-        stand.phase = alone ? TRAIN_ALONE : APPROACH;
-        stand.dt = 1;
+        progress.phase = alone ? TRAIN_ALONE : APPROACH;
+        progress.dt = 1;
     }
     for (;;) {
-        const size_t n = stand.step;
-        const double time = (double)(n - stand.last) * config.lr;
-        const bool due = alone ? n % config.sharp == 0 || n == last
-                               : !stand.measured &&
-                                     (n == 0 || time >= stand.dt * (1 - 1e-9));
+        const size_t n = progress.step;
+        const double time = (double)(n - progress.last) * config.lr;
+        const bool due = alone
+                             ? n % config.sharp == 0 || n == last
+                             : !progress.measured &&
+                                   (n == 0 || time >= progress.dt * (1 - 1e-9));
 
         if (boundary())
             return failed;
@@ -7102,14 +7105,14 @@ static int descend(bool alone)
                 return failed;
             if (!alone && approach_ends(n, &pace))
                 return EOS_DONE;
-            if (stand.measured)
+            if (progress.measured)
                 continue; /* it went back */
         }
-        stand.measured = false;
+        progress.measured = false;
         if (n >= last)
             break;
         vec_axpy(net.params, -config.lr, edge.grad, path.gd);
-        stand.step++;
+        progress.step++;
         pace_tell(&pace, alone ? "train" : "approach", n + 1,
                   alone ? config.steps : 0);
     }
@@ -7126,38 +7129,38 @@ static int descend(bool alone)
 /* The log's columns in their order, then the terminal's. */
 static const struct column track_columns[] = {
     /* clang-format off */
-    {"step", &seen.t, 8, 7, SIZE, 0},
-    {"gd_L", .at = &seen.gd.L},           {"gd_S", .at = &seen.gd.S},
-    {"gd_x", .at = &seen.gd.x},           {"gd_Staylor", .at = &seen.gd.taylor},
-    {"gd_Savg", .at = &seen.gd.avg},      {"gd_dist", .at = &seen.gd.dist},
-    {"pr_L", .at = &seen.pr[0].L},        {"pr_S", .at = &seen.pr[0].S},
-    {"pr_x", .at = &seen.pr[0].x},
-    {"pr_Staylor", .at = &seen.pr[0].taylor},
-    {"pr_Savg", .at = &seen.pr[0].avg},   {"pr_dist", .at = &seen.pr[0].dist},
-    {"gf_L", .at = &seen.gf.L},           {"gf_S", .at = &seen.gf.S},
-    {"gf_dist", .at = &seen.gf.dist},     {"pg_L", .at = &edge.L},
+    {"step", &row.t, 8, 7, SIZE, 0},
+    {"gd_L", .at = &row.gd.L},            {"gd_S", .at = &row.gd.S},
+    {"gd_x", .at = &row.gd.x},            {"gd_Staylor", .at = &row.gd.taylor},
+    {"gd_Savg", .at = &row.gd.avg},       {"gd_dist", .at = &row.gd.dist},
+    {"pr_L", .at = &row.pr[0].L},         {"pr_S", .at = &row.pr[0].S},
+    {"pr_x", .at = &row.pr[0].x},
+    {"pr_Staylor", .at = &row.pr[0].taylor},
+    {"pr_Savg", .at = &row.pr[0].avg},    {"pr_dist", .at = &row.pr[0].dist},
+    {"gf_L", .at = &row.gf.L},            {"gf_S", .at = &row.gf.S},
+    {"gf_dist", .at = &row.gf.dist},      {"pg_L", .at = &edge.L},
     {"pg_S", .at = &edge.S},              {"pg_S2", .at = &edge.lambda2},
     {"alpha", .at = &edge.alpha},         {"beta", .at = &edge.beta},
     {"gamma", .at = &edge.gamma},         {"delta2", .at = &edge.delta2},
     {"eps", .at = &edge.eps},             {"newton_x", .at = &edge.newton_x},
     {"gradnorm", .at = &edge.gradnorm},   {"gradperp", .at = &edge.gradperp},
-    {"hvps", .at = &seen.hvps, .type = SIZE},
-    {"gd_resid", .at = &seen.gd.resid},   {"pr_resid", .at = &seen.pr[0].resid},
-    {"gf_resid", .at = &seen.gf.resid},   {"pg_resid", .at = &edge.resid},
-    {"th_L", .at = &seen.th_L},           {"th_S", .at = &seen.th_S},
-    {"mean_L", .at = &seen.mean_L},
+    {"hvps", .at = &row.hvps, .type = SIZE},
+    {"gd_resid", .at = &row.gd.resid},    {"pr_resid", .at = &row.pr[0].resid},
+    {"gf_resid", .at = &row.gf.resid},    {"pg_resid", .at = &edge.resid},
+    {"th_L", .at = &row.th_L},            {"th_S", .at = &row.th_S},
+    {"mean_L", .at = &row.mean_L},
     {.when = GENERALIZED},
-    {"pgen_L", .at = &seen.pr[1].L},      {"pgen_S", .at = &seen.pr[1].S},
-    {"pgen_x", .at = &seen.pr[1].x},
-    {"pgen_Staylor", .at = &seen.pr[1].taylor},
-    {"pgen_Savg", .at = &seen.pr[1].avg}, {"pgen_dist", .at = &seen.pr[1].dist},
+    {"pgen_L", .at = &row.pr[1].L},       {"pgen_S", .at = &row.pr[1].S},
+    {"pgen_x", .at = &row.pr[1].x},
+    {"pgen_Staylor", .at = &row.pr[1].taylor},
+    {"pgen_Savg", .at = &row.pr[1].avg},  {"pgen_dist", .at = &row.pr[1].dist},
     {.when = TESTED},
-    {"gd_test_L", .at = &seen.test_L},
-    {"gd_test_acc", .at = &seen.test_accuracy},
+    {"gd_test_L", .at = &row.test_L},
+    {"gd_test_acc", .at = &row.test_accuracy},
     {.when = ONE},
-    {"gd_S2", .at = &seen.gd_eigs[1], .type = TO_NEIGS},
+    {"gd_S2", .at = &row.gd_eigs[1], .type = TO_NEIGS},
     {.when = SEVERAL},
-    {"gd_S3", .at = &seen.gd_eigs[2], .type = TO_NEIGS},
+    {"gd_S3", .at = &row.gd_eigs[2], .type = TO_NEIGS},
     {.when = EVERYTHING},
     {"gd_dHd", .at = &full.dHd[0]},       {"gd_Hd", .at = &full.Hd[0]},
     {"gd_D3d", .at = &full.D3d[0]},       {"pr_dHd", .at = &full.dHd[1]},
@@ -7168,29 +7171,29 @@ static const struct column track_columns[] = {
     {.when = SEVERAL},
     {"k", .at = &edge.k, .type = SIZE},
     {"pg_S3", .at = &edge.lambda[2], .type = TO_UNSTABLE},
-    {"gd_S2", .at = &seen.gd.S2},         {"pr_S2", .at = &seen.pr[0].S2},
-    {"sigma", .at = &edge.sigma},         {"gd_xnorm", .at = &seen.gd.xnorm},
-    {"pr_xnorm", .at = &seen.pr[0].xnorm},
+    {"gd_S2", .at = &row.gd.S2},          {"pr_S2", .at = &row.pr[0].S2},
+    {"sigma", .at = &edge.sigma},         {"gd_xnorm", .at = &row.gd.xnorm},
+    {"pr_xnorm", .at = &row.pr[0].xnorm},
     {.when = SEVERAL | GENERALIZED},
-    {"pgen_xnorm", .at = &seen.pr[1].xnorm},
+    {"pgen_xnorm", .at = &row.pr[1].xnorm},
     {.when = 0},
-    {"gd_resid2", .at = &seen.gd_resids[1], .type = TO_NEIGS},
+    {"gd_resid2", .at = &row.gd_resids[1], .type = TO_NEIGS},
     {.when = SCREEN},
-    {"gd_L", &seen.gd.L, 12, 5, 0, 0},
+    {"gd_L", &row.gd.L, 12, 5, 0, 0},
     {.when = SCREEN | PAPER},
-    {"pr_L", &seen.pr[0].L, 12, 5, 0, 0},
+    {"pr_L", &row.pr[0].L, 12, 5, 0, 0},
     {.when = SCREEN | GENERALIZED},
-    {"pr_L", &seen.pr[1].L, 12, 5, 0, 0},
+    {"pr_L", &row.pr[1].L, 12, 5, 0, 0},
     {.when = SCREEN},
-    {"pg_L", &edge.L, 12, 5, 0, 0},     {"gf_L", &seen.gf.L, 12, 5, 0, 0},
-    {"gd_S", &seen.gd.S, 9, 5, 0, 0},
+    {"pg_L", &edge.L, 12, 5, 0, 0},     {"gf_L", &row.gf.L, 12, 5, 0, 0},
+    {"gd_S", &row.gd.S, 9, 5, 0, 0},
     {.when = SCREEN | PAPER},
-    {"pr_S", &seen.pr[0].S, 9, 5, 0, 0},
+    {"pr_S", &row.pr[0].S, 9, 5, 0, 0},
     {.when = SCREEN | GENERALIZED},
-    {"pr_S", &seen.pr[1].S, 9, 5, 0, 0},
+    {"pr_S", &row.pr[1].S, 9, 5, 0, 0},
     {.when = SCREEN},
-    {"pg_S", &edge.S, 9, 5, 0, 0},      {"gf_S", &seen.gf.S, 9, 5, 0, 0},
-    {"hvps", &seen.hvps, 7, 5, SIZE, 0},
+    {"pg_S", &edge.S, 9, 5, 0, 0},      {"gf_S", &row.gf.S, 9, 5, 0, 0},
+    {"hvps", &row.hvps, 7, 5, SIZE, 0},
     {.when = LAST}
     /* clang-format on */
 };
@@ -7198,7 +7201,7 @@ static const struct column track_columns[] = {
 /* theta = theta+ + v for a prediction: its loss and sharpness there. */
 static void track_prediction(size_t which, bool thorough)
 {
-    struct seen *s = &seen.pr[which];
+    struct seen *s = &row.pr[which];
     size_t wanted = which == 0 && edge_several() ? 2 : 1;
     double ignored;
 
@@ -7217,18 +7220,18 @@ static void track_flow(bool stay, bool thorough)
     size_t i;
 
     vec_add(p, scratch, path.gf, -1, path.pg);
-    seen.gf.dist = vec_norm(p, scratch);
+    row.gf.dist = vec_norm(p, scratch);
     point_at(path.gf);
-    seen.gf.L = loss_on(&train, &ignored);
-    if (seen.t == 0) { /* at instability S is 2/eta by definition */
-        seen.gf.S = 2 / config.lr;
-        seen.gf.resid = 0;
+    row.gf.L = loss_on(&train, &ignored);
+    if (row.t == 0) { /* at instability S is 2/eta by definition */
+        row.gf.S = 2 / config.lr;
+        row.gf.resid = 0;
     } else {
-        seen_sharpness(&seen.gf, &warm.gf, 1, thorough);
+        seen_sharpness(&row.gf, &warm.gf, 1, thorough);
     }
-    if (stay || !isfinite(seen.gf.L))
+    if (stay || !isfinite(row.gf.L))
         return;
-    substeps = fmax(1, ceil(config.lr * seen.gf.S));
+    substeps = fmax(1, ceil(config.lr * row.gf.S));
     if (!(substeps <= FLOW_STEPS)) { /* it has run away: lost from here on */
         path.gf[0] = (double)NAN;
         return;
@@ -7245,7 +7248,7 @@ static void track_flow(bool stay, bool thorough)
 static void track_unsolved(void)
 {
     if (edge_several() && edge.unsolved > 1e-12)
-        note("step %zu: complementarity solved to %.1e only", seen.t,
+        note("step %zu: complementarity solved to %.1e only", row.t,
              edge.unsolved);
     edge.unsolved = 0;
 }
@@ -7253,7 +7256,7 @@ static void track_unsolved(void)
 /* Why a track ends with status 4. */
 static int track_lost(size_t t)
 {
-    if (!isfinite(seen.gd.L))
+    if (!isfinite(row.gd.L))
         return diverged("gradient descent", t);
     if (edge.flat)
         return fail(EOS_DIVERGED,
@@ -7271,38 +7274,37 @@ static int track_step(size_t t, bool stay, size_t *counted)
     bool thorough = t % SELDOM == 0, alive;
     size_t eigs;
 
-    seen.t = t;
+    row.t = t;
     if (config.stats == EOS_FULL && full_step(t, stay))
         return failed;
     vec_add(p, scratch, path.gd, -1, path.pg);
-    seen_offset(&seen.gd, scratch);
+    seen_offset(&row.gd, scratch);
     point_at(path.gd);
-    seen.gd.L = gradient(EOS_F64, scratch); /* kept for the update */
+    row.gd.L = gradient(EOS_F64, scratch); /* kept for the update */
     if (test.n)
-        seen.test_L = loss_on(&test, &seen.test_accuracy);
+        row.test_L = loss_on(&test, &row.test_accuracy);
     eigs = thorough ? config.neigs : 1;
     if (edge_several() && eigs < 2)
         eigs = 2;
-    seen_sharpness(&seen.gd, &warm.gd, eigs, thorough);
+    seen_sharpness(&row.gd, &warm.gd, eigs, thorough);
     if (thorough) {
-        memcpy(seen.gd_eigs, warm.gd.value, sizeof seen.gd_eigs);
-        memcpy(seen.gd_resids, warm.gd.resid, sizeof seen.gd_resids);
+        memcpy(row.gd_eigs, warm.gd.value, sizeof row.gd_eigs);
+        memcpy(row.gd_resids, warm.gd.resid, sizeof row.gd_resids);
     }
-    alive = isfinite(seen.gd.L) && isfinite(edge.L) && isfinite(edge.S);
+    alive = isfinite(row.gd.L) && isfinite(edge.L) && isfinite(edge.S);
     if (!stay && alive)
         vec_axpy(p, -config.lr, scratch, path.gd);
     track_prediction(0, thorough);
     if (config.generalized)
         track_prediction(1, thorough);
     track_flow(stay || !alive, thorough);
-    seen.th_L = edge.L + seen.pr[0].x * seen.pr[0].x / config.lr;
-    seen.th_S =
-        2 / config.lr + vec_dot(p, edge.T, path.v[0]) + edge.su * seen.pr[0].x;
-    seen.mean_L =
-        edge.L +
-        (edge_several() ? edge.sigma : fmax(0, edge.delta2)) / config.lr;
+    row.th_L = edge.L + row.pr[0].x * row.pr[0].x / config.lr;
+    row.th_S =
+        2 / config.lr + vec_dot(p, edge.T, path.v[0]) + edge.su * row.pr[0].x;
+    row.mean_L = edge.L + (edge_several() ? edge.sigma : fmax(0, edge.delta2)) /
+                              config.lr;
     track_unsolved();
-    seen.hvps = point.hvps - *counted;
+    row.hvps = point.hvps - *counted;
     *counted = point.hvps;
     stats_row();
     unconverged_tell(t);
@@ -7358,7 +7360,7 @@ static int track_survives(void)
     size_t i;
 
     vec_copy(net.params, scratch, path.gd);
-    for (i = 0; i < LOOK && seen.gd.S > FAR * 2 / config.lr; i++) {
+    for (i = 0; i < LOOK && row.gd.S > FAR * 2 / config.lr; i++) {
         point_at(scratch);
         if (!isfinite(gradient(config.deriv, scratch2)))
             return diverged("gradient descent", i);
@@ -7373,7 +7375,7 @@ static int run_end(int status, bool stay)
     const char *stop = stay ? "lambda2" : "steps";
 
     if (status == EOS_UNREACHED)
-        stop = stand.step < config.max_steps ? "stalled" : "max-steps";
+        stop = progress.step < config.max_steps ? "stalled" : "max-steps";
     else if (status == EOS_DIVERGED)
         stop = "diverged";
     else if (status > 128)
@@ -7389,25 +7391,25 @@ static int track(void)
     bool stay = false;
     int status = EOS_DONE;
 
-    if (stand.phase != TRACK) {
+    if (progress.phase != TRACK) {
         block_start(&logfile);
-        stand.counted = point.hvps;
+        progress.counted = point.hvps;
         track_start();
-        stand.phase = TRACK;
-        stand.step = 0;
+        progress.phase = TRACK;
+        progress.step = 0;
     }
     row_write(track_columns, columns_here(), true);
-    while (!status && !stay && stand.step < config.steps &&
+    while (!status && !stay && progress.step < config.steps &&
            !(status = boundary())) {
         double next =
             edge_several() ? edge.lambda[config.unstable] : edge.lambda2;
 
         stay = next > config.stop_lambda2 / config.lr;
-        status = track_step(stand.step, stay, &stand.counted);
-        stand.step++;
-        pace_tell(&pace, "track", stand.step, config.steps);
+        status = track_step(progress.step, stay, &progress.counted);
+        progress.step++;
+        pace_tell(&pace, "track", progress.step, config.steps);
     }
-    if (!status && stay && stand.step == 1)
+    if (!status && stay && progress.step == 1)
         status = track_survives();
     return run_end(status, stay);
 }
@@ -7425,7 +7427,7 @@ static int run(const struct eos_config *c)
         return fail(EOS_USAGE, "--from-instability: needs --init FILE.npy");
     if (begin(c, "run"))
         return failed;
-    if (stand.phase != TRACK) {
+    if (progress.phase != TRACK) {
         if (!config.from_instability && descend(false))
             return run_end(failed, false);
         if (save("--save", config.save, "-instability.npy", path.gd))

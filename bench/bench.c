@@ -418,7 +418,7 @@ static void tracked_step(enum eos_model model, size_t samples)
         if (t == BEFORE)
             began = seconds();
         track_step(t, false, &counted);
-        products += t < BEFORE ? 0 : seen.hvps;
+        products += t < BEFORE ? 0 : row.hvps;
     }
     time = (seconds() - began) / STEPS;
     product = pass_time(EOS_F32, 1);

@@ -299,8 +299,8 @@ Test(step, rows_count_every_hessian_product)
     track_start();
     for (t = 0; t < 3; t++) {
         track_step(t, t == 2, &counted);
-        sum += seen.hvps;
-        cr_assert(seen.hvps >= 5, "row %zu: %zu products", t, seen.hvps);
+        sum += row.hvps;
+        cr_assert(row.hvps >= 5, "row %zu: %zu products", t, row.hvps);
     }
     cr_assert(sum == products, "the rows have %zu products, %zu were made", sum,
               products);
@@ -348,9 +348,9 @@ Test(step, logged_sharpness_is_that_of_a_tight_solve)
             sample(i);
         track_step(t, false, &counted);
         if (now) {
-            sampled[i].S[0] = seen.gd.S;
-            sampled[i].S[2] = seen.pr[0].S;
-            sampled[i].S[3] = seen.gf.S;
+            sampled[i].S[0] = row.gd.S;
+            sampled[i].S[2] = row.pr[0].S;
+            sampled[i].S[3] = row.gf.S;
         }
     }
     config.deriv = EOS_F64;

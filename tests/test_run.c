@@ -53,22 +53,22 @@ static void summarise(size_t rows)
     for (t = 0; t < rows; t++) {
         const struct row_numbers *r = &numbers[t];
 
-        seen.t = t;
-        seen.gd = (struct seen){.L = r->gd_L,
-                                .S = r->gd_S,
-                                .x = r->gd_x,
-                                .dist = r->gd_dist,
-                                .resid = r->resid[0]};
-        seen.gf.dist = r->gf_dist;
-        seen.gf.resid = r->resid[1];
-        seen.mean_L = r->mean_L;
-        seen.hvps = r->hvps;
+        row.t = t;
+        row.gd = (struct seen){.L = r->gd_L,
+                               .S = r->gd_S,
+                               .x = r->gd_x,
+                               .dist = r->gd_dist,
+                               .resid = r->resid[0]};
+        row.gf.dist = r->gf_dist;
+        row.gf.resid = r->resid[1];
+        row.mean_L = r->mean_L;
+        row.hvps = r->hvps;
         edge.delta2 = r->delta2;
         edge.resid = r->resid[2];
         for (i = 0; i < 2; i++) {
-            seen.pr[i].L = r->pr_L[i];
-            seen.pr[i].S = r->pr_S[i];
-            seen.pr[i].resid = r->resid[3 + i];
+            row.pr[i].L = r->pr_L[i];
+            row.pr[i].S = r->pr_S[i];
+            row.pr[i].resid = r->resid[3 + i];
         }
         stats_row();
     }

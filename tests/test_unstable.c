@@ -243,7 +243,7 @@ Test(complementarity, that_is_not_solved_stands_in_the_log)
     out.fd = -1;
     logfile.fd = open(in_folder("log"), O_CREAT | O_WRONLY, 0666);
     config.unstable = 2;
-    seen.t = 7;
+    row.t = 7;
     edge.unsolved = 1e-12;
     track_unsolved();
     edge.unsolved = 3e-6;
