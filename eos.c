@@ -6025,20 +6025,10 @@ enum {
 
 /* What is judged, by its worst value over the rows. */
 enum claim {
-    TOP_UNIQUE,
-    SHARPENING,
-    ALIGNED,
-    EIGENGAP,
-    SMALL_EPS,
-    COUPLED,
-    ALONG_H,
-    NORM_H,
-    NORM_D3,
-    GRAD_D3,
-    SIZE_D3,
-    SIZE_D4,
-    SUBQUADRATIC,
-    CLAIMS
+    /* clang-format off */
+    TOP_UNIQUE, SHARPENING, ALIGNED, EIGENGAP, SMALL_EPS, COUPLED, ALONG_H,
+    NORM_H, NORM_D3, GRAD_D3, SIZE_D3, SIZE_D4, SUBQUADRATIC, CLAIMS
+    /* clang-format on */
 };
 
 static struct full {
@@ -6729,20 +6719,14 @@ static int boundary(void)
 
 struct eos_config eos_defaults(void)
 {
-    return (struct eos_config){.samples = SAMPLES < 5000 ? SAMPLES : 5000,
-                               .steps = 2000,
-                               .max_steps = 100000,
-                               .stop_lambda2 = 1.9,
-                               .unstable = 1,
-                               .band = 1.8,
-                               .proj = 3,
-                               .neigs = 1,
-                               .sharp = 10,
-                               .every = 25,
-                               .alpha = 1,
-                               .beta = 1,
-                               .alpha2 = 0.5,
-                               .x0 = 0.1};
+    return (struct eos_config){
+        /* clang-format off */
+        .samples = SAMPLES < 5000 ? SAMPLES : 5000,
+        .steps = 2000, .max_steps = 100000, .stop_lambda2 = 1.9,
+        .unstable = 1, .band = 1.8, .proj = 3, .neigs = 1, .sharp = 10,
+        .every = 25, .alpha = 1, .alpha2 = 0.5, .beta = 1, .x0 = 0.1
+        /* clang-format on */
+    };
 }
 
 static int lr_check(void)
@@ -7822,25 +7806,24 @@ static int parse_whole(const char *name, const char *text, double low,
 static int parse_number(const struct option_spec *o, const char *name,
                         const char *text, double *to)
 {
-    bool forever = o->field == FIELD(stop_lambda2);
+    const bool tol = o->field == FIELD(tol);
+    bool forever;
     char *end;
     double x;
 
     errno = 0;
     x = strtod(text, &end);
-    forever = forever && !errno;
+    forever = o->field == FIELD(stop_lambda2) && !errno;
     if (end == text || *end || isnan(x))
         return fail(EOS_USAGE, "%s: '%s' is not a number", name, text);
-    if (x < o->low || (o->open && x <= o->low) ||
-        (isinf(o->high)           ? isinf(x) && !forever
-         : o->field == FIELD(tol) ? x >= o->high
-                                  : x > o->high))
+    if (x < o->low || (o->open && x <= o->low) || x > o->high ||
+        (tol && x >= o->high) || (isinf(x) && !forever))
         return fail(EOS_USAGE, "%s: %s is out of range: %s %g and %s", name,
                     text, o->open ? "above" : "at least", o->low,
-                    forever                  ? "up to inf"
-                    : isinf(o->high)         ? "finite"
-                    : o->field == FIELD(tol) ? "below 1"
-                                             : "at most 2");
+                    forever          ? "up to inf"
+                    : isinf(o->high) ? "finite"
+                    : tol            ? "below 1"
+                                     : "at most 2");
     *to = x;
     return EOS_DONE;
 }
