@@ -6422,10 +6422,10 @@ static void region_warm(struct warm *w)
  * are: while a checkpoint is read, the table is made anew for each of them. */
 static void regions_list(void)
 {
-    const bool tracked = progress.phase == TRACK,
-               all = config.stats == EOS_FULL;
-    const size_t k =
-        tracked && edge_several() ? size_min(edge.k, DIRECTIONS) : 0;
+    const bool tracked = progress.phase == TRACK;
+    const bool all = config.stats == EOS_FULL;
+    const size_t most = edge_several() ? DIRECTIONS : 0;
+    const size_t k = tracked ? size_min(edge.k, most) : 0;
     double *const vectors[] = {path.gd,   path.pg,   path.gf,   path.v[0],
                                edge.u,    edge.T,    edge.grad, edge.Hv[0],
                                path.v[1], edge.Hv[1]};
@@ -6486,18 +6486,15 @@ static int ckpt_get(void *bytes, size_t n)
  * the state is; a line each. */
 static void ckpt_text(const char *command)
 {
-    const uint16_t order = 1;
-    unsigned char first;
+    const uint16_t one = 1;
+    const bool little = *(const unsigned char *)&one;
     char text[64], *to = ckpt.text;
     size_t i, n;
-    uint64_t theta =
-        hash_bytes(HASH_START, path.gd, net.params * sizeof *path.gd);
 
-    memcpy(&first, &order, 1);
     n = (size_t)snprintf(to, CKPT_TEXT,
                          "eos: %s\nmachine: %zu bits, %s-endian\n"
                          "command: %s\n",
-                         VERSION, 8 * sizeof(size_t), first ? "little" : "big",
+                         VERSION, 8 * sizeof(size_t), little ? "little" : "big",
                          command);
     for (i = 0; i < OPTIONS; i++)
         if (options[i].shapes)
@@ -6508,7 +6505,7 @@ static void ckpt_text(const char *command)
              "init: %s\ndata checksum: %016" PRIx64 "\ntest images: %zu\n"
              "test checksum: %016" PRIx64 "\nstart checksum: %016" PRIx64 "\n",
              config.init ? "a file" : "the seed", data_hash, test.n, test_hash,
-             theta);
+             hash_bytes(HASH_START, path.gd, net.params * sizeof *path.gd));
 }
 
 static int ckpt_write(void)
@@ -7507,7 +7504,6 @@ int eos_deriv(const struct eos_config *c)
 {
     static void (*const order[])(const double *, double *) = {hessian, third,
                                                               fourth};
-    static const char *const names[] = {"/hvp.npy", "/d3.npy", "/d4.npy"};
     struct eos_config exact = *c;
     const double *v;
     double norms[3];
@@ -7525,15 +7521,15 @@ int eos_deriv(const struct eos_config *c)
         return failed;
     v = config.direction ? path.v[0] : edge.u;
     edge_measure(path.gd, 2);
-    if (save("--out", config.out, "/grad.npy", edge.grad))
+    if (save("--out", config.out, derived_as[0], edge.grad))
         return failed;
     for (i = 0; i < 3; i++) {
         order[i](v, scratch);
         norms[i] = vec_norm(net.params, scratch);
-        if (save("--out", config.out, names[i], scratch))
+        if (save("--out", config.out, derived_as[1 + i], scratch))
             return failed;
     }
-    if (save("--out", config.out, "/u.npy", edge.u))
+    if (save("--out", config.out, derived_as[4], edge.u))
         return failed;
     return deriv_print(norms);
 }
@@ -7989,9 +7985,9 @@ static int perform(const struct command *c, int argc, char **argv)
         return fail(EOS_USAGE, "eos %s: needs%s", c->name, c->arguments);
     if (c->call)
         return c->call(&to);
-    return parse_whole("eos synth", argv[optind], 1, 1e9, &records)
-               ? failed
-               : eos_synth(records);
+    if (parse_whole("eos synth", argv[optind], 1, 1e9, &records))
+        return failed;
+    return eos_synth(records);
 }
 
 static int choose(int argc, char **argv)
