@@ -5611,27 +5611,18 @@ static size_t column_series(const struct column *c)
     return c->type < TO_NEIGS ? 1 : last < first ? 0 : last - first + 1;
 }
 
-/* The next entry that is there, after those before `c`; NULL at the end. */
-static const struct column *column_next(const struct column *c, unsigned have)
-{
-    while (c->when != LAST && !c->name) {
-        bool here = !(c->when & ~have);
-
-        for (c++; !here && c->name; c++)
-            ;
-    }
-    return c->when == LAST ? NULL : c;
-}
-
 /* The names or the values of a row.  printf may write -nan, and its infinities
  * differ in width. */
 static void log_line(struct text *t, const struct column *c, unsigned have,
                      bool names)
 {
+    bool here = true;
     size_t i;
 
-    for (; (c = column_next(c, have)); c++)
-        for (i = 0; i < column_series(c); i++) {
+    for (; c->when != LAST; c++) {
+        if (!c->name)
+            here = !(c->when & ~have);
+        for (i = 0; here && c->name && i < column_series(c); i++) {
             const int stem = (int)strlen(c->name) - 1;
             const double x = column_value(c, i);
 
@@ -5644,6 +5635,7 @@ static void log_line(struct text *t, const struct column *c, unsigned have,
             else
                 text_put(t, " %24.16e", x);
         }
+    }
     text_put(t, "\n");
 }
 
@@ -5665,22 +5657,25 @@ static size_t out_width(void)
 static void out_line(const struct column *c, unsigned have, bool names)
 {
     size_t left = out_width();
+    bool here = true;
 
-    for (; (c = column_next(c, have | SCREEN)); c++) {
-        const double x = column_value(c, 0);
-        int digits = c->digits;
+    for (; c->when != LAST; c++) {
         char number[64] = "nan";
+        int digits = c->digits;
 
+        if (!c->name)
+            here = !(c->when & ~(have | SCREEN));
+        if (!here || !c->width)
+            continue;
         if ((size_t)c->width > left)
             break;
         left -= (size_t)c->width;
-        if (!isnan(x))
-            while (snprintf(number, sizeof number, "%.*g", digits, x) >=
-                       c->width &&
+        if (!isnan(column_value(c, 0)))
+            while (snprintf(number, sizeof number, "%.*g", digits,
+                            column_value(c, 0)) >= c->width &&
                    digits > 1)
                 digits--;
-        if (c->width)
-            text_put(&out, "%*s", c->width, names ? c->name : number);
+        text_put(&out, "%*s", c->width, names ? c->name : number);
     }
     text_put(&out, "\n");
 }
@@ -5753,7 +5748,6 @@ static double seconds(void)
 /* How fast a loop of steps goes, and when it will be through: for an approach
  * from the growth of S between its last two checks. */
 struct pace {
-    double goal;          /* 2/eta, for an approach */
     double began, told;   /* when it began, when it last told; 0: not yet */
     size_t first;         /* step at `began` */
     size_t checks, check; /* how many, the step of the last one */
@@ -5763,15 +5757,16 @@ struct pace {
 /* The step at which S comes to 2/eta if it goes on growing as it does. */
 static void pace_reach(const struct pace *p, char *to, size_t size)
 {
-    double steps = (p->goal - p->S) / p->growth;
+    const double goal = 2 / config.lr;
+    double steps = (goal - p->S) / p->growth;
 
     if (p->checks < 2)
-        snprintf(to, size, " to 2/eta = %.4g", p->goal);
+        snprintf(to, size, " to 2/eta = %.4g", goal);
     else if (!(p->growth > 0) || steps > 1e9)
-        snprintf(to, size, ", S = %.4g of %.4g and not growing", p->S, p->goal);
+        snprintf(to, size, ", S = %.4g of %.4g and not growing", p->S, goal);
     else
         snprintf(to, size, ", S = %.4g of %.4g: there near step %.0f", p->S,
-                 p->goal, (double)p->check + steps);
+                 goal, (double)p->check + steps);
 }
 
 /* After a few steps and then once a minute, on a terminal at every step.
@@ -7059,7 +7054,7 @@ static bool approach_ends(size_t n, struct pace *pace)
 static int descend(bool alone)
 {
     const size_t last = alone ? config.steps : config.max_steps;
-    struct pace pace = {.goal = 2 / config.lr};
+    struct pace pace = {0};
 
     if (!resumed) {
         block_start(&logfile);
