@@ -6418,7 +6418,7 @@ static void region_warm(struct warm *w)
 static void regions_list(void)
 {
     const bool tracked = progress.phase == TRACK;
-    const bool all = config.stats == EOS_FULL;
+    const bool everything = config.stats == EOS_FULL;
     const size_t most = edge_several() ? DIRECTIONS : 0;
     const size_t k = tracked ? size_min(edge.k, most) : 0;
     double *const vectors[] = {path.gd,   path.pg,   path.gf,   path.v[0],
@@ -6446,9 +6446,9 @@ static void regions_list(void)
     region(top_known, sizeof top_known);
     for (i = 0; i < top_room; i++)
         region_vectors(top.f32, sizeof(float), i, i + top_known[i]);
-    region(&full, all ? sizeof full : 0);
+    region(&full, everything ? sizeof full : 0);
     region_vectors(full_w, sizeof(double), 0,
-                   tracked && all ? full_starts(progress.step) : 0);
+                   tracked && everything ? full_starts(progress.step) : 0);
 }
 
 static struct {
@@ -6818,11 +6818,11 @@ static int save(const char *option, const char *begin, const char *end,
  * and the logs.  A run that goes on with other bounds says so in its log. */
 static int files_open(const char *command)
 {
-    const bool all = config.stats == EOS_FULL;
+    const bool everything = config.stats == EOS_FULL;
     static char slow[PATH];
 
     if (lock_try(config.log, "") || lock_try(config.checkpoint, ".lock") ||
-        (all && lock_try(config.log, ".slow")))
+        (everything && lock_try(config.log, ".slow")))
         return failed;
     if (config.checkpoint) {
         ckpt_text(command);
@@ -6839,8 +6839,8 @@ static int files_open(const char *command)
     if (logfile.mark.blocks && progress.max_steps != config.max_steps)
         text_put(&logfile, "# max-steps: %zu\n", config.max_steps);
     if (resumed && !logfile.mark.blocks)
-        logfile.mark.blocks = 1; /* that this run does not have */
-    if (!config.log || !all)
+        logfile.mark.blocks = 1; /* it was in a log that is gone */
+    if (!config.log || !everything)
         return EOS_DONE;
     snprintf(slow, sizeof slow, "%s.slow", config.log);
     return log_open(&slowfile, slow, resumed ? &progress.slow : NULL, command,
@@ -7017,9 +7017,8 @@ static int approach_still(size_t n)
 static bool approach_ends(size_t n, struct pace *pace)
 {
     const double S = warm.gd.value[0], goal = 2 / config.lr;
-    const double led = n == 0 ? 0 : progress.dt;
 
-    if (S >= goal && led <= config.lr) {
+    if (S >= goal && (n == 0 || progress.dt <= config.lr)) {
         if (n == 0)
             note("the sharpness is at 2/eta at the start: tracking from "
                  "there");
@@ -7532,20 +7531,18 @@ int eos_deriv(const struct eos_config *c)
 /* ------------------------------------------------------------------------
  * 16  Toy: Section 4 of the paper and its Appendix B
  *
- * L(x, y, z) = (2/eta + sqrt(beta) y) x^2 / 2 - (alpha / sqrt(beta)) y - z.
- * Gradient descent on it is, with y' = sqrt(beta) y, the recursion
- * x <- -(1 + eta y') x, y' <- y' + eta (alpha - beta x^2 / 2), which the ODE
- * X' = X Y, Y' = alpha - beta X^2 / 2 follows in |x| and y'.  The ODE
- * conserves h(beta X^2 / 2 alpha) + Y^2 / alpha, h(w) = w - 1 - log w.
- *
- * With K = 2 x is in R^2, y and A are symmetric 2 x 2, <A, y> = tr Ay:
- *     L(x, y, z) = x'(2/eta + sqrt(beta) y) x / 2 - <A, y> / sqrt(beta) - z,
- * so descent is, with Y = sqrt(beta) y,
+ * x is in R^K, y and A are symmetric K x K matrices, <A, y> = tr Ay:
+ *     L(x, y, z) = x'(2/eta + sqrt(beta) y) x / 2 - <A, y> / sqrt(beta) - z.
+ * Gradient descent on it is, with Y = sqrt(beta) y, the recursion
  *     x <- -(1 + eta Y) x,   Y <- Y + eta (A - beta xx' / 2).
- * Y is the sum of its changes.  Where it stays bounded the mean of xx' tends
- * to 2 A / beta, which only A >= 0 allows; else Y sinks along some direction
- * and x dies out there: the mean tends to Sigma = sdcp(-A, beta / 2), A's
- * positive part times 2 / beta.  Matrices are pairs (11, 12, 22).
+ * K = 1 is the paper's case, A = alpha: the recursion follows the ODE
+ *     X' = X Y,   Y' = alpha - beta X^2 / 2
+ * in |x| and Y, which conserves h(beta X^2 / 2 alpha) + Y^2 / alpha, h(w) =
+ * w - 1 - log w.  With K = 2, Y is the sum of its changes: where it stays
+ * bounded the mean of xx' tends to 2 A / beta, which only A >= 0 allows; else Y
+ * sinks along some direction and x dies out there, and the mean tends to
+ * Sigma = sdcp(-A, beta / 2), A's positive part times 2 / beta.  Matrices are
+ * pairs (11, 12, 22).
  * ------------------------------------------------------------------------ */
 
 enum { TOY_MOST = 2, TOY_MATRIX = 3 };
