@@ -327,7 +327,7 @@ Test(jacobi, matrices_with_known_eigenvalues)
 
 /* --- Spectra --- */
 
-enum spectrum { SPREAD, OUTLIERS, BELOW, CLUSTER, DOUBLE, NEGATIVE, SPECTRA };
+enum spectrum { SPREAD, OUTLIERS, BELOW, CLUSTER, DOUBLED, NEGATIVE, SPECTRA };
 static const char *const spectrum_name[] = {
     "evenly spread",   "outliers above a bulk", "largest magnitude below zero",
     "a close cluster", "double eigenvalues",    "all negative",
@@ -358,7 +358,7 @@ static void draw_spectrum(enum spectrum kind)
         case CLUSTER:
             sorted[i] = i < 10 ? 10 - 0.01 * (double)i : bulk;
             break;
-        case DOUBLE:
+        case DOUBLED:
             sorted[i] = i < 10 ? 2 + (double)(5 - i / 2) : bulk;
             break;
         default:
@@ -421,7 +421,7 @@ Test(block, close_cluster)
 }
 Test(block, double_eigenvalues)
 {
-    block_finds(DOUBLE);
+    block_finds(DOUBLED);
 }
 Test(block, all_negative)
 {
@@ -454,7 +454,7 @@ Test(power, largest_magnitude_below_zero)
 }
 Test(power, double_eigenvalues)
 {
-    power_finds(DOUBLE, 4);
+    power_finds(DOUBLED, 4);
 }
 Test(power, all_negative)
 {
