@@ -476,9 +476,9 @@ static double *room_vectors(size_t n, size_t m)
     return room_take(m * vec_stride(n), sizeof(double));
 }
 
-/* A task gets the number of the worker that runs it (for scratch memory) and
- * its own number.  Tasks may run in any order and at the same time. */
-typedef void task_fn(size_t worker, size_t task);
+/* A task gets the number of the worker that runs it (for scratch memory), its
+ * own number, and what the work is.  Tasks may run in any order and at the same time. */
+typedef void task_fn(size_t worker, size_t task, const void *work);
 
 static struct {
     pthread_t thread[THREADS];
@@ -490,6 +490,7 @@ static struct {
     size_t round;   /* counts the calls of parallel() */
     size_t busy;    /* threads that have not ended this round */
     task_fn *fn;
+    const void *work;
     size_t tasks;
     atomic_size_t next; /* first task that nobody has taken */
 } pool = {
@@ -505,7 +506,7 @@ static void pool_work(size_t worker)
     size_t task;
 
     while ((task = atomic_fetch_add(&pool.next, 1)) < pool.tasks)
-        pool.fn(worker, task);
+        pool.fn(worker, task, pool.work);
 }
 
 static void *pool_thread(void *arg)
@@ -528,10 +529,11 @@ static void *pool_thread(void *arg)
     return NULL;
 }
 
-/* Runs fn(worker, 0) .. fn(worker, tasks - 1) and returns when all are done. */
-static void parallel(size_t tasks, task_fn *fn)
+/* Runs fn(worker, task, work) for each task and returns when all are done. */
+static void parallel(size_t tasks, task_fn *fn, const void *work)
 {
     pool.fn = fn;
+    pool.work = work;
     pool.tasks = tasks;
     atomic_store(&pool.next, 0);
     if (pool.started == 0 || tasks < 2) {
@@ -642,118 +644,9 @@ static uint64_t hash_bytes(uint64_t h, const void *bytes, size_t n)
     return h;
 }
 
-/* Vectors of size p.  The operands of the running vec_ call; tasks are
- * chunks of CHUNK_SUM elements. */
-static struct {
-    size_t n, m; /* elements, vectors in a set */
-    double a;
-    const double *x, *y, *set;
-    double *out;
-    double part[EIG_MAX + BASIS][P_MAX / CHUNK_SUM + 1];
-} vec;
-
-static size_t vec_end(size_t task)
-{
-    return size_min((task + 1) * CHUNK_SUM, vec.n);
-}
-
-/* Eight interleaved sums, then a tree: the same bits at any vector width. */
-static double sum_products(const double *x, const double *y, size_t n)
-{
-    double s[8] = {0};
-    size_t i, j;
-
-    for (i = 0; i + 8 <= n; i += 8)
-        for (j = 0; j < 8; j++)
-            s[j] += x[i + j] * y[i + j];
-    for (j = 0; i + j < n; j++)
-        s[j] += x[i + j] * y[i + j];
-    return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
-}
-
-static void vec_dots_task(size_t worker, size_t task)
-{
-    size_t begin = task * CHUNK_SUM, len = vec_end(task) - begin, j;
-
-    (void)worker;
-    for (j = 0; j < vec.m; j++)
-        vec.part[j][task] = sum_products(
-            vec.set + j * vec_stride(vec.n) + begin, vec.y + begin, len);
-}
-
-/* out[j] = set[j] . y for m vectors of n elements. */
-static void vec_dots(size_t n, size_t m, const double *set, const double *y,
-                     double *out)
-{
-    size_t tasks = pieces(n, CHUNK_SUM), i, j;
-
-    vec.n = n;
-    vec.m = m;
-    vec.set = set;
-    vec.y = y;
-    parallel(tasks, vec_dots_task);
-    for (j = 0; j < m; j++)
-        for (out[j] = 0, i = 0; i < tasks; i++)
-            out[j] += vec.part[j][i];
-}
-
-static double vec_dot(size_t n, const double *x, const double *y)
-{
-    double dot;
-
-    vec_dots(n, 1, x, y, &dot);
-    return dot;
-}
-
-static double vec_norm(size_t n, const double *x)
-{
-    return sqrt(vec_dot(n, x, x));
-}
-
-static void vec_axpy_task(size_t worker, size_t task)
-{
-    size_t i, end = vec_end(task);
-
-    (void)worker;
-    for (i = task * CHUNK_SUM; i < end; i++)
-        vec.out[i] = vec.y[i] + vec.a * vec.x[i];
-}
-
-/* out = y + a x; out may be x or y. */
-static void vec_add(size_t n, double *out, const double *y, double a,
-                    const double *x)
-{
-    vec.n = n;
-    vec.out = out;
-    vec.y = y;
-    vec.a = a;
-    vec.x = x;
-    parallel(pieces(n, CHUNK_SUM), vec_axpy_task);
-}
-
-static void vec_axpy(size_t n, double a, const double *x, double *y)
-{
-    vec_add(n, y, y, a, x);
-}
-
-static void vec_scale_task(size_t worker, size_t task)
-{
-    size_t i, end = vec_end(task);
-
-    (void)worker;
-    for (i = task * CHUNK_SUM; i < end; i++)
-        vec.out[i] = vec.a * vec.x[i];
-}
-
-/* out = a x; out may be x. */
-static void vec_scale(size_t n, double *out, double a, const double *x)
-{
-    vec.n = n;
-    vec.out = out;
-    vec.a = a;
-    vec.x = x;
-    parallel(pieces(n, CHUNK_SUM), vec_scale_task);
-}
+/* --- Vectors ---
+ *
+ * Of n numbers, in tasks of CHUNK_SUM. */
 
 /* A set of vectors, which may be kept in float32. */
 struct vecs {
@@ -777,68 +670,147 @@ static struct vecs vecs_from(struct vecs set, size_t n, size_t i)
                    : (struct vecs){.f32 = set.f32 + i};
 }
 
-static struct {
-    size_t m;
-    const double *coef;
+/* The operands of a function below: of m vectors in a set. */
+struct operands {
+    size_t n, m;
     struct vecs set;
-} mix;
+    const double *coef, *y;
+    double *out;
+};
+
+static size_t chunk_end(const struct operands *o, size_t task)
+{
+    return size_min((task + 1) * CHUNK_SUM, o->n);
+}
+
+/* Eight interleaved sums, then a tree: the same bits at any vector width. */
+static double sum_products(const double *x, const double *y, size_t n)
+{
+    double s[8] = {0};
+    size_t i, j;
+
+    for (i = 0; i + 8 <= n; i += 8)
+        for (j = 0; j < 8; j++)
+            s[j] += x[i + j] * y[i + j];
+    for (j = 0; i + j < n; j++)
+        s[j] += x[i + j] * y[i + j];
+    return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
+}
+
+/* The chunks' sums of the running vec_dots. */
+static double dots_part[EIG_MAX + BASIS][P_MAX / CHUNK_SUM + 1];
+
+static void vec_dots_task(size_t worker, size_t task, const void *work)
+{
+    const struct operands *o = work;
+    size_t begin = task * CHUNK_SUM, len = chunk_end(o, task) - begin, j;
+
+    (void)worker;
+    for (j = 0; j < o->m; j++)
+        dots_part[j][task] = sum_products(
+            o->set.f64 + j * vec_stride(o->n) + begin, o->y + begin, len);
+}
+
+/* out[j] = set[j] . y for m vectors of n elements. */
+static void vec_dots(size_t n, size_t m, double *set, const double *y,
+                     double *out)
+{
+    const struct operands o = {n, m, {.f64 = set}, NULL, y, NULL};
+    size_t tasks = pieces(n, CHUNK_SUM), i, j;
+
+    parallel(tasks, vec_dots_task, &o);
+    for (j = 0; j < m; j++)
+        for (out[j] = 0, i = 0; i < tasks; i++)
+            out[j] += dots_part[j][i];
+}
+
+static double vec_dot(size_t n, const double *x, const double *y)
+{
+    double dot;
+
+    vec_dots(n, 1, (double *)x, y, &dot);
+    return dot;
+}
+
+static double vec_norm(size_t n, const double *x)
+{
+    return sqrt(vec_dot(n, x, x));
+}
 
 /* Elements at .. at + len, of which the sums stay in registers. */
-INLINE void vec_combine_few(size_t at, const size_t len, const bool narrow)
+INLINE void vec_combine_few(const struct operands *o, size_t at,
+                            const size_t len, const bool narrow)
 {
-    const size_t stride = vec_stride(vec.n);
+    const size_t stride = vec_stride(o->n);
     double sum[8];
     size_t i, j;
 
     for (i = 0; i < len; i++)
-        sum[i] = vec.y ? vec.y[at + i] : 0;
-    for (j = 0; j < mix.m; j++) {
-        const double a = mix.coef[j];
+        sum[i] = o->y ? o->y[at + i] : -0.0; /* -0 + x = x, whatever its sign */
+    for (j = 0; j < o->m; j++) {
+        const double a = o->coef[j];
 
         for (i = 0; i < len; i++)
-            sum[i] += a * (narrow ? (double)mix.set.f32[j * stride + at + i]
-                                  : mix.set.f64[j * stride + at + i]);
+            sum[i] += a * (narrow ? (double)o->set.f32[j * stride + at + i]
+                                  : o->set.f64[j * stride + at + i]);
     }
     for (i = 0; i < len; i++)
-        vec.out[at + i] = sum[i];
+        o->out[at + i] = sum[i];
 }
 
-INLINE void vec_combine_chunk(size_t task, const bool narrow)
+INLINE void vec_combine_chunk(const struct operands *o, size_t task,
+                              const bool narrow)
 {
-    size_t at, end = vec_end(task);
+    size_t at, end = chunk_end(o, task);
 
     for (at = task * CHUNK_SUM; at + 8 <= end; at += 8)
-        vec_combine_few(at, 8, narrow);
+        vec_combine_few(o, at, 8, narrow);
     for (; at < end; at++)
-        vec_combine_few(at, 1, narrow);
+        vec_combine_few(o, at, 1, narrow);
 }
 
-static void vec_combine_task(size_t worker, size_t task)
+static void vec_combine_task(size_t worker, size_t task, const void *work)
 {
+    const struct operands *o = work;
+
     (void)worker;
-    if (mix.set.f64)
-        vec_combine_chunk(task, false);
+    if (o->set.f64)
+        vec_combine_chunk(o, task, false);
     else
-        vec_combine_chunk(task, true);
+        vec_combine_chunk(o, task, true);
 }
 
 /* out = y + sum_j coef[j] set[j]; y may be NULL, out may be any of them. */
 static void vecs_combine(size_t n, double *out, const double *y, size_t m,
                          const double *coef, struct vecs set)
 {
-    vec.n = n;
-    vec.out = out;
-    vec.y = y;
-    mix.m = m;
-    mix.coef = coef;
-    mix.set = set;
-    parallel(pieces(n, CHUNK_SUM), vec_combine_task);
+    const struct operands o = {n, m, set, coef, y, out};
+
+    parallel(pieces(n, CHUNK_SUM), vec_combine_task, &o);
 }
 
 static void vec_combine(size_t n, double *out, const double *y, size_t m,
                         const double *coef, double *set)
 {
     vecs_combine(n, out, y, m, coef, (struct vecs){.f64 = set});
+}
+
+/* out = y + a x; out may be x or y. */
+static void vec_add(size_t n, double *out, const double *y, double a,
+                    const double *x)
+{
+    vec_combine(n, out, y, 1, &a, (double *)x);
+}
+
+static void vec_axpy(size_t n, double a, const double *x, double *y)
+{
+    vec_add(n, y, y, a, x);
+}
+
+/* out = a x; out may be x. */
+static void vec_scale(size_t n, double *out, double a, const double *x)
+{
+    vec_add(n, out, NULL, a, x);
 }
 
 /* out = vector i of the set. */
@@ -849,25 +821,25 @@ static void vecs_read(size_t n, double *out, struct vecs set, size_t i)
     vecs_combine(n, out, NULL, 1, &one, vecs_from(set, n, i));
 }
 
-static void vecs_write_task(size_t worker, size_t task)
+static void vecs_write_task(size_t worker, size_t task, const void *work)
 {
-    size_t i, end = vec_end(task);
+    const struct operands *o = work;
+    size_t i, end = chunk_end(o, task);
 
     (void)worker;
     for (i = task * CHUNK_SUM; i < end; i++)
-        if (mix.set.f64)
-            mix.set.f64[i] = vec.x[i];
+        if (o->set.f64)
+            o->set.f64[i] = o->y[i];
         else
-            mix.set.f32[i] = (float)vec.x[i];
+            o->set.f32[i] = (float)o->y[i];
 }
 
 /* Vector i of the set = x. */
 static void vecs_write(size_t n, struct vecs set, size_t i, const double *x)
 {
-    vec.n = n;
-    vec.x = x;
-    mix.set = vecs_from(set, n, i);
-    parallel(pieces(n, CHUNK_SUM), vecs_write_task);
+    const struct operands o = {n, 1, vecs_from(set, n, i), NULL, x, NULL};
+
+    parallel(pieces(n, CHUNK_SUM), vecs_write_task, &o);
 }
 
 static void vec_copy(size_t n, double *out, const double *x)
@@ -2684,8 +2656,8 @@ void eos_init(uint64_t seed, double *theta)
                 (double)(float)(rng_sign_unit(&rng) / sqrt((double)l->in));
 }
 
-/* What the running pass computes. */
-static struct pass {
+/* What a pass computes. */
+struct pass {
     size_t order;  /* K */
     bool backward; /* else loss and accuracy only */
     const struct set *set;
@@ -2694,8 +2666,9 @@ static struct pass {
     bool keep, kept;   /* z_0 of a late network's first layer: store, use */
     size_t begin, end; /* samples whose series are in the store */
     size_t room;       /* samples that it has room for */
-} pass;
-static double pass_loss[PASS_MAX]; /* of each sample */
+};
+/* Of each sample, from one pass to the next. */
+static double pass_loss[PASS_MAX];
 static unsigned char pass_hit[PASS_MAX];
 
 /* Arrays of numbers in the precision of the pass. */
@@ -3740,24 +3713,26 @@ static TARGET void N(run_tile)(const struct job *j)
 }
 
 /* Late networks.  First a task is a tile of samples: */
-static TARGET void N(tile_task)(size_t worker, size_t task)
+static TARGET void N(tile_task)(size_t worker, size_t task, const void *work)
 {
-    struct job j = N(job_of)(&pass, worker);
+    const struct pass *p = work;
+    struct job j = N(job_of)(p, worker);
 
     j.at = task * net.tile;
-    j.first = pass.begin + j.at;
-    j.n = size_min(net.tile, pass.end - j.first);
+    j.first = p->begin + j.at;
+    j.n = size_min(net.tile, p->end - j.first);
     N(run_tile)(&j);
 }
 
 /* Then SLAB rows of a weight from row i on, over all samples of the store. */
-static TARGET void N(sum_rows)(size_t worker, const struct layer *l, size_t i)
+static TARGET void N(sum_rows)(const struct pass *p, size_t worker,
+                               const struct layer *l, size_t i)
 {
-    struct job j = N(job_of)(&pass, worker);
-    const size_t n = pass.end - pass.begin;
+    struct job j = N(job_of)(p, worker);
+    const size_t n = p->end - p->begin;
 
     for (j.at = 0; j.at < n; j.at += BLOCK) {
-        j.first = pass.begin + j.at;
+        j.first = p->begin + j.at;
         j.n = size_min(BLOCK, n - j.at);
         N(linear_sum)(l, &j, i, size_min(SLAB, l->in - i));
         if (i == 0)
@@ -3765,12 +3740,12 @@ static TARGET void N(sum_rows)(size_t worker, const struct layer *l, size_t i)
     }
 }
 
-static void N(sum_task)(size_t worker, size_t task)
+static void N(sum_task)(size_t worker, size_t task, const void *work)
 {
     size_t i;
     const struct layer *l = task_rows(task, SLAB, &i);
 
-    N(sum_rows)(worker, l, i);
+    N(sum_rows)(work, worker, l, i);
 }
 
 /* A border is zero before the series that it surrounds is written. */
@@ -3802,27 +3777,28 @@ static TARGET void N(part_flush)(const struct job *j)
 }
 
 /* The others.  Task: a share of the samples, fixed by their number alone. */
-static TARGET void N(part_task)(size_t worker, size_t task)
+static TARGET void N(part_task)(size_t worker, size_t task, const void *work)
 {
-    const size_t n = pass.set->n, share = pieces(n, PARTS);
+    const struct pass *p = work;
+    const size_t n = p->set->n, share = pieces(n, PARTS);
     const size_t end = size_min((task + 1) * share, n);
-    struct job j = N(job_of)(&pass, worker);
+    struct job j = N(job_of)(p, worker);
     const struct layer *l;
     size_t k, s, since = 0;
 
     j.out = nth(memory.parts, net.params, task);
-    if (pass.backward)
+    if (p->backward)
         memset(j.out, 0, net.params * sizeof *j.out);
     v_clear(j.sums, net.sums);
     for (l = net.layer; l < net.layer + net.layers; l++)
-        for (k = 0; k <= pass.order && l->border; k++)
+        for (k = 0; k <= p->order && l->border; k++)
             for (s = 0; s < net.tile; s++)
                 N(border)(l, out_k(&j, l, k) + s * l->n);
     for (j.first = task * share; j.first < end; j.first += j.n) {
         j.n = size_min(net.tile, end - j.first);
         N(run_tile)(&j);
         since += j.n;
-        if (pass.backward && (since >= FLUSH || j.first + j.n == end)) {
+        if (p->backward && (since >= FLUSH || j.first + j.n == end)) {
             N(part_flush)(&j);
             since = 0;
         }
@@ -3874,17 +3850,18 @@ static TARGET void N(pack_layer)(const struct layer *l, size_t first,
     }
 }
 
-static TARGET void N(pack_task)(size_t worker, size_t task)
+static TARGET void N(pack_task)(size_t worker, size_t task, const void *work)
 {
+    const struct pass *p = work;
     size_t first, side, c;
     const struct layer *l = task_rows(task, PACK_ROWS, &first);
 
     (void)worker;
-    for (side = 0; side <= (pass.order > 0); side++) {
-        const double *x = side ? pass.v : pass.theta;
+    for (side = 0; side <= (p->order > 0); side++) {
+        const double *x = side ? p->v : p->theta;
         REAL *packed = memory.packed[side].PREC;
 
-        if (side == 0 && l->first && pass.kept)
+        if (side == 0 && l->first && p->kept)
             continue;
         N(pack_layer)(l, first, x, packed);
         for (c = 0; c < l->row && !first; c++)
@@ -3892,24 +3869,24 @@ static TARGET void N(pack_task)(size_t worker, size_t task)
     }
 }
 
-static void N(net_pass)(void)
+static void N(net_pass)(struct pass *p)
 {
-    const size_t n = pass.set->n;
+    const size_t n = p->set->n;
 
-    parallel(task_count(PACK_ROWS), N(pack_task));
+    parallel(task_count(PACK_ROWS), N(pack_task), p);
     if (!net.late) {
-        parallel(pieces(n, pieces(n, PARTS)), N(part_task));
+        parallel(pieces(n, pieces(n, PARTS)), N(part_task), p);
         return;
     }
-    pass.room = memory.store_bytes / sizeof(REAL) /
-                store_numbers(pass.order + 1) / BLOCK * BLOCK;
-    if (pass.backward)
-        memset(pass.out, 0, net.params * sizeof *pass.out);
-    for (pass.begin = 0; pass.begin < n; pass.begin = pass.end) {
-        pass.end = size_min(pass.begin + pass.room, n);
-        parallel(pieces(pass.end - pass.begin, net.tile), N(tile_task));
-        if (pass.backward)
-            parallel(task_count(SLAB), N(sum_task));
+    p->room = memory.store_bytes / sizeof(REAL) / store_numbers(p->order + 1) /
+              BLOCK * BLOCK;
+    if (p->backward)
+        memset(p->out, 0, net.params * sizeof *p->out);
+    for (p->begin = 0; p->begin < n; p->begin = p->end) {
+        p->end = size_min(p->begin + p->room, n);
+        parallel(pieces(p->end - p->begin, net.tile), N(tile_task), p);
+        if (p->backward)
+            parallel(task_count(SLAB), N(sum_task), p);
     }
 }
 
@@ -3924,10 +3901,11 @@ static void N(net_pass)(void)
 
 /* Task: CHUNK_SUM numbers, a few at a time so that their sums stay in the
  * nearest cache. */
-static void gather_task(size_t worker, size_t task)
+static void gather_task(size_t worker, size_t task, const void *work)
 {
+    const struct pass *p = work;
     enum { FEW = 2048 };
-    const size_t parts = pieces(pass.set->n, pieces(pass.set->n, PARTS));
+    const size_t parts = pieces(p->set->n, pieces(p->set->n, PARTS));
     const size_t end = size_min((task + 1) * CHUNK_SUM, net.params);
     size_t begin, part, i, len;
 
@@ -3939,14 +3917,14 @@ static void gather_task(size_t worker, size_t task)
         for (part = 0; part < parts; part++)
             for (i = 0; i < len; i++)
                 sum[i] += nth(memory.parts, net.params, part)[begin + i];
-        memcpy(pass.out + begin, sum, len * sizeof *sum);
+        memcpy(p->out + begin, sum, len * sizeof *sum);
     }
 }
 
-static void gradient_gather(void)
+static void gradient_gather(const struct pass *p)
 {
     if (!net.late)
-        parallel(pieces(net.params, CHUNK_SUM), gather_task);
+        parallel(pieces(net.params, CHUNK_SUM), gather_task, p);
 }
 
 /* ------------------------------------------------------------------------
@@ -3957,7 +3935,7 @@ static void gradient_gather(void)
 struct kernel {
     const char *name;
     bool (*runs)(void);
-    void (*pass[2])(void); /* by precision */
+    void (*pass[2])(struct pass *); /* by precision */
 };
 
 __attribute__((unused)) static bool always(void)
@@ -4048,24 +4026,24 @@ static void point_at(const double *theta)
 static double taylor(enum eos_precision precision, int order,
                      const struct set *s, const double *v, double *out)
 {
+    struct pass p = {.order = (size_t)order,
+                     .backward = out,
+                     .set = s,
+                     .theta = point.theta,
+                     .v = v,
+                     .out = out};
     double sum = 0;
     size_t i;
 
-    pass.order = (size_t)order;
-    pass.backward = out != NULL;
-    pass.set = s;
-    pass.theta = point.theta;
-    pass.v = v;
-    pass.out = out;
-    pass.keep = s == &train && net.late && precision == config.deriv;
-    pass.kept = pass.keep && point.kept[precision];
-    kernel->pass[precision]();
-    if (pass.keep) { /* in the place of the other precision's */
+    p.keep = s == &train && net.late && precision == config.deriv;
+    p.kept = p.keep && point.kept[precision];
+    kernel->pass[precision](&p);
+    if (p.keep) { /* in the place of the other precision's */
         point.kept[precision] = true;
         point.kept[!precision] = false;
     }
     if (out)
-        gradient_gather();
+        gradient_gather(&p);
     for (i = 0; i < s->n; i++)
         sum += pass_loss[i];
     return sum / (double)s->n;
@@ -4366,14 +4344,14 @@ static size_t eig_keep; /* vectors after the running restart */
 static double eig_turn[BASIS][BASIS];
 
 /* basis and image, in place: new vector i is sum_j turn[i][j] old vector j */
-static void eig_turn_task(size_t worker, size_t task)
+static void eig_turn_task(size_t worker, size_t task, const void *work)
 {
     enum { PIECE = 64 };
     const struct vecs both[2] = {{.f64 = krylov.basis}, krylov.image};
     const size_t stride = vec_stride(eig.p);
     size_t end = size_min((task + 1) * CHUNK_SUM, eig.p), at, len, b, i, j, e;
 
-    (void)worker;
+    (void)worker, (void)work;
     for (b = 0; b < 2; b++)
         for (at = task * CHUNK_SUM; at < end; at += len) {
             double old[BASIS][PIECE];
@@ -4419,7 +4397,7 @@ static void eig_restart(size_t leading)
     for (j = 0; j < eig.m && length > 1e-6; j++)
         eig_turn[leading][j] /= length;
     eig_keep = leading + (length > 1e-6);
-    parallel(pieces(eig.p, CHUNK_SUM), eig_turn_task);
+    parallel(pieces(eig.p, CHUNK_SUM), eig_turn_task, NULL);
     for (i = 0; i < eig_keep; i++)
         for (j = 0; j < eig_keep; j++) {
             size_t a, b;
@@ -4682,14 +4660,14 @@ static void top_room_take(void)
 static double sketch[SKETCH]; /* of the point */
 static double sketch_part[P_MAX / CHUNK_SUM + 1][SKETCH];
 
-static void sketch_task(size_t worker, size_t task)
+static void sketch_task(size_t worker, size_t task, const void *work)
 {
     size_t begin = task * CHUNK_SUM, i, j;
     size_t end = size_min(begin + CHUNK_SUM, net.params);
     double sum[SKETCH] = {0};
     uint64_t rng = task;
 
-    (void)worker;
+    (void)worker, (void)work;
     for (i = begin; i < end; i += SKETCH) {
         const uint64_t signs = rng_next(&rng);
 
@@ -4703,7 +4681,7 @@ static void sketch_point(void)
 {
     size_t tasks = pieces(net.params, CHUNK_SUM), i, j;
 
-    parallel(tasks, sketch_task);
+    parallel(tasks, sketch_task, NULL);
     memset(sketch, 0, sizeof sketch);
     for (i = 0; i < tasks; i++)
         for (j = 0; j < SKETCH; j++)

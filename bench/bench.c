@@ -83,7 +83,7 @@ static bool again(int runs, double start)
 }
 
 /* The best time of `tasks` tasks. */
-static double time_tasks(size_t tasks, task_fn *fn)
+static double time_tasks(size_t tasks, task_fn *fn, const struct pass *p)
 {
     double best = INFINITY, start = seconds();
     int i;
@@ -91,7 +91,7 @@ static double time_tasks(size_t tasks, task_fn *fn)
     for (i = 0; again(i, start); i++) {
         double began = seconds();
 
-        parallel(tasks, fn);
+        parallel(tasks, fn, p);
         best = fmin(best, seconds() - began);
     }
     return best;
@@ -104,7 +104,7 @@ static double time_tasks_alone(size_t tasks, task_fn *fn)
     double time;
 
     pool.started = 0;
-    time = time_tasks(tasks, fn);
+    time = time_tasks(tasks, fn, NULL);
     pool.started = started;
     return time;
 }
@@ -147,7 +147,7 @@ static void peaks(void)
         for (i = 0; i < PEAK_RUNS; i++) {
             double flops = peak_flops(p);
             double one = time_tasks_alone(1, rate(p)->peak);
-            double all = time_tasks(4 * pool.workers, rate(p)->peak);
+            double all = time_tasks(4 * pool.workers, rate(p)->peak, NULL);
 
             peak_one[p] = fmax(peak_one[p], flops / one);
             peak_all[p] =
@@ -233,12 +233,12 @@ static void products_head(const char *title, bool blas)
 /* A layer's products: forward [n][in] by [in][c], back [n][c] by [c][in], the
  * gradient [in][n] by [n][c], with n samples or pixels.  Where sums are not late
  * they are made on the way back. */
-static void products_layer(int p, const struct layer *l, size_t samples,
-                           bool blas)
+static void products_layer(int p, const struct pass *pass,
+                           const struct layer *l, size_t samples, bool blas)
 {
     const struct rates *r = rate(p);
     const size_t pixels = l->h * l->w, tiles = pieces(samples, net.tile);
-    const size_t stored = size_min(samples, pass.room);
+    const size_t stored = size_min(samples, pass->room);
     const int n = (int)(samples * pixels), in = (int)l->in, c = (int)l->c;
     const double flops = 2. * n * in * c;
     const bool sums = !net.late, data = !l->first;
@@ -248,7 +248,7 @@ static void products_layer(int p, const struct layer *l, size_t samples,
     rated = l;
     snprintf(name, sizeof name, "%s %zu x %zu, forward",
              l->window ? "conv" : "linear", l->in, l->c);
-    product_row(p, name, flops, time_tasks(tiles, r->forward),
+    product_row(p, name, flops, time_tasks(tiles, r->forward, pass),
                 blas ? blas_time(p, 0, 0, n, c, in) : 0);
     if (blas && sums)
         rest = blas_time(p, 1, 0, in, c, n);
@@ -258,10 +258,10 @@ static void products_layer(int p, const struct layer *l, size_t samples,
              sums ? ", with the gradient" : "");
     if (sums || data)
         product_row(p, name, flops * (sums + data),
-                    time_tasks(tiles, r->backward), rest);
+                    time_tasks(tiles, r->backward, pass), rest);
     if (net.late)
         product_row(p, "    gradient", 2. * (double)stored * in * c,
-                    time_tasks(pieces(l->in, SLAB), r->sum),
+                    time_tasks(pieces(l->in, SLAB), r->sum, pass),
                     blas ? blas_time(p, 1, 0, in, c, (int)stored) : 0);
 }
 
@@ -276,14 +276,16 @@ static void products(enum eos_model model, size_t samples, bool blas)
     snprintf(title, sizeof title, "%s, %zu images", model_in_use(), samples);
     products_head(title, blas);
     for (p = 0; p < 2; p++) {
-        taylor((enum eos_precision)p, 0, &train, NULL, scratch);
+        struct pass pass = {
+            .backward = true, .set = &train, .theta = path.gd, .out = scratch};
+
+        kernel->pass[p](&pass); /* packs the weights, fills the store */
         pass.begin = 0;
         pass.end = size_min(samples, net.late ? pass.room : samples);
-        pass.keep = pass.kept = false;
         for (i = 0; i < net.layers; i++)
             if (net.layer[i].in)
-                products_layer(p, &net.layer[i], net.late ? pass.end : samples,
-                               blas);
+                products_layer(p, &pass, &net.layer[i],
+                               net.late ? pass.end : samples, blas);
     }
 }
 

@@ -26,7 +26,7 @@ struct instance {
     void (*swish)(int order, const void *z, void *a, void *d); /* [k][lane] */
     void (*loss)(int order, void *f, size_t step, int label, double scale,
                  double *loss); /* config.loss says which    */
-    void (*pass)(void);
+    void (*pass)(struct pass *);
 };
 
 #if defined __x86_64__

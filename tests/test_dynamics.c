@@ -270,16 +270,16 @@ Test(step, a_row_that_ends_the_track_moves_nothing)
 static const struct kernel *counted_kernel;
 static size_t products;
 
-static void count_f32(void)
+static void count_f32(struct pass *p)
 {
-    products += pass.order == 1;
-    counted_kernel->pass[EOS_F32]();
+    products += p->order == 1;
+    counted_kernel->pass[EOS_F32](p);
 }
 
-static void count_f64(void)
+static void count_f64(struct pass *p)
 {
-    products += pass.order == 1;
-    counted_kernel->pass[EOS_F64]();
+    products += p->order == 1;
+    counted_kernel->pass[EOS_F64](p);
 }
 
 /* The first row has those of the start, the last none of an update. */

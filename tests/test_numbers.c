@@ -9,8 +9,9 @@ enum { TASKS_MAX = 3000 };
 static atomic_int task_runs[TASKS_MAX];
 static atomic_int strange_worker;
 
-static void count_task(size_t worker, size_t task)
+static void count_task(size_t worker, size_t task, const void *work)
 {
+    (void)work;
     atomic_fetch_add(&task_runs[task], 1);
     if (worker >= pool.workers)
         atomic_store(&strange_worker, 1);
@@ -24,7 +25,7 @@ static void run_each_task_once(size_t tasks, int times)
     for (i = 0; i < TASKS_MAX; i++)
         atomic_store(&task_runs[i], 0);
     for (round = 0; round < times; round++)
-        parallel(tasks, count_task);
+        parallel(tasks, count_task, NULL);
     for (i = 0; i < TASKS_MAX; i++)
         cr_assert(task_runs[i] == (i < tasks ? times : 0),
                   "%zu workers, %zu tasks, %d times: task %zu ran %d times",
