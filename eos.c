@@ -65,7 +65,6 @@
 #define ISA c
 #define VBYTES 16
 #define MR 4 /* rows of a micro-tile */
-#define NV 3 /* vectors in a row of a micro-tile */
 #define TARGET
 #define MULTIPLY_ADD ISA_PLAIN
 #include "eos.c"
@@ -74,7 +73,6 @@
 #define ISA cfma
 #define VBYTES 16
 #define MR 4
-#define NV 3
 #define TARGET __attribute__((target("fma")))
 #define MULTIPLY_ADD ISA_FMA
 #include "eos.c"
@@ -83,7 +81,6 @@
 #define ISA avx2
 #define VBYTES 32
 #define MR 4
-#define NV 3
 #define TARGET __attribute__((target("avx2,fma")))
 #define MULTIPLY_ADD ISA_AVX2
 #include "eos.c"
@@ -92,7 +89,6 @@
 #define ISA avx512
 #define VBYTES 64
 #define MR 8
-#define NV 3
 #define TARGET __attribute__((target("avx512f,avx512bw,avx512vl,fma")))
 #define MULTIPLY_ADD ISA_AVX512
 #include "eos.c"
@@ -101,7 +97,6 @@
 #define ISA neon
 #define VBYTES 16
 #define MR 8
-#define NV 3
 #define TARGET
 #define MULTIPLY_ADD ISA_NEON
 #include "eos.c"
@@ -124,7 +119,6 @@
 #undef ISA
 #undef VBYTES
 #undef MR
-#undef NV
 #undef TARGET
 #undef MULTIPLY_ADD
 #endif
@@ -897,7 +891,10 @@ static struct walk walk_sum(size_t len, size_t a_step, size_t b_step,
     return w;
 }
 
-enum { TALL = 2 }; /* rows that a tile may have above MR */
+enum {
+    NV = 3,  /* vectors in a row of a micro-tile, at most */
+    TALL = 2 /* rows that it may have above MR, if it has fewer vectors */
+};
 
 #endif /* !REGION */
 
@@ -909,23 +906,12 @@ enum { TALL = 2 }; /* rows that a tile may have above MR */
 #define v_store        N(v_store)
 #define v_set          N(v_set)
 #define v_fma          N(v_fma)
-#define v_bytes        N(v_bytes)
-#define v_select       N(v_select)
-#define v_min          N(v_min)
-#define v_max          N(v_max)
 #define v_exp          N(v_exp)
 #define v_exp1         N(v_exp1)
-#define v_doubles      N(v_doubles)
-#define gemm_tile_of   N(gemm_tile_of)
-#define gemm_tile_rows N(gemm_tile_rows)
-#define gemm_tile      N(gemm_tile)
-#define gemm_height    N(gemm_height)
 #define gemm_group     N(gemm_group)
 #define gemm           N(gemm)
 #define gemm_sum       N(gemm_sum)
-#define gemm_rows_few  N(gemm_rows_few)
 #define gemm_rows      N(gemm_rows)
-#define v_clear        N(v_clear)
 /* clang-format on */
 
 #define V N(vec)
@@ -989,46 +975,26 @@ INLINE TARGET V v_fma(V a, V b, V c)
 }
 
 /* yes where mask is all ones, no where it is zero. */
-INLINE TARGET V v_select(IV mask, V yes, V no)
+INLINE TARGET V N(v_select)(IV mask, V yes, V no)
 {
     return (V)((mask & (IV)yes) | (~mask & (IV)no));
 }
 
 /* The smaller, the larger; x where it is NaN. */
-INLINE TARGET V v_min(REAL bound, V x)
+INLINE TARGET V N(v_min)(REAL bound, V x)
 {
-#if MULTIPLY_ADD == ISA_AVX512 && BITS == 32
-    return (V)_mm512_min_ps((__m512)v_set(bound), (__m512)x);
-#elif MULTIPLY_ADD == ISA_AVX512
-    return (V)_mm512_min_pd((__m512d)v_set(bound), (__m512d)x);
-#elif MULTIPLY_ADD == ISA_AVX2 && BITS == 32
-    return (V)_mm256_min_ps((__m256)v_set(bound), (__m256)x);
-#elif MULTIPLY_ADD == ISA_AVX2
-    return (V)_mm256_min_pd((__m256d)v_set(bound), (__m256d)x);
-#else
-    return v_select(x > bound, v_set(bound), x);
-#endif
+    return N(v_select)(x > bound, v_set(bound), x);
 }
 
-INLINE TARGET V v_max(REAL bound, V x)
+INLINE TARGET V N(v_max)(REAL bound, V x)
 {
-#if MULTIPLY_ADD == ISA_AVX512 && BITS == 32
-    return (V)_mm512_max_ps((__m512)v_set(bound), (__m512)x);
-#elif MULTIPLY_ADD == ISA_AVX512
-    return (V)_mm512_max_pd((__m512d)v_set(bound), (__m512d)x);
-#elif MULTIPLY_ADD == ISA_AVX2 && BITS == 32
-    return (V)_mm256_max_ps((__m256)v_set(bound), (__m256)x);
-#elif MULTIPLY_ADD == ISA_AVX2
-    return (V)_mm256_max_pd((__m256d)v_set(bound), (__m256d)x);
-#else
-    return v_select(x < bound, v_set(bound), x);
-#endif
+    return N(v_select)(x < bound, v_set(bound), x);
 }
 
 typedef unsigned char N(octets) __attribute__((vector_size(LANES)));
 
 /* LANES bytes as numbers; compilers take generic vectors apart here. */
-INLINE TARGET V v_bytes(const unsigned char *p)
+INLINE TARGET V N(v_bytes)(const unsigned char *p)
 {
     N(octets) b;
 
@@ -1086,7 +1052,7 @@ INLINE TARGET V v_exp(V x)
     IV n, half;
     int i;
 
-    x = v_max(bottom, v_min(top, x));
+    x = N(v_max)(bottom, N(v_min)(top, x));
     t = v_fma(x, v_set(log2e), v_set(magic));
     n = (IV)t - (IV)v_set(magic);
     t = t - magic;
@@ -1110,9 +1076,9 @@ INLINE TARGET REAL v_exp1(REAL x)
  * it is compiled.  Columns beyond the matrix must be readable.  A tile's part
  * of A is too short for the processor to foresee where the next one's begins,
  * so that is asked for on the way (an address, for it may lie beyond A). */
-INLINE TARGET void gemm_tile_of(const size_t rows, const size_t nv,
-                                const struct walk *w, const REAL *a,
-                                const REAL *b, const REAL *from, REAL *c)
+INLINE TARGET void N(gemm_tile_of)(const size_t rows, const size_t nv,
+                                   const struct walk *w, const REAL *a,
+                                   const REAL *b, const REAL *from, REAL *c)
 {
     const size_t a_next = rows * w->a.row * sizeof *a;
     const size_t from_row = w->start ? 0 : w->c_row;
@@ -1152,43 +1118,41 @@ INLINE TARGET void gemm_tile_of(const size_t rows, const size_t nv,
     }
 }
 
-INLINE TARGET void gemm_tile_rows(const size_t rows, size_t nv,
-                                  const struct walk *w, const REAL *a,
-                                  const REAL *b, const REAL *from, REAL *c)
+INLINE TARGET void N(gemm_tile_rows)(const size_t rows, size_t nv,
+                                     const struct walk *w, const REAL *a,
+                                     const REAL *b, const REAL *from, REAL *c)
 {
     if (nv == 1)
-        gemm_tile_of(rows, 1, w, a, b, from, c);
+        N(gemm_tile_of)(rows, 1, w, a, b, from, c);
     else if (nv == 2)
-        gemm_tile_of(rows, 2, w, a, b, from, c);
+        N(gemm_tile_of)(rows, 2, w, a, b, from, c);
     else if (rows <= MR) /* there are registers for it */
-        gemm_tile_of(rows, NV, w, a, b, from, c);
+        N(gemm_tile_of)(rows, NV, w, a, b, from, c);
 }
 
-static TARGET void gemm_tile(size_t rows, size_t nv, const struct walk *w,
-                             const REAL *a, const REAL *b, const REAL *from,
-                             REAL *c)
+static TARGET void N(gemm_tile)(size_t rows, size_t nv, const struct walk *w,
+                                const REAL *a, const REAL *b, const REAL *from,
+                                REAL *c)
 {
     switch (rows) {
     case 1:
-        gemm_tile_rows(1, nv, w, a, b, from, c);
+        N(gemm_tile_rows)(1, nv, w, a, b, from, c);
         break;
     case MR:
-        gemm_tile_rows(MR, nv, w, a, b, from, c);
+        N(gemm_tile_rows)(MR, nv, w, a, b, from, c);
         break;
     case MR + 1:
-        gemm_tile_rows(MR + 1, nv, w, a, b, from, c);
+        N(gemm_tile_rows)(MR + 1, nv, w, a, b, from, c);
         break;
     case MR + 2:
-        gemm_tile_rows(MR + 2, nv, w, a, b, from, c);
+        N(gemm_tile_rows)(MR + 2, nv, w, a, b, from, c);
         break;
     }
 }
 
-_Static_assert(NV == 3 && TALL == 2, "a case for each size of a tile");
-
 /* Rows of the next tile when `left` remain: tiles of fewer than NV vectors may
  * be tall, for they load less for as many multiply-adds (16 = 6 + 5 + 5). */
-INLINE size_t gemm_height(size_t left, size_t nv)
+INLINE size_t N(gemm_height)(size_t left, size_t nv)
 {
     const size_t rows =
         nv < NV ? pieces(left, pieces(left, MR + TALL)) : (size_t)MR;
@@ -1226,10 +1190,10 @@ static TARGET void gemm(const struct walk *w, size_t m, size_t n, const REAL *a,
         }
         for (i = 0; i < m; i += rows) {
             REAL *to = c + i * w->c_row + j * LANES;
+            const REAL *from = start ? start + j * LANES : to;
 
-            rows = gemm_height(m - i, nv);
-            gemm_tile(rows, nv, &at, a + i * w->a.row, bj,
-                      start ? start + j * LANES : to, to);
+            rows = N(gemm_height)(m - i, nv);
+            N(gemm_tile)(rows, nv, &at, a + i * w->a.row, bj, from, to);
         }
     }
 }
@@ -1242,7 +1206,7 @@ typedef REAL N(few) __attribute__((vector_size(VBYTES / 8 * sizeof(REAL)),
                                    may_alias, aligned(BITS / 8)));
 
 /* GCC converts half a vector at a time where it is not told. */
-INLINE TARGET N(doubles) v_doubles(N(few) x)
+INLINE TARGET N(doubles) N(v_doubles)(N(few) x)
 {
 #if MULTIPLY_ADD == ISA_AVX512 && BITS == 32
     return (N(doubles))_mm512_cvtps_pd((__m256)x);
@@ -1263,7 +1227,7 @@ static TARGET void gemm_sum(size_t m, size_t n, const REAL *c, size_t c_row,
     for (i = 0; i < m; i++, c += c_row, sum += sum_row) {
         for (j = 0; j + step <= n; j += step)
             *(N(loose_doubles) *)(sum + j) +=
-                v_doubles(*(const N(few) *)(c + j));
+                N(v_doubles)(*(const N(few) *)(c + j));
         for (; j < n; j++)
             sum[j] += (double)c[j];
     }
@@ -1271,8 +1235,8 @@ static TARGET void gemm_sum(size_t m, size_t n, const REAL *c, size_t c_row,
 
 /* sum[n] += each of m rows of x, one after another: `few` vectors of a row at a
  * time, whose sums wait for each other's additions. */
-INLINE TARGET void gemm_rows_few(const size_t few, size_t m, const REAL *x,
-                                 size_t row, double *sum)
+INLINE TARGET void N(gemm_rows_few)(const size_t few, size_t m, const REAL *x,
+                                    size_t row, double *sum)
 {
     const size_t step = VBYTES / sizeof(double);
     N(doubles) total[4];
@@ -1284,7 +1248,7 @@ INLINE TARGET void gemm_rows_few(const size_t few, size_t m, const REAL *x,
     for (i = 0; i < m; i++, x += row) {
         UNROLL
         for (j = 0; j < few; j++)
-            total[j] += v_doubles(*(const N(few) *)(x + j * step));
+            total[j] += N(v_doubles)(*(const N(few) *)(x + j * step));
     }
     UNROLL
     for (j = 0; j < few; j++)
@@ -1298,15 +1262,15 @@ static TARGET void gemm_rows(size_t m, size_t n, const REAL *x, size_t row,
     size_t i, j;
 
     for (j = 0; j + 4 * step <= n; j += 4 * step)
-        gemm_rows_few(4, m, x + j, row, sum + j);
+        N(gemm_rows_few)(4, m, x + j, row, sum + j);
     for (; j + step <= n; j += step)
-        gemm_rows_few(1, m, x + j, row, sum + j);
+        N(gemm_rows_few)(1, m, x + j, row, sum + j);
     for (; j < n; j++)
         for (i = 0; i < m; i++)
             sum[j] += (double)x[i * row + j];
 }
 
-INLINE TARGET void v_clear(REAL *x, size_t n)
+INLINE TARGET void N(v_clear)(REAL *x, size_t n)
 {
     size_t i;
 
@@ -2769,7 +2733,6 @@ static _Alignas(64) double zeros[4096];
 #define out_k         N(out_k)
 #define delta_k       N(delta_k)
 #define way_k         N(way_k)
-#define act_product   N(act_product)
 /* clang-format on */
 
 /* --- The activation and the losses --- */
@@ -2809,7 +2772,7 @@ INLINE TARGET void N(act_swish)(const size_t order, const V *z, V *a, V *d)
 }
 
 /* delta_k(z) = sum_j delta_j(a) d_(k-j). */
-INLINE TARGET V act_product(const size_t k, const V *x, const V *d)
+INLINE TARGET V N(act_product)(const size_t k, const V *x, const V *d)
 {
     V sum = x[0] * d[k];
     size_t j;
@@ -3006,7 +2969,7 @@ INLINE const REAL *N(start)(const struct layer *l, bool back, size_t k)
 /* LANES normalised inputs, the first of them of colour number `at`. */
 INLINE TARGET V N(pixels)(const unsigned char *bytes, size_t at)
 {
-    return (v_bytes(bytes) - v_load(norm.mean.PREC + at)) *
+    return (N(v_bytes)(bytes) - v_load(norm.mean.PREC + at)) *
            v_load(norm.inverse_std.PREC + at);
 }
 
@@ -3467,17 +3430,17 @@ static TARGET void N(linear_sum)(const struct layer *l, const struct job *j,
     for (k = 0; k <= N(highest)(j, x); k++) {
         const REAL *b = N(panels)(j, l, j->p->order - k);
 
-        v_clear(j->sums, m * l->row);
+        N(v_clear)(j->sums, m * l->row);
         for (walk.b.first = 0; walk.b.first < j->n; walk.b.first += STRETCH) {
-            const size_t s = walk.b.first;
+            const size_t s = walk.b.first, first = j->first + s;
+            const REAL *a = j->scratch;
 
             walk.len = size_min(STRETCH, j->n - s);
             if (l->first)
-                N(image_rows)
-            (j->p->set, j->first + s, walk.len, i, m, j->scratch);
-            gemm(&walk, m, l->c,
-                 l->first ? j->scratch : out_k(j, x, k) + s * x->n + i, b,
-                 j->sums);
+                N(image_rows)(j->p->set, first, walk.len, i, m, j->scratch);
+            else
+                a = out_k(j, x, k) + s * x->n + i;
+            gemm(&walk, m, l->c, a, b, j->sums);
         }
         gemm_sum(m, l->c, j->sums, l->row, j->out + l->theta + i * l->c, l->c);
     }
@@ -3626,7 +3589,7 @@ INLINE TARGET void N(swish_slope)(const size_t order, const struct layer *l,
             UNROLL
             for (k = 0; k <= order; k++)
                 if (k == order || !x->first)
-                    v_store(at + k * z_step, act_product(k, mean, ds));
+                    v_store(at + k * z_step, N(act_product)(k, mean, ds));
         }
 }
 
@@ -3773,7 +3736,7 @@ static TARGET void N(part_flush)(const struct job *j)
         else
             gemm_sum(l->in, l->c, sum, l->row, j->out + l->theta, l->c);
     }
-    v_clear(j->sums, net.sums);
+    N(v_clear)(j->sums, net.sums);
 }
 
 /* The others.  Task: a share of the samples, fixed by their number alone. */
@@ -3789,7 +3752,7 @@ static TARGET void N(part_task)(size_t worker, size_t task, const void *work)
     j.out = nth(memory.parts, net.params, task);
     if (p->backward)
         memset(j.out, 0, net.params * sizeof *j.out);
-    v_clear(j.sums, net.sums);
+    N(v_clear)(j.sums, net.sums);
     for (l = net.layer; l < net.layer + net.layers; l++)
         for (k = 0; k <= p->order && l->border; k++)
             for (s = 0; s < net.tile; s++)

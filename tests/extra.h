@@ -17,14 +17,12 @@
 #define ISA wide
 #define VBYTES 64
 #define MR 8
-#define NV 3
 #define TARGET EXTRA_TARGET
 #define MULTIPLY_ADD EXTRA_MULTIPLY_ADD
 #include "../eos.c"
 #define ISA slim
 #define VBYTES 16
 #define MR 8
-#define NV 3
 #define TARGET EXTRA_TARGET
 #define MULTIPLY_ADD EXTRA_MULTIPLY_ADD
 #include "../eos.c"

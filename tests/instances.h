@@ -106,7 +106,7 @@ static void N(face_matmul_add)(const struct walk *w, size_t m, size_t n,
 
 static TARGET size_t N(face_height)(size_t left, size_t nv)
 {
-    return gemm_height(left, nv);
+    return N(gemm_height)(left, nv);
 }
 
 static void N(face_pack)(size_t k, size_t depth, size_t n, const double *x,
