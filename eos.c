@@ -20,7 +20,8 @@
  *    6  network: layers as truncated power series, forward, back [generated]
  *    7  derivatives: the loss and its first four derivatives
  *    8  sharpness: the top eigenpairs of the Hessian
- *    9  dynamics: projection, gradient descent, prediction, gradient flow
+ *    9  dynamics: the constrained trajectory, the predictions
+ *   9b  past the paper: several unstable directions
  *   10  log and terminal: tables of columns, progress
  *   11  statistics and summary
  *   12  checkpoints and signals
@@ -3971,39 +3972,49 @@ static int kernel_choose(void)
                 name, kernels[0].name);
 }
 
-/* The point at which derivatives are taken.  The MLP keeps what its first
- * layer makes of the inputs there, which all orders share. */
-static struct {
+/* A point at which derivatives are taken.  theta stays as it is for as long as
+ * the point is in use; no two points have the same number. */
+struct point {
     const double *theta;
-    bool kept[2]; /* by precision */
-    size_t hvps;  /* Hessian products so far */
-} point;
+    uint64_t number;
+};
 
-static void point_at(const double *theta)
+static struct point point_at(const double *theta)
 {
-    point.theta = theta;
-    point.kept[EOS_F32] = point.kept[EOS_F64] = false;
+    static uint64_t points;
+
+    return (struct point){theta, ++points};
 }
 
+/* Where z_0 of the MLP's first layer, which all orders share and the network
+ * keeps, was computed.  It stays until another point's takes its place. */
+static struct {
+    uint64_t number; /* of the point */
+    enum eos_precision precision;
+} first_layer;
+
+static size_t hvps; /* Hessian products so far */
+
 /* One pass of order K over a set; returns the mean loss. */
-static double taylor(enum eos_precision precision, int order,
+static double taylor(struct point at, enum eos_precision precision, int order,
                      const struct set *s, const double *v, double *out)
 {
     struct pass p = {.order = (size_t)order,
                      .backward = out,
                      .set = s,
-                     .theta = point.theta,
+                     .theta = at.theta,
                      .v = v,
                      .out = out};
     double sum = 0;
     size_t i;
 
     p.keep = s == &train && net.late && precision == config.deriv;
-    p.kept = p.keep && point.kept[precision];
+    p.kept = p.keep && first_layer.number == at.number &&
+             first_layer.precision == precision;
     kernel->pass[precision](&p);
-    if (p.keep) { /* in the place of the other precision's */
-        point.kept[precision] = true;
-        point.kept[!precision] = false;
+    if (p.keep) {
+        first_layer.number = at.number;
+        first_layer.precision = precision;
     }
     if (out)
         gradient_gather(&p);
@@ -4012,37 +4023,38 @@ static double taylor(enum eos_precision precision, int order,
     return sum / (double)s->n;
 }
 
-/* The gradient of L at the point; returns L. */
-static double gradient(enum eos_precision precision, double *out)
+/* The gradient of L; returns L. */
+static double gradient(struct point at, enum eos_precision precision,
+                       double *out)
 {
-    return taylor(precision, 0, &train, NULL, out);
+    return taylor(at, precision, 0, &train, NULL, out);
 }
 
 /* out = (Hessian of L) v */
-static void hessian(const double *v, double *out)
+static void hessian(struct point at, const double *v, double *out)
 {
-    point.hvps++;
-    taylor(config.deriv, 1, &train, v, out);
+    hvps++;
+    taylor(at, config.deriv, 1, &train, v, out);
 }
 
 /* out = third derivative of L at (v, v) */
-static void third(const double *v, double *out)
+static void third(struct point at, const double *v, double *out)
 {
-    taylor(config.deriv, 2, &train, v, out);
+    taylor(at, config.deriv, 2, &train, v, out);
     vec_scale(net.params, out, 2, out);
 }
 
 /* out = fourth derivative of L at (v, v, v) */
-static void fourth(const double *v, double *out)
+static void fourth(struct point at, const double *v, double *out)
 {
-    taylor(config.deriv, 3, &train, v, out);
+    taylor(at, config.deriv, 3, &train, v, out);
     vec_scale(net.params, out, 6, out);
 }
 
-/* L and accuracy on a set at the point, float64. */
-static double loss_on(const struct set *s, double *accuracy)
+/* L and accuracy on a set, float64. */
+static double loss_on(struct point at, const struct set *s, double *accuracy)
 {
-    double loss = taylor(EOS_F64, 0, s, NULL, NULL);
+    double loss = taylor(at, EOS_F64, 0, s, NULL, NULL);
     size_t i, hits = 0;
 
     for (i = 0; i < s->n; i++)
@@ -4051,35 +4063,29 @@ static double loss_on(const struct set *s, double *accuracy)
     return isfinite(loss) ? loss : (double)NAN;
 }
 
-/* The public forms, at any theta. */
 double eos_loss(const double *theta, double *accuracy)
 {
-    point_at(theta);
-    return loss_on(&train, accuracy);
+    return loss_on(point_at(theta), &train, accuracy);
 }
 
 double eos_gradient(const double *theta, double *out)
 {
-    point_at(theta);
-    return gradient(EOS_F64, out);
+    return gradient(point_at(theta), EOS_F64, out);
 }
 
 void eos_hessian(const double *theta, const double *v, double *out)
 {
-    point_at(theta);
-    hessian(v, out);
+    hessian(point_at(theta), v, out);
 }
 
 void eos_third(const double *theta, const double *v, double *out)
 {
-    point_at(theta);
-    third(v, out);
+    third(point_at(theta), v, out);
 }
 
 void eos_fourth(const double *theta, const double *v, double *out)
 {
-    point_at(theta);
-    fourth(v, out);
+    fourth(point_at(theta), v, out);
 }
 
 /* ------------------------------------------------------------------------
@@ -4093,14 +4099,17 @@ void eos_fourth(const double *theta, const double *v, double *out)
  * warm start that is good enough costs one product.
  * ------------------------------------------------------------------------ */
 
-typedef void operator_fn(const double *x, double *y);
+/* y = (operator at the point) x */
+typedef void operator_fn(struct point at, const double *x, double *y);
 
 /* A residual below which one that no longer falls is at rounding's floor. */
 #define EIG_FLOOR 3e-5
 
+/* The running solve.  What it found stays here until the next one starts. */
 static struct eig {
     size_t p; /* elements of a vector */
     operator_fn *apply;
+    struct point at;
     size_t m, cap;          /* vectors in the basis, at most */
     double t[BASIS][BASIS]; /* the operator on the basis */
     double value[BASIS];    /* Ritz values, largest first */
@@ -4111,8 +4120,9 @@ static struct eig {
     size_t unconverged;     /* solves that ended far from their goal */
     uint64_t rng;
 } eig;
-/* The basis and the operator's images of it, which are kept in float32 where
- * the Hessian products are float32; a guess, a residual or an image. */
+
+/* Its vectors: the basis, the operator's images of it (in float32 where the
+ * Hessian products are), and `next` for a guess, a residual or an image. */
 static struct {
     size_t room; /* vectors there is room for */
     double *basis, *next;
@@ -4122,23 +4132,36 @@ static struct {
 /* Pairs that a run asks for at most. */
 static size_t eig_wanted(void)
 {
-    size_t several = config.unstable > 1 ? config.unstable + 1 : 2;
+    size_t pairs = config.unstable > 1 ? config.unstable + 1 : 2;
 
-    return size_min(EIG_MAX, size_max(several, config.neigs));
-}
-
-/* Vectors of a basis for so many pairs. */
-static size_t eig_vectors(size_t wanted)
-{
-    return size_min(BASIS, 2 * wanted + 6);
+    return size_min(EIG_MAX, size_max(pairs, config.neigs));
 }
 
 static void eig_room(size_t p)
 {
-    krylov.room = eig_vectors(eig_wanted());
+    krylov.room = size_min(BASIS, 2 * eig_wanted() + 6);
     krylov.basis = room_vectors(p, krylov.room);
     krylov.next = room_vectors(p, 1);
     krylov.image = room_kept(p, krylov.room, config.deriv == EOS_F32);
+}
+
+static void swap(double *a, double *b, size_t n)
+{
+    for (; n--; a++, b++) {
+        const double was = *a;
+
+        *a = *b;
+        *b = was;
+    }
+}
+
+/* (a, b) turned by the angle of cosine c and sine s. */
+static void rotate(double c, double s, double *a, double *b)
+{
+    const double p = *a, q = *b;
+
+    *a = c * p - s * q;
+    *b = s * p + c * q;
 }
 
 /* The eigenvalues (descending) and vectors y[i] of a symmetric m x m matrix,
@@ -4171,21 +4194,11 @@ static void jacobi(size_t m, double a[BASIS][BASIS], double *value,
                 t = (tau < 0 ? -1 : 1) / (fabs(tau) + sqrt(1 + tau * tau));
                 c = 1 / sqrt(1 + t * t);
                 s = t * c;
+                for (k = 0; k < m; k++)
+                    rotate(c, s, &a[k][i], &a[k][j]);
                 for (k = 0; k < m; k++) {
-                    double p = a[k][i], q = a[k][j];
-
-                    a[k][i] = c * p - s * q;
-                    a[k][j] = s * p + c * q;
-                }
-                for (k = 0; k < m; k++) {
-                    double p = a[i][k], q = a[j][k];
-
-                    a[i][k] = c * p - s * q;
-                    a[j][k] = s * p + c * q;
-                    p = y[i][k];
-                    q = y[j][k];
-                    y[i][k] = c * p - s * q;
-                    y[j][k] = s * p + c * q;
+                    rotate(c, s, &a[i][k], &a[j][k]);
+                    rotate(c, s, &y[i][k], &y[j][k]);
                 }
             }
     }
@@ -4194,13 +4207,8 @@ static void jacobi(size_t m, double a[BASIS][BASIS], double *value,
     for (i = 0; i < m; i++) /* largest first */
         for (j = i + 1; j < m; j++)
             if (value[j] > value[i]) {
-                double v = value[i], row[BASIS];
-
-                value[i] = value[j];
-                value[j] = v;
-                memcpy(row, y[i], sizeof row);
-                memcpy(y[i], y[j], sizeof row);
-                memcpy(y[j], row, sizeof row);
+                swap(&value[i], &value[j], 1);
+                swap(y[i], y[j], m);
             }
 }
 
@@ -4242,15 +4250,13 @@ static double *eig_basis(size_t i)
 static bool eig_append(const double *x)
 {
     size_t i, m = eig.m;
-    double left;
 
     if (m == eig.cap)
         return false;
     vec_copy(eig.p, eig_basis(m), x);
-    left = eig_orthogonalise(eig_basis(m));
-    if (!(left > 1e-9))
+    if (!(eig_orthogonalise(eig_basis(m)) > 1e-9))
         return false;
-    eig.apply(eig_basis(m), krylov.next);
+    eig.apply(eig.at, eig_basis(m), krylov.next);
     vecs_write(eig.p, krylov.image, m, krylov.next);
     eig.m++;
     vec_dots(eig.p, eig.m, krylov.basis, krylov.next, eig.t[m]);
@@ -4260,12 +4266,21 @@ static bool eig_append(const double *x)
     return true;
 }
 
-static void eig_start(size_t p, operator_fn *apply, size_t wanted)
+static bool eig_append_random(void)
+{
+    eig_random(krylov.next);
+    return eig_append(krylov.next);
+}
+
+/* Begins a solve for the operator at the point, without any guess. */
+static void eig_start(size_t p, operator_fn *apply, struct point at,
+                      size_t wanted)
 {
     eig.p = p;
     eig.apply = apply;
+    eig.at = at;
     eig.m = 0;
-    eig.cap = size_min(size_min(krylov.room, eig_vectors(wanted)), p);
+    eig.cap = size_min(size_min(krylov.room, 2 * wanted + 6), p);
     eig.value_only = false;
     memset(eig.last, 0, sizeof eig.last);
 }
@@ -4303,81 +4318,74 @@ static double eig_residual_of(size_t i, double *r)
     return eig_relative(vec_norm(eig.p, r), eig.value[i]);
 }
 
-static size_t eig_keep; /* vectors after the running restart */
-static double eig_turn[BASIS][BASIS];
+/* The running restart: vector i < m of the new basis is sum_j coef[i][j] old
+ * vector j, and so are the images. */
+static struct {
+    size_t m;
+    double coef[BASIS][BASIS];
+} turn;
 
-/* basis and image, in place: new vector i is sum_j turn[i][j] old vector j */
 static void eig_turn_task(size_t worker, size_t task, const void *work)
 {
-    enum { PIECE = 64 };
     const struct vecs both[2] = {{.f64 = krylov.basis}, krylov.image};
     const size_t stride = vec_stride(eig.p);
-    size_t end = size_min((task + 1) * CHUNK_SUM, eig.p), at, len, b, i, j, e;
+    const size_t end = size_min((task + 1) * CHUNK_SUM, eig.p);
+    double old[BASIS], sum;
+    size_t b, e, i, j;
 
     (void)worker, (void)work;
     for (b = 0; b < 2; b++)
-        for (at = task * CHUNK_SUM; at < end; at += len) {
-            double old[BASIS][PIECE];
-
-            len = size_min(PIECE, end - at);
+        for (e = task * CHUNK_SUM; e < end; e++) {
             for (j = 0; j < eig.m; j++)
-                for (e = 0; e < len; e++)
-                    old[j][e] = both[b].f64
-                                    ? both[b].f64[j * stride + at + e]
-                                    : (double)both[b].f32[j * stride + at + e];
-            for (i = 0; i < eig_keep; i++)
-                for (e = 0; e < len; e++) {
-                    double sum = 0;
-
-                    for (j = 0; j < eig.m; j++)
-                        sum += eig_turn[i][j] * old[j][e];
-                    if (both[b].f64)
-                        both[b].f64[i * stride + at + e] = sum;
-                    else
-                        both[b].f32[i * stride + at + e] = (float)sum;
-                }
+                old[j] = both[b].f64 ? both[b].f64[j * stride + e]
+                                     : (double)both[b].f32[j * stride + e];
+            for (i = 0; i < turn.m; i++) {
+                for (sum = 0, j = 0; j < eig.m; j++)
+                    sum += turn.coef[i][j] * old[j];
+                if (both[b].f64)
+                    both[b].f64[i * stride + e] = sum;
+                else
+                    both[b].f32[i * stride + e] = (float)sum;
+            }
         }
 }
 
 /* Restart with the leading Ritz vectors and what is new in eig.last. */
 static void eig_restart(size_t leading)
 {
-    double length = 0, dot, t[BASIS][BASIS];
-    size_t i, j, k;
+    double *last = turn.coef[leading], length = 0, dot, t[BASIS][BASIS];
+    size_t i, j, a, b;
 
-    memcpy(eig_turn, eig.y, sizeof eig_turn);
-    memcpy(eig_turn[leading], eig.last, sizeof eig.last);
-    for (k = 0; k < 2; k++)
+    memcpy(turn.coef, eig.y, sizeof turn.coef);
+    memcpy(last, eig.last, sizeof eig.last);
+    for (a = 0; a < 2; a++)
         for (i = 0; i < leading; i++) {
             for (dot = 0, j = 0; j < eig.m; j++)
-                dot += eig_turn[i][j] * eig_turn[leading][j];
+                dot += turn.coef[i][j] * last[j];
             for (j = 0; j < eig.m; j++)
-                eig_turn[leading][j] -= dot * eig_turn[i][j];
+                last[j] -= dot * turn.coef[i][j];
         }
     for (j = 0; j < eig.m; j++)
-        length += eig_turn[leading][j] * eig_turn[leading][j];
+        length += last[j] * last[j];
     length = sqrt(length);
     for (j = 0; j < eig.m && length > 1e-6; j++)
-        eig_turn[leading][j] /= length;
-    eig_keep = leading + (length > 1e-6);
+        last[j] /= length;
+    turn.m = leading + (length > 1e-6);
     parallel(pieces(eig.p, CHUNK_SUM), eig_turn_task, NULL);
-    for (i = 0; i < eig_keep; i++)
-        for (j = 0; j < eig_keep; j++) {
-            size_t a, b;
-
+    for (i = 0; i < turn.m; i++)
+        for (j = 0; j < turn.m; j++)
             for (t[i][j] = 0, a = 0; a < eig.m; a++)
                 for (b = 0; b < eig.m; b++)
-                    t[i][j] += eig_turn[i][a] * eig.t[a][b] * eig_turn[j][b];
-        }
+                    t[i][j] += turn.coef[i][a] * eig.t[a][b] * turn.coef[j][b];
     memcpy(eig.t, t, sizeof t);
     memset(eig.last, 0, sizeof eig.last);
-    eig.m = eig_keep;
+    eig.m = turn.m;
     eig_ritz();
 }
 
 /* Steps for one pair change the others, and a pair from outside may take the
- * place of one that stalled: the first of `wanted` whose residual is above
- * what was good enough there, or `wanted`. */
+ * place of one that stalled.  Returns the first of `wanted` pairs whose
+ * residual is above what was good enough there, or `wanted`. */
 static size_t eig_recheck(size_t wanted, const double *enough)
 {
     size_t target = wanted, i;
@@ -4390,16 +4398,16 @@ static size_t eig_recheck(size_t wanted, const double *enough)
     return target;
 }
 
-/* The residual that is good enough for pair i: of a value alone sqrt(tol), for
- * its error is of second order. */
+/* The residual that is good enough for pair i.  Where the value alone is asked
+ * for it is sqrt(tol), because the value's error is of second order. */
 static double eig_goal(size_t i, size_t wanted, double tol)
 {
     return eig.value_only && i + 1 == wanted ? sqrt(tol) : tol;
 }
 
-/* Iterates until the first `wanted` pairs have residuals <= their goals.  Rounding sets a floor
- * (float32 products: some 1e-6): a target that stops improving is left as it
- * is, and its residual tells. */
+/* Iterates until the residuals of the first `wanted` pairs are at most their
+ * goals.  Rounding sets a floor (float32 products: some 1e-6).  A target that
+ * stops improving is left as it is, and its residual tells. */
 static void eig_iterate(size_t wanted, double tol)
 {
     double best = INFINITY, enough[EIG_MAX], goal;
@@ -4407,11 +4415,9 @@ static void eig_iterate(size_t wanted, double tol)
     size_t target = 0, idle = 0, rounds;
 
     for (rounds = 0; rounds < 2000; rounds++) {
-        while (eig.m < wanted) {
-            eig_random(krylov.next);
-            if (!eig_append(krylov.next) && eig.m == eig.cap)
+        while (eig.m < wanted)
+            if (!eig_append_random() && eig.m == eig.cap)
                 return;
-        }
         eig_ritz();
         for (;; best = INFINITY, idle = 0, target++) {
             if (target == wanted)
@@ -4431,22 +4437,20 @@ static void eig_iterate(size_t wanted, double tol)
         if (eig.m == eig.cap)
             eig_restart(size_min(wanted + 2, eig.cap - 2));
         memcpy(eig.last, eig.y[target], sizeof eig.last);
-        if (!eig_append(krylov.next)) {
-            eig_random(krylov.next);
-            if (!eig_append(krylov.next))
-                return;
-        }
+        if (!eig_append(krylov.next) && !eig_append_random())
+            return;
     }
 }
 
 /* How many steps of the Lanczos kind from a random vector show an eigenvalue
- * `top` in a space where all others lie from `bottom` to `found`: they grow its
- * share of the vector by Chebyshev's polynomial T_m(1 + 2 g), g = (top - found)
- * / (found - bottom) (Kaniel, Paige, Saad), from 1 / sqrt(p) or so; in one of a
- * hundred draws it is 80 times smaller. */
-static double eig_steps(double top, double found, double bottom)
+ * `sought` in a space where all others lie from `bottom` to `found`.  They grow
+ * its share of the vector by Chebyshev's polynomial T_m(1 + 2 g), g = (sought
+ * - found) / (found - bottom) (Kaniel, Paige, Saad).  The share begins at about
+ * 1 / sqrt(p); in one of a hundred draws it is 80 times smaller. */
+static double eig_steps(double sought, double found, double bottom)
 {
-    const double g = (top - found) / fmax(found - bottom, 1e-9 * fabs(top));
+    const double g =
+        (sought - found) / fmax(found - bottom, 1e-9 * fabs(sought));
 
     return g > 0 ? 1 + log(160 * sqrt((double)eig.p)) / acosh(1 + 2 * g)
                  : INFINITY;
@@ -4454,7 +4458,7 @@ static double eig_steps(double top, double found, double bottom)
 
 /* A residual cannot show that a pair was missed: that a multiple eigenvalue was
  * found once, say.  So a random vector orthogonal to the pairs is iterated
- * until an eigenvalue 2 % above the last of them would have shown: the largest
+ * until an eigenvalue 2 % above the last of them would have shown.  The largest
  * that it does find, with its residual for an error bound, stands for all
  * others.  Returns whether a pair has shown: it stands among the pairs, to be
  * iterated on. */
@@ -4462,7 +4466,7 @@ static bool eig_missed(size_t wanted)
 {
     enum { STEPS = 100 };
     const double size = fmax(fabs(eig.value[0]), fabs(eig.value[eig.m - 1]));
-    const double top = eig.value[wanted - 1] + 0.02 * size;
+    const double sought = eig.value[wanted - 1] + 0.02 * size;
     double known[EIG_MAX], bottom = 0;
     size_t step, i;
 
@@ -4485,7 +4489,7 @@ static bool eig_missed(size_t wanted)
         eig_residual_of(wanted, krylov.next);
         bound = vec_norm(eig.p, krylov.next);
         if (!(bound > 0) ||
-            (double)step >= eig_steps(top, found + bound, bottom))
+            (double)step >= eig_steps(sought, found + bound, bottom))
             break;
         if (eig.m == eig.cap)
             eig_restart(size_min(wanted + 2, eig.cap - 2));
@@ -4495,8 +4499,8 @@ static bool eig_missed(size_t wanted)
     return false;
 }
 
-/* The first `wanted` pairs, copies of an eigenvalue included where `all` of
- * them are to be found for certain. */
+/* The first `wanted` pairs; with `all`, copies of an eigenvalue are found for
+ * certain. */
 static void eig_solve(size_t wanted, double tol, bool all)
 {
     size_t round;
@@ -4506,19 +4510,6 @@ static void eig_solve(size_t wanted, double tol, bool all)
         if (!all || !eig_missed(wanted))
             break;
     }
-}
-
-static void eig_swap(size_t i, size_t j)
-{
-    double value = eig.value[i], resid = eig.resid[i], row[BASIS];
-
-    eig.value[i] = eig.value[j];
-    eig.value[j] = value;
-    eig.resid[i] = eig.resid[j];
-    eig.resid[j] = resid;
-    memcpy(row, eig.y[i], sizeof row);
-    memcpy(eig.y[i], eig.y[j], sizeof row);
-    memcpy(eig.y[j], row, sizeof row);
 }
 
 /* Plain power iteration for the same pairs, one after the other, the ones
@@ -4538,26 +4529,24 @@ static void eig_power(size_t wanted, double tol)
         vec_copy(eig.p, x, eig_basis(i));
         eig_orthogonalise(x);
         for (round = 0; round < 20000; round++) {
-            eig.apply(x, hx);
+            eig.apply(eig.at, x, hx);
             value = vec_dot(eig.p, x, hx);
             vec_add(eig.p, eig_basis(i), hx, -value, x);
             resid = eig_relative(vec_norm(eig.p, eig_basis(i)), value);
             idle = resid < 0.999 * best ? 0 : idle + 1;
             best = resid < best ? resid : best;
-            if (resid <= tol || idle > 200 || !(resid < INFINITY)) {
-                const bool found = value >= 0 && best < EIG_FLOOR;
-
-                if (found || shift < 0 || !(resid < INFINITY))
-                    break;
+            if (!(resid < INFINITY))
+                break;
+            if (resid > tol && idle <= 200) {
+                vec_add(eig.p, x, hx, -shift, x);
+            } else if ((value >= 0 && best < EIG_FLOOR) || shift < 0) {
+                break;
+            } else { /* what is left of x lacks the top vector */
                 shift = -vec_norm(eig.p, hx);
                 best = INFINITY;
                 idle = 0;
-                eig_random(x); /* what is left of x lacks the top vector */
-                eig_orthogonalise(x);
-                continue;
+                eig_random(x);
             }
-            vec_copy(eig.p, eig_basis(i), x);
-            vec_add(eig.p, x, hx, -shift, x);
             eig_orthogonalise(x);
         }
         vec_copy(eig.p, eig_basis(i), x);
@@ -4567,8 +4556,11 @@ static void eig_power(size_t wanted, double tol)
         eig.y[i][i] = 1;
     }
     for (i = 1; i < wanted; i++) /* largest first */
-        for (j = i; j && eig.value[j] > eig.value[j - 1]; j--)
-            eig_swap(j, j - 1);
+        for (j = i; j && eig.value[j] > eig.value[j - 1]; j--) {
+            swap(&eig.value[j], &eig.value[j - 1], 1);
+            swap(&eig.resid[j], &eig.resid[j - 1], 1);
+            swap(eig.y[j], eig.y[j - 1], BASIS);
+        }
     eig.m = wanted;
 }
 
@@ -4576,7 +4568,7 @@ static void eig_power(size_t wanted, double tol)
 enum { HISTORY = 3, SKETCH = 64 };
 struct warm {
     bool dagger;                /* it is theta+ */
-    size_t kept, newest;        /* solves, the place of the last one */
+    size_t known, newest;       /* solves, the place of the last one */
     size_t seconds;             /* solves that left a second vector */
     double value[EIG_MAX];      /* the top eigenvalues; S is the first */
     double resid[EIG_MAX];      /* |Hu - Su| / |S| of each */
@@ -4585,12 +4577,14 @@ struct warm {
     struct vecs second;         /* --unstable: second vectors, a ring of two */
 };
 
-/* Approximations of the leading eigenvectors, shared by all trajectories
- * (the first is that of theta+), and the last second eigenvalue. */
-static struct vecs top;
-static size_t top_room;
-static bool top_known[EIG_MAX];
-static double top_second;
+/* What all trajectories share: approximations of the leading eigenvectors, of
+ * which the first is that of theta+, and the last second eigenvalue. */
+static struct {
+    struct vecs u;
+    size_t room;
+    bool known[EIG_MAX];
+    double lambda2;
+} shared;
 
 static void warm_room(struct warm *w, bool seconds)
 {
@@ -4600,12 +4594,19 @@ static void warm_room(struct warm *w, bool seconds)
         w->second = room_kept(net.params, 2, true);
 }
 
-static void top_room_take(void)
+static void shared_store(size_t i, const double *x)
 {
-    top_room = eig_wanted();
-    top = room_kept(net.params, top_room, true);
-    memset(top_known, 0, sizeof top_known);
-    top_second = 0;
+    if (i < shared.room) {
+        vecs_write(net.params, shared.u, i, x);
+        shared.known[i] = true;
+    }
+}
+
+/* With several unstable directions all that is shared is theta+'s, and the
+ * other trajectories have second vectors of their own. */
+static bool shared_is_dagger(void)
+{
+    return config.unstable > 1 && shared.known[0];
 }
 
 /* --- Guesses ---
@@ -4615,149 +4616,114 @@ static void top_room_take(void)
  * u_j.  That extrapolates along a smooth path, finds that gradient descent at
  * the edge has period two, and takes a projection the way of the one before.
  * The c minimise |theta - sum_j c_j theta_j|^2 + rho |c|^2, with rho against
- * noise in the u_j; with D_ij = (theta - theta_i).(theta - theta_j) they are
- * (D + rho)^-1 (1 .. 1) but for their sum.  No theta_j is kept for that: sums
- * of their elements with random signs, in SKETCH classes (a count sketch,
- * Charikar, Chen, Farach-Colton 2002), have the same D, nearly. */
+ * noise in the u_j.  With D_ij = (theta - theta_i).(theta - theta_j) they are
+ * (D + rho)^-1 (1 .. 1), divided by their sum.  Sketches of the theta_j are
+ * enough for D: sums of the elements with random signs in SKETCH classes (a
+ * count sketch, Charikar, Chen, Farach-Colton 2002) have nearly the same
+ * inner products. */
 
-static double sketch[SKETCH]; /* of the point */
-static double sketch_part[P_MAX / CHUNK_SUM + 1][SKETCH];
-
-static void sketch_task(size_t worker, size_t task, const void *work)
+static void sketch_of(const double *theta, double *sketch)
 {
-    size_t begin = task * CHUNK_SUM, i, j;
-    size_t end = size_min(begin + CHUNK_SUM, net.params);
-    double sum[SKETCH] = {0};
-    uint64_t rng = task;
+    size_t begin, i, j;
 
-    (void)worker, (void)work;
-    for (i = begin; i < end; i += SKETCH) {
-        const uint64_t signs = rng_next(&rng);
+    memset(sketch, 0, SKETCH * sizeof *sketch);
+    for (begin = 0; begin < net.params; begin += CHUNK_SUM) {
+        const size_t end = size_min(begin + CHUNK_SUM, net.params);
+        uint64_t rng = begin / CHUNK_SUM;
+        double sum[SKETCH] = {0};
 
-        for (j = 0; j < SKETCH && i + j < end; j++)
-            sum[j] += (signs >> j & 1 ? 1 : -1) * point.theta[i + j];
-    }
-    memcpy(sketch_part[task], sum, sizeof sum);
-}
+        for (i = begin; i < end; i += SKETCH) {
+            const uint64_t signs = rng_next(&rng);
 
-static void sketch_point(void)
-{
-    size_t tasks = pieces(net.params, CHUNK_SUM), i, j;
-
-    parallel(tasks, sketch_task, NULL);
-    memset(sketch, 0, sizeof sketch);
-    for (i = 0; i < tasks; i++)
+            for (j = 0; j < SKETCH && i + j < end; j++)
+                sum[j] += (signs >> j & 1 ? 1 : -1) * theta[i + j];
+        }
         for (j = 0; j < SKETCH; j++)
-            sketch[j] += sketch_part[i][j];
+            sketch[j] += sum[j];
+    }
 }
 
-static double sketch_product(const double *a, const double *b, const double *c,
-                             const double *d)
+/* (a - b).(a - c) */
+static double sketch_product(const double *a, const double *b, const double *c)
 {
-    double sum = 0; /* (a - b).(c - d) */
+    double sum = 0;
     size_t i;
 
     for (i = 0; i < SKETCH; i++)
-        sum += (a[i] - b[i]) * (c[i] - d[i]);
+        sum += (a[i] - b[i]) * (a[i] - c[i]);
     return sum;
 }
 
-/* The c for the point. */
-static void warm_mix(const struct warm *w, double *c)
+/* The guess for u at the point of this sketch; false without any. */
+static bool warm_guess(const struct warm *w, const double *here, double *x)
 {
-    double D[BASIS][BASIS], value[BASIS], y[BASIS][BASIS];
+    double D[BASIS][BASIS], value[BASIS], y[BASIS][BASIS], c[HISTORY] = {0};
     double rho = 1e-200, all = 0;
-    size_t i, j, k;
+    size_t i, j;
 
-    for (i = 0; i < w->kept; i++) {
-        for (j = 0; j < w->kept; j++)
-            D[i][j] = sketch_product(sketch, w->at[i], sketch, w->at[j]);
-        rho += 1e-5 * D[i][i] / (double)w->kept;
-        c[i] = 0;
+    if (!w->known)
+        return false;
+    for (i = 0; i < w->known; i++) {
+        for (j = 0; j < w->known; j++)
+            D[i][j] = sketch_product(here, w->at[i], w->at[j]);
+        rho += 1e-5 * D[i][i] / (double)w->known;
     }
-    jacobi(w->kept, D, value, y);
-    for (k = 0; k < w->kept; k++) {
+    jacobi(w->known, D, value, y);
+    for (j = 0; j < w->known; j++) {
         double sum = 0;
 
-        for (i = 0; i < w->kept; i++)
-            sum += y[k][i];
-        for (i = 0; i < w->kept; i++)
-            c[i] += y[k][i] * sum / (fmax(value[k], 0) + rho);
+        for (i = 0; i < w->known; i++)
+            sum += y[j][i];
+        for (i = 0; i < w->known; i++)
+            c[i] += y[j][i] * sum / (fmax(value[j], 0) + rho);
     }
-    for (i = 0; i < w->kept; i++)
+    for (i = 0; i < w->known; i++)
         all += c[i];
-    for (i = 0; i < w->kept; i++)
+    for (i = 0; i < w->known; i++)
         c[i] /= all;
+    vecs_combine(net.params, x, NULL, w->known, c, w->u);
+    return true;
 }
 
-/* The guess for u at the point; false without any. */
-static bool warm_guess(struct warm *w, double *x)
+/* An approximation of eigenvector i; false without any.  The second is the
+ * trajectory's own where it has one, of the same parity if it can be. */
+static bool warm_vector(const struct warm *w, size_t i, double *x)
 {
-    double c[HISTORY];
-
-    if (w->kept) {
-        warm_mix(w, c);
-        vecs_combine(net.params, x, NULL, w->kept, c, w->u);
+    if (i == 1 && shared_is_dagger() && !w->dagger && w->seconds) {
+        vecs_read(net.params, x, w->second,
+                  w->seconds > 1 ? w->seconds % 2 : 0);
+        return true;
     }
-    return w->kept;
+    if (shared.known[i])
+        vecs_read(net.params, x, shared.u, i);
+    return shared.known[i];
 }
 
-/* Keeps u of the point.  It takes the place of the last one where that is less
- * than a tenth of its own step away: of a projection's rounds the final
- * one counts. */
-static void warm_store(struct warm *w, const double *u)
+/* Remembers u of a point.  It takes the place of the last one where that is
+ * less than a tenth of its own step away: so the last round of a projection
+ * stands for all of its rounds. */
+static void warm_store(struct warm *w, const double *here, const double *u)
 {
     const double *last = w->at[w->newest];
     const double *before = w->at[(w->newest + HISTORY - 1) % HISTORY];
 
-    if (w->kept < 2 || !(sketch_product(sketch, last, sketch, last) <
-                         0.01 * sketch_product(last, before, last, before)))
-        w->newest = w->kept ? (w->newest + 1) % HISTORY : 0;
-    if (w->kept == w->newest)
-        w->kept++;
-    memcpy(w->at[w->newest], sketch, sizeof sketch);
+    if (w->known < 2 || !(sketch_product(here, last, last) <
+                          0.01 * sketch_product(last, before, before)))
+        w->newest = w->known ? (w->newest + 1) % HISTORY : 0;
+    if (w->known == w->newest)
+        w->known++;
+    memcpy(w->at[w->newest], here, sizeof *w->at);
     vecs_write(net.params, w->u, w->newest, u);
-}
-
-static bool top_guess(size_t i, double *x)
-{
-    if (top_known[i])
-        vecs_read(net.params, x, top, i);
-    return top_known[i];
-}
-
-static void top_store(size_t i, const double *x)
-{
-    if (i < top_room) {
-        vecs_write(net.params, top, i, x);
-        top_known[i] = true;
-    }
-}
-
-/* With several unstable directions what is shared is theta+'s alone, all it
- * wants; the others keep their second vectors to themselves. */
-static bool warm_several(void)
-{
-    return config.unstable > 1 && top_known[0];
-}
-
-/* The second vector, of the same parity where there is one. */
-static bool warm_second(struct warm *w, double *x)
-{
-    if (!warm_several() || w->dagger || !w->seconds)
-        return top_guess(1, x);
-    vecs_read(net.params, x, w->second, w->seconds > 1 ? w->seconds % 2 : 0);
-    return true;
 }
 
 /* The sign of u: along the last one; at first, so that the component of the
  * largest magnitude is positive. */
-static void warm_sign(struct warm *w, double *u)
+static void warm_sign(const struct warm *w, double *u)
 {
     size_t i, most = 0;
     double along;
 
-    if (w->kept) {
+    if (w->known) {
         vecs_read(net.params, krylov.next, w->u, w->newest);
         along = vec_dot(net.params, u, krylov.next);
     } else {
@@ -4770,60 +4736,52 @@ static void warm_sign(struct warm *w, double *u)
         vec_scale(net.params, u, -1, u);
 }
 
-static void solve_power(struct warm *w, size_t wanted)
+/* A warm start from the trajectory's own vectors.  The second one joins where
+ * its eigenvalue is near the top one or more pairs are wanted.  A thorough
+ * search takes all that is known and a random vector, and so finds an
+ * eigenvalue that overtakes from outside.  Several unstable directions have
+ * nearly the same eigenvalue, so that their vectors turn among themselves from
+ * solve to solve and cannot be extrapolated: theta+ takes its last ones. */
+static void solve_lobpcg(const struct warm *w, const double *here,
+                         size_t wanted, bool thorough)
 {
-    size_t i;
-
-    for (i = 0; i < wanted; i++)
-        if (!(i == 1 ? warm_second(w, eig_basis(1))
-              : i    ? top_guess(i, eig_basis(i))
-                     : warm_guess(w, eig_basis(0))))
-            eig_random(eig_basis(i));
-    eig_power(wanted, config.tol);
-}
-
-/* Warm start from the trajectory's own vectors.  The second joins where the top
- * eigenvalue is near to it or more pairs are wanted; a thorough search, also
- * the first of a trajectory, takes all that is known and a random one: so an
- * eigenvalue that overtakes from outside is found.  Several unstable
- * directions have one eigenvalue, so that their vectors turn from solve to
- * solve: theta+ takes its last ones as they are. */
-static void solve_lobpcg(struct warm *w, size_t wanted, bool thorough)
-{
-    const bool block = warm_several() && w->dagger;
+    const bool block = shared_is_dagger() && w->dagger;
     double *guess = krylov.next;
-    size_t known = thorough ? EIG_MAX : wanted, i;
+    size_t most = thorough ? EIG_MAX : wanted, i;
 
-    eig_start(net.params, hessian, wanted);
-    eig.value_only = warm_several() && wanted > 1;
-    if (!block && warm_guess(w, guess) && eig_append(guess) &&
-        eig.t[0][0] < 1.1 * top_second && known < 2)
-        known = 2;
-    for (i = !thorough && !block; i < known; i++)
-        if (i == 1 ? warm_second(w, guess) : top_guess(i, guess))
+    eig.value_only = shared_is_dagger() && wanted > 1;
+    if (!block && warm_guess(w, here, guess) && eig_append(guess) &&
+        eig.t[0][0] < 1.1 * shared.lambda2 && most < 2)
+        most = 2;
+    for (i = !thorough && !block; i < most; i++)
+        if (warm_vector(w, i, guess))
             eig_append(guess);
-    if (thorough) {
-        eig_random(guess);
-        eig_append(guess);
-    }
+    if (thorough)
+        eig_append_random();
     eig_solve(wanted, config.tol, thorough && wanted > 1);
 }
 
-/* The `wanted` top eigenpairs at the point; u gets the first vector. */
-static void sharpness(struct warm *w, size_t wanted, bool thorough, double *u)
+/* The `wanted` top eigenpairs at a point: their values and residuals in w, and
+ * the first vector in u. */
+static void sharpness(struct point at, struct warm *w, size_t wanted,
+                      bool thorough, double *u)
 {
-    const bool own = warm_several() && !w->dagger;
+    const bool own = shared_is_dagger() && !w->dagger;
+    double here[SKETCH];
     bool far = false;
     size_t i;
 
-    thorough = thorough || !w->kept;
-    sketch_point();
-    if (config.eig == EOS_POWER) {
-        eig_start(net.params, hessian, wanted);
-        solve_power(w, wanted);
-    } else {
-        solve_lobpcg(w, wanted, thorough);
-    }
+    thorough = thorough || !w->known;
+    sketch_of(at.theta, here);
+    eig_start(net.params, hessian, at, wanted);
+    if (config.eig == EOS_LOBPCG)
+        solve_lobpcg(w, here, wanted, thorough);
+    for (i = 0; i < wanted && config.eig == EOS_POWER; i++)
+        if (!(i ? warm_vector(w, i, eig_basis(i))
+                : warm_guess(w, here, eig_basis(0))))
+            eig_random(eig_basis(i));
+    if (config.eig == EOS_POWER)
+        eig_power(wanted, config.tol);
     for (i = 0; i < wanted; i++) {
         w->value[i] = eig.value[i];
         w->resid[i] = eig.resid[i];
@@ -4834,286 +4792,57 @@ static void sharpness(struct warm *w, size_t wanted, bool thorough, double *u)
     for (i = 1; i < wanted || (i == 1 && thorough && eig.m > 1); i++) {
         eig_vector(i, u);
         if (!own)
-            top_store(i, u);
+            shared_store(i, u);
         else if (i == 1 && wanted > 1)
             vecs_write(net.params, w->second, w->seconds++ % 2, u);
-        top_second = eig.value[1];
+        shared.lambda2 = eig.value[1];
     }
     eig_vector(0, u);
     warm_sign(w, u);
-    warm_store(w, u);
+    warm_store(w, here, u);
     if (w->dagger)
-        top_store(0, u);
+        shared_store(0, u);
 }
 
 /* ------------------------------------------------------------------------
  * 9  Dynamics
  *
- * x = u.(theta - theta+), y = grad S_perp.(theta - theta+), theta+ the
- * constrained trajectory.  Near the edge (Section 4 of the paper)
- *     x' = -(1 + eta y) x,   y' = y + eta (alpha - beta x^2 / 2),
- * so x grows until it pushes the sharpness back: self-stabilization.
+ * The paper's, for one eigenvalue at the edge.  theta+ is the constrained
+ * trajectory, on which the sharpness S is at most 2/eta, the edge; u is the
+ * eigenvector of S there, P_perp = 1 - uu', grad S_perp = P_perp grad S.  Two
+ * coordinates of a displacement v = theta - theta+ matter,
+ *     x = u.v,   y = grad S_perp.v,
+ * and follow eq. (3), the simplified dynamics:
+ *     x' = -(1 + eta y) x,   y' = y + eta (alpha - beta x^2 / 2).
+ * So x grows until it pushes the sharpness back: self-stabilization.  The toy
+ * of section 13 is eq. (3) as it stands; here are the trajectories that are
+ * compared with gradient descent.  What several eigenvalues need, and the
+ * functions that choose between one and several, are in section 9b.
  * ------------------------------------------------------------------------ */
 
-/* --- Several unstable directions: the complementarity problem ---
- *
- * The symmetric k x k matrix S >= 0 that minimises <C, S> + <S, G S> / 2, or
- *     S >= 0,   Z = C + G S >= 0,   <S, Z> = 0.
- * A symmetric matrix is a vector of pairs i <= j.  Inside, off-diagonal
- * elements are multiplied by sqrt(2), so that <A, B> = a.b, and C and G are
- * scaled to norm 1.  S is a solution where r(x) = x - p(x) vanishes,
- * p(x) = (x - c - G x)+ with ()+ the projection on the cone: negative
- * eigenvalues go.  Newton's method finds it (r has a slope almost
- * everywhere); where that gets no nearer, p(x), a step of projected gradient
- * descent, does, for |r| never grows along it.  S = p(x) is >= 0 by
- * construction, and |r| bounds what Z lacks. */
-
-static struct {
-    size_t k, n; /* n = k (k + 1) / 2 pairs */
-    double c[PAIRS], g[PAIRS][PAIRS];
-    double p[PAIRS], r[PAIRS];                 /* at the x looked at last */
-    double value[BASIS], vector[BASIS][BASIS]; /* of x - c - G x */
-    double slope[PAIRS][PAIRS];                /* of r */
-} cone;
-
-static size_t pair_of(size_t i, size_t j)
-{
-    return i < j ? j * (j + 1) / 2 + i : i * (i + 1) / 2 + j;
-}
-
-/* How often a pair stands in the matrix. */
-static double pair_count(size_t i, size_t j)
-{
-    return i == j ? 1 : 2;
-}
-
-/* to = the pairs of the symmetric part of sqrt(count) v_a v_b'. */
-static void cone_product(size_t a, size_t b, double *to)
-{
-    const double *x = cone.vector[a], *y = cone.vector[b];
-    size_t i, j;
-
-    for (j = 0; j < cone.k; j++)
-        for (i = 0; i <= j; i++)
-            to[pair_of(i, j)] = 0.5 * (x[i] * y[j] + x[j] * y[i]) *
-                                sqrt(pair_count(a, b) * pair_count(i, j));
-}
-
-static void cone_times(const double *x, double *gx)
-{
-    size_t i;
-
-    for (i = 0; i < cone.n; i++)
-        gx[i] = sum_products(cone.g[i], x, cone.n);
-}
-
-/* p and r at x; returns |r|. */
-static double cone_residual(const double *x)
-{
-    double gx[PAIRS], one[PAIRS], w[BASIS][BASIS];
-    size_t i, j, a;
-
-    cone_times(x, gx);
-    for (j = 0; j < cone.k; j++)
-        for (i = 0; i < cone.k; i++) {
-            a = pair_of(i, j);
-            w[i][j] = (x[a] - cone.c[a] - gx[a]) / sqrt(pair_count(i, j));
-        }
-    jacobi(cone.k, w, cone.value, cone.vector);
-    memset(cone.p, 0, sizeof cone.p);
-    for (a = 0; a < cone.k; a++) {
-        cone_product(a, a, one);
-        for (i = 0; i < cone.n && !(cone.value[a] <= 0); i++)
-            cone.p[i] += cone.value[a] * one[i];
-    }
-    for (i = 0; i < cone.n; i++)
-        cone.r[i] = x[i] - cone.p[i];
-    return sqrt(sum_products(cone.r, cone.r, cone.n));
-}
-
-/* The slope of r: 1 - D (1 - G), where D, that of the projection, has the
- * eigenvectors v_a v_b' and the eigenvalues 1 (both values positive), 0 (none)
- * or the positive one's share.  What is added keeps it regular where G is
- * not. */
-static void cone_slope(void)
-{
-    double one[PAIRS], row[PAIRS];
-    size_t a, b, i, j;
-
-    for (i = 0; i < cone.n; i++)
-        for (j = 0; j < cone.n; j++)
-            cone.slope[i][j] = i == j ? 1 + 1e-13 : 0;
-    for (b = 0; b < cone.k; b++)
-        for (a = 0; a <= b; a++) { /* value[a] >= value[b] */
-            const double up = cone.value[a], down = cone.value[b];
-            const double share = up <= 0 ? 0 : down > 0 ? 1 : up / (up - down);
-
-            cone_product(a, b, one);
-            cone_times(one, row);
-            for (i = 0; i < cone.n; i++)
-                for (j = 0; j < cone.n; j++)
-                    cone.slope[i][j] -= share * one[i] * (one[j] - row[j]);
-        }
-}
-
-/* r <- slope^-1 r, by elimination with the largest pivot of each column. */
-static void cone_newton(double *r)
-{
-    const size_t n = cone.n;
-    size_t i, j, k, most;
-
-    for (k = 0; k < n; k++) {
-        double *row = cone.slope[k], spare;
-
-        for (most = k, i = k + 1; i < n; i++)
-            if (fabs(cone.slope[i][k]) > fabs(cone.slope[most][k]))
-                most = i;
-        for (j = 0; j < n; j++) {
-            spare = row[j];
-            row[j] = cone.slope[most][j];
-            cone.slope[most][j] = spare;
-        }
-        spare = r[k];
-        r[k] = r[most];
-        r[most] = spare;
-        for (i = k + 1; i < n; i++) {
-            const double times = cone.slope[i][k] / row[k];
-
-            for (j = k; j < n; j++)
-                cone.slope[i][j] -= times * row[j];
-            r[i] -= times * r[k];
-        }
-    }
-    for (k = n; k--;) {
-        for (j = k + 1; j < n; j++)
-            r[k] -= cone.slope[k][j] * r[j];
-        r[k] /= cone.slope[k][k];
-    }
-}
-
-/* x <- a point where |r| is smaller; returns |r| there, or `before`. */
-static double cone_step(double *x, double before)
-{
-    double step[PAIRS], trial[PAIRS], p[PAIRS], t, now;
-    size_t i;
-
-    memcpy(step, cone.r, sizeof step);
-    memcpy(p, cone.p, sizeof p);
-    cone_slope();
-    cone_newton(step);
-    for (t = 1; t > 1e-3; t *= 0.5) {
-        for (i = 0; i < cone.n; i++)
-            trial[i] = x[i] - t * step[i];
-        now = cone_residual(trial);
-        if (now < (1 - 0.1 * t) * before)
-            break;
-    }
-    if (t <= 1e-3) {
-        memcpy(trial, p, sizeof trial);
-        now = cone_residual(trial);
-    }
-    if (!(now < before))
-        return before;
-    memcpy(x, trial, sizeof trial);
-    return now;
-}
-
-/* Steps from x until none gets nearer; returns what Z lacks relative
- * to what it is made of, |r| / (1 + |G x|). */
-static double cone_solve(double *x)
-{
-    enum { ROUNDS = 60 };
-    double gx[PAIRS], now = cone_residual(x), before = INFINITY;
-    size_t round;
-
-    for (round = 0; round < ROUNDS && now < before; round++) {
-        before = now;
-        now = cone_step(x, before);
-    }
-    cone_residual(x);
-    cone_times(x, gx);
-    return now / (1 + sqrt(sum_products(gx, gx, cone.n)));
-}
-
-/* The same by way of the problems with G + ridge, each from the solution of
- * the one before: where G is nearly singular. */
-static double cone_descend(double *x)
-{
-    double ridge, next;
-    size_t i;
-
-    memset(x, 0, sizeof cone.p);
-    for (ridge = 0, next = 1; ridge != next;
-         next = next > 1e-13 ? next / 8 : 0) {
-        for (i = 0; i < cone.n; i++)
-            cone.g[i][i] += next - ridge;
-        ridge = next;
-        cone_solve(x);
-    }
-    return cone_solve(x);
-}
-
-/* Scales the n x m elements of a to length 1; returns what they had. */
-static double cone_scale(double *a, size_t m)
-{
-    double length = sqrt(sum_products(a, a, m));
-    size_t i;
-
-    for (i = 0; i < m && length > 0; i++)
-        a[i] /= length;
-    return length;
-}
-
-/* S from the pairs of C and of G; returns what cone_solve does: at most 1e-12,
- * unless there is no solution or G is all but singular. */
-static double sdcp(size_t k, const double *C, double (*G)[PAIRS], double *S)
-{
-    double x[PAIRS] = {0}, best[PAIRS], root[PAIRS], c, g, left, then;
-    size_t i, j;
-
-    memset(&cone, 0, sizeof cone);
-    cone.k = k;
-    cone.n = k * (k + 1) / 2;
-    for (j = 0; j < k; j++)
-        for (i = 0; i <= j; i++)
-            root[pair_of(i, j)] = sqrt(pair_count(i, j));
-    for (i = 0; i < cone.n; i++) {
-        cone.c[i] = root[i] * C[i];
-        for (j = 0; j < cone.n; j++)
-            cone.g[i][j] = root[i] * root[j] * G[i][j];
-    }
-    c = cone_scale(cone.c, PAIRS);
-    g = cone_scale(cone.g[0], PAIRS * PAIRS);
-    left = cone_solve(x);
-    memcpy(best, cone.p, sizeof best);
-    if (left > 1e-12) {
-        then = cone_descend(x);
-        if (then < left)
-            memcpy(best, cone.p, sizeof best);
-        left = fmin(left, then);
-    }
-    for (i = 0; i < cone.n; i++)
-        S[i] = c / (g > 0 ? g : 1) * best[i] / root[i];
-    return left;
-}
-
-/* --- States --- */
-
-static struct {
+/* The trajectories. */
+static struct paths {
     double *gd;   /* gradient descent */
     double *pg;   /* theta+: projected gradient; approach: the check before */
     double *gf;   /* gradient flow */
     double *v[2]; /* prediction: theta - theta+; generalized */
 } path;
 
-/* What is known at theta+. */
-static struct edge {
+/* What they remember for their next solve. */
+static struct {
+    struct warm gd, pg, gf, pr[2];
+} warm;
+
+/* What is known at theta+.  measure() writes it, and predict_prepare() adds
+ * what the predictions need.  U = (u_1 .. u_k) are the unstable directions, of
+ * which the paper has one.  With --unstable there are T_ij, A_ij = -grad
+ * L.T_ij, G = (T_ij.T_mn) and the covariance Sigma, too (section 9b). */
+static struct dagger {
     double L, S, resid, su; /* su = (grad S).u */
     double lambda2;         /* the last one measured */
     bool flat;              /* where S or beta has been 0, to rounding */
     double alpha, beta, delta2, gamma, eps, newton_x, gradnorm, gradperp;
-    double pull[DIRECTIONS]; /* U' grad L(theta+ + U x): generalized */
-    /* --unstable: k directions, eigenvalues, -grad L.T_ij, T_ij.T_mn, Sigma */
+    double pull[DIRECTIONS]; /* generalized: U' grad L(theta+ + U x) */
     size_t k;
     double lambda[DIRECTIONS + 1], A[PAIRS], G[PAIRS][PAIRS], Sigma[PAIRS];
     double sigma;    /* tr Sigma */
@@ -5121,16 +4850,21 @@ static struct edge {
     double *grad;    /* of L */
     double *u;       /* u_1 and, with --unstable, u_2 .. u_k */
     double *T;       /* grad S_perp = grad S - (grad S.u) u */
-    double *Hv[2];   /* Hessian times the predictions' v */
-    double *T_ij;    /* --unstable: of the pairs i <= j < k */
-} edge;
+    double *Hv[2];   /* Hessian times the predictions' v, generalized v_perp */
+    double *T_ij;    /* of the pairs i <= j < k */
+    struct point at;
+    struct warm *warm;
+} dagger;
 
+/* Two vectors for the function that runs: `in` for a point or a direction that
+ * is none of the above, `out` for what a derivative gives.  They hold nothing
+ * from one function to the next; a callee that reads or writes them for its
+ * caller gets them as arguments. */
 static struct {
-    struct warm gd, pg, gf, pr[2];
-} warm;
-static double *scratch, *scratch2;
+    double *in, *out;
+} scratch;
 
-static bool edge_several(void)
+static bool several(void)
 {
     return config.unstable > 1;
 }
@@ -5139,365 +4873,593 @@ static bool edge_several(void)
 static void dynamics_room(void)
 {
     const size_t p = net.params, K = size_max(config.unstable, 1);
-    const bool two = config.generalized, several = K > 1;
+    double **const one[] = {&scratch.in, &scratch.out, &path.gd, &path.pg,
+                            &path.gf,    &dagger.grad, &dagger.T};
+    size_t i;
 
-    scratch = room_vectors(p, 1);
-    scratch2 = room_vectors(p, 1);
-    path.gd = room_vectors(p, 1);
-    path.pg = room_vectors(p, 1);
-    path.gf = room_vectors(p, 1);
-    path.v[0] = room_vectors(p, 1);
-    path.v[1] = room_vectors(p, two);
-    edge.grad = room_vectors(p, 1);
-    edge.u = room_vectors(p, K);
-    edge.T = room_vectors(p, 1);
-    edge.Hv[0] = room_vectors(p, 1);
-    edge.Hv[1] = room_vectors(p, two);
-    edge.T_ij = room_vectors(p, several ? K * (K + 1) / 2 : 0);
-    top_room_take();
-    warm_room(&warm.gd, several);
+    for (i = 0; i < sizeof one / sizeof *one; i++)
+        *one[i] = room_vectors(p, 1);
+    for (i = 0; i < 1 + (size_t)config.generalized; i++) {
+        path.v[i] = room_vectors(p, 1);
+        dagger.Hv[i] = room_vectors(p, 1);
+        warm_room(&warm.pr[i], i == 0 && several());
+    }
+    warm_room(&warm.gd, several());
     warm_room(&warm.pg, false);
     warm_room(&warm.gf, false);
-    warm_room(&warm.pr[0], several);
-    if (two)
-        warm_room(&warm.pr[1], false);
     warm.pg.dagger = true;
+    memset(&shared, 0, sizeof shared);
+    shared.room = eig_wanted();
+    shared.u = room_kept(p, shared.room, true);
+    dagger.u = room_vectors(p, K);
+    dagger.T_ij = room_vectors(p, several() ? K * (K + 1) / 2 : 0);
+    dagger.at = point_at(path.pg);
+    dagger.warm = &warm.pg;
 }
 
-static double *edge_u(size_t i)
+/* The quantities of Section 4 at theta, by a solve for `wanted` eigenvalues. */
+static void measure_one(struct dagger *d, const double *theta, size_t wanted,
+                        bool thorough)
 {
-    return nth(edge.u, net.params, i);
+    const size_t p = net.params;
+    double along_T;
+
+    d->at = point_at(theta);
+    d->L = gradient(d->at, EOS_F64, d->grad);
+    sharpness(d->at, d->warm, wanted, thorough, d->u);
+    d->k = 1;
+    d->S = d->warm->value[0];
+    d->resid = d->warm->resid[0];
+    if (wanted > 1)
+        d->lambda2 = d->warm->value[1];
+    third(d->at, d->u, d->T);
+    d->su = vec_dot(p, d->T, d->u);
+    vec_axpy(p, -d->su, d->u, d->T);
+    d->beta = vec_dot(p, d->T, d->T);
+    d->flat = d->flat || sqrt(d->beta) <= 1e-12 * fabs(d->S);
+    along_T = vec_dot(p, d->grad, d->T);
+    d->alpha = -along_T;
+    d->delta2 = 2 * d->alpha / d->beta;
+    d->gradnorm = vec_norm(p, d->grad);
+    d->gamma = d->alpha / (d->gradnorm * sqrt(d->beta));
+    d->eps = d->alpha >= 0 ? config.lr * sqrt(d->alpha) : (double)NAN;
+    d->newton_x = vec_dot(p, d->u, d->grad) / d->S;
+    vec_add(p, scratch.out, d->grad, -d->newton_x * d->S, d->u);
+    vec_axpy(p, -along_T / d->beta, d->T, scratch.out);
+    d->gradperp = vec_norm(p, scratch.out);
 }
 
-static double *edge_T(size_t i, size_t j)
+/* Eq. (2), the constrained trajectory, is theta+ <- proj_M(theta+ - eta grad
+ * L(theta+)), M = {S <= 2/eta, u.grad L = 0}.  A round of proj_M,
+ *     theta <- theta - max(0, S - 2/eta) grad S_perp / beta - (u.grad L / S) u,
+ * is a step along grad S_perp that takes S down to the edge, and a Newton step
+ * along u. */
+static void project_one(const struct dagger *d, double *theta)
 {
-    return nth(edge.T_ij, net.params, pair_of(i, j));
+    const double excess = d->S - 2 / config.lr;
+
+    if (excess > 0)
+        vec_axpy(net.params, -excess / d->beta, d->T, theta);
+    vec_axpy(net.params, -d->newton_x, d->u, theta);
 }
 
-/* The coordinates of d in the unstable directions, x = U'd. */
-static void edge_along(const double *d, double *x)
+/* x = U'v, the coordinates in the unstable directions; the paper's u.v. */
+static void along(const struct dagger *d, const double *v, double *x)
 {
-    vec_dots(net.params, edge.k, edge.u, d, x);
+    vec_dots(net.params, d->k, d->u, v, x);
 }
 
-/* to = from + sum_i x_i u_i + sum_ij m_ij T_ij; m may be NULL. */
-static void edge_combine(double *to, const double *from, const double *x,
-                         const double *m)
+/* x = U'v, to = (1 - UU') v; the paper's u.v and v_perp. */
+static void perp(const struct dagger *d, const double *v, double *x, double *to)
 {
-    double coef[PAIRS];
+    double back[DIRECTIONS];
+    size_t i;
+
+    along(d, v, x);
+    for (i = 0; i < d->k; i++)
+        back[i] = -x[i];
+    vec_combine(net.params, to, v, d->k, back, d->u);
+}
+
+/* What the predictions' next step needs at theta+: (Hessian) v, generalized
+ * (Hessian) v_perp and u.grad L(theta+ + x u). */
+static void predict_prepare(struct dagger *d, double *const v[2])
+{
+    double x[DIRECTIONS];
+
+    hessian(d->at, v[0], d->Hv[0]);
+    if (!config.generalized)
+        return;
+    perp(d, v[1], x, scratch.in);
+    hessian(d->at, scratch.in, d->Hv[1]);
+    vec_combine(net.params, scratch.in, d->at.theta, d->k, x, d->u);
+    gradient(point_at(scratch.in), EOS_F64, scratch.out);
+    along(d, scratch.out, d->pull);
+}
+
+/* Eq. (5), the prediction,
+ *     v <- v - eta [ (x^2 - delta^2)/2 grad S_perp + (Hessian) v + x y u ],
+ * and that of Appendix F, the generalized one,
+ *     v <- v - eta [ (x^2 - delta^2)/2 grad S_perp + (Hessian) v_perp
+ *                    + u (u.grad L(theta+ + x u)) + x y u ]. */
+static void predict_one(const struct dagger *d, size_t which, double *v)
+{
+    const size_t p = net.params;
+    const double x = vec_dot(p, d->u, v), y = vec_dot(p, d->T, v);
+    const double along_u = x * y + (which ? d->pull[0] : 0);
+
+    vec_axpy(p, -config.lr, d->Hv[which], v);
+    vec_axpy(p, -config.lr * 0.5 * (x * x - d->delta2), d->T, v);
+    vec_axpy(p, -config.lr * along_u, d->u, v);
+}
+
+/* A trajectory at one step, v = theta - theta+. */
+struct seen {
+    double L, S, resid;
+    double x;           /* u.v */
+    double taylor, avg; /* S+ + grad S.v, S+ + grad S_perp.v */
+    double dist;        /* |v| */
+    double S2, xnorm;   /* --unstable: the second eigenvalue, |U'v| */
+};
+
+static void seen_offset(struct seen *s, const struct dagger *d, const double *v)
+{
+    const size_t p = net.params;
+    double x[DIRECTIONS];
+
+    s->x = vec_dot(p, d->u, v);
+    s->avg = d->S + vec_dot(p, d->T, v);
+    s->taylor = s->avg + d->su * s->x;
+    s->dist = vec_norm(p, v);
+    if (several()) {
+        along(d, v, x);
+        s->xnorm = sqrt(sum_products(x, x, d->k));
+    }
+}
+
+/* S at a point, S2 where it is wanted; NaN where the loss is.  u is scratch. */
+static void seen_sharpness(struct seen *s, struct point at, struct warm *w,
+                           size_t wanted, bool thorough, double *u)
+{
+    size_t i;
+
+    for (i = 0; i < EIG_MAX; i++)
+        w->value[i] = (double)NAN;
+    if (isfinite(s->L))
+        sharpness(at, w, wanted, thorough, u);
+    s->S = w->value[0];
+    s->S2 = w->value[1];
+    s->resid = isfinite(s->L) ? w->resid[0] : (double)NAN;
+}
+
+/* ------------------------------------------------------------------------
+ * 9b  Past the paper: several eigenvalues at the edge (--unstable)
+ *
+ * With T_ij = (1 - UU') (third derivative at (u_i, u_j)) in the place of grad
+ * S_perp, what was a number becomes a symmetric k x k matrix, and max(0, .) the
+ * solution of a complementarity problem.
+ * ------------------------------------------------------------------------ */
+
+/* A symmetric matrix is a vector of its pairs i <= j. */
+static size_t pair_of(size_t i, size_t j)
+{
+    return i < j ? j * (j + 1) / 2 + i : i * (i + 1) / 2 + j;
+}
+
+/* The pairs in their order, and how often each stands in the matrix. */
+static const struct {
+    unsigned char i, j, count;
+} pair[PAIRS] = {
+    /* clang-format off */
+    {0, 0, 1},
+    {0, 1, 2}, {1, 1, 1},
+    {0, 2, 2}, {1, 2, 2}, {2, 2, 1},
+    {0, 3, 2}, {1, 3, 2}, {2, 3, 2}, {3, 3, 1},
+    {0, 4, 2}, {1, 4, 2}, {2, 4, 2}, {3, 4, 2}, {4, 4, 1},
+    {0, 5, 2}, {1, 5, 2}, {2, 5, 2}, {3, 5, 2}, {4, 5, 2}, {5, 5, 1},
+    /* clang-format on */
+};
+
+/* --- The complementarity problem ---
+ *
+ * The symmetric k x k matrix S >= 0 that minimises <C, S> + <S, G S> / 2, or
+ *     S >= 0,   Z = C + G S >= 0,   <S, Z> = 0,
+ * by a semismooth Newton method.  Off-diagonal elements are multiplied by
+ * sqrt(2), so that <A, B> = a.b, and C and G are scaled to norm 1.  S is a
+ * solution where r(x) = x - p(x) vanishes, p(x) = (x - c - G x)+ with ()+ the
+ * projection on the cone, which drops the negative eigenvalues.  r has a slope
+ * almost everywhere, and Newton's step is taken where it makes |r| smaller;
+ * elsewhere x goes to p(x), a step of projected gradient descent, along which
+ * |r| never grows.  S = p(x) is >= 0 by construction, and |r| bounds what Z
+ * lacks. */
+struct cone {
+    size_t k, n; /* n = k (k + 1) / 2 pairs */
+    double c[PAIRS], g[PAIRS][PAIRS];
+    double p[PAIRS], r[PAIRS];                 /* at the x looked at last */
+    double value[BASIS], vector[BASIS][BASIS]; /* of x - c - G x */
+};
+
+/* to = the pairs of the symmetric part of sqrt(count) v_a v_b'. */
+static void cone_product(const struct cone *q, size_t a, size_t b, double *to)
+{
+    const double *x = q->vector[a], *y = q->vector[b];
+    size_t e, i, j;
+
+    for (e = 0; e < q->n; e++) {
+        i = pair[e].i;
+        j = pair[e].j;
+        to[e] = 0.5 * (x[i] * y[j] + x[j] * y[i]) *
+                sqrt((a == b ? 1 : 2) * pair[e].count);
+    }
+}
+
+static void cone_times(const struct cone *q, const double *x, double *gx)
+{
+    size_t e;
+
+    for (e = 0; e < q->n; e++)
+        gx[e] = sum_products(q->g[e], x, q->n);
+}
+
+/* p and r at x; returns |r|. */
+static double cone_residual(struct cone *q, const double *x)
+{
+    double gx[PAIRS], one[PAIRS], w[BASIS][BASIS];
+    size_t a, e;
+
+    cone_times(q, x, gx);
+    for (e = 0; e < q->n; e++)
+        w[pair[e].i][pair[e].j] = w[pair[e].j][pair[e].i] =
+            (x[e] - q->c[e] - gx[e]) / sqrt(pair[e].count);
+    jacobi(q->k, w, q->value, q->vector);
+    memset(q->p, 0, sizeof q->p);
+    for (a = 0; a < q->k; a++) {
+        cone_product(q, a, a, one);
+        for (e = 0; e < q->n && !(q->value[a] <= 0); e++)
+            q->p[e] += q->value[a] * one[e];
+    }
+    for (e = 0; e < q->n; e++)
+        q->r[e] = x[e] - q->p[e];
+    return sqrt(sum_products(q->r, q->r, q->n));
+}
+
+/* x <- a^-1 x, by elimination with the largest pivot of each column; a is
+ * lost. */
+static void eliminate(size_t n, double (*a)[PAIRS], double *x)
+{
+    size_t i, j, k, most;
+
+    for (k = 0; k < n; k++) {
+        for (most = k, i = k + 1; i < n; i++)
+            if (fabs(a[i][k]) > fabs(a[most][k]))
+                most = i;
+        swap(a[k], a[most], n);
+        swap(&x[k], &x[most], 1);
+        for (i = k + 1; i < n; i++) {
+            const double times = a[i][k] / a[k][k];
+
+            for (j = k; j < n; j++)
+                a[i][j] -= times * a[k][j];
+            x[i] -= times * x[k];
+        }
+    }
+    for (k = n; k--;) {
+        for (j = k + 1; j < n; j++)
+            x[k] -= a[k][j] * x[j];
+        x[k] /= a[k][k];
+    }
+}
+
+/* step = (slope of r)^-1 r.  The slope is 1 - D (1 - G), where D, that of the
+ * projection, has the eigenvectors v_a v_b' and the eigenvalues 1 (both values
+ * positive), 0 (none) or the positive one's share.  What is added to the
+ * diagonal keeps it regular where G is not. */
+static void cone_newton(const struct cone *q, double *step)
+{
+    double slope[PAIRS][PAIRS], one[PAIRS], row[PAIRS];
+    size_t e, i, j;
+
+    for (i = 0; i < q->n; i++)
+        for (j = 0; j < q->n; j++)
+            slope[i][j] = i == j ? 1 + 1e-13 : 0;
+    for (e = 0; e < q->n; e++) {
+        const size_t a = pair[e].i, b = pair[e].j; /* value[a] >= value[b] */
+        const double up = q->value[a], down = q->value[b];
+        const double share = up <= 0 ? 0 : down > 0 ? 1 : up / (up - down);
+
+        cone_product(q, a, b, one);
+        cone_times(q, one, row);
+        for (i = 0; i < q->n; i++)
+            for (j = 0; j < q->n; j++)
+                slope[i][j] -= share * one[i] * (one[j] - row[j]);
+    }
+    memcpy(step, q->r, sizeof q->r);
+    eliminate(q->n, slope, step);
+}
+
+/* Steps from x until none gets nearer; returns what Z lacks relative to what
+ * it is made of, |r| / (1 + |G x|). */
+static double cone_solve(struct cone *q, double *x)
+{
+    enum { ROUNDS = 60 };
+    double step[PAIRS], trial[PAIRS], p[PAIRS], gx[PAIRS], t;
+    double now = cone_residual(q, x), before = INFINITY;
+    size_t round, e;
+
+    for (round = 0; round < ROUNDS && now < before; round++) {
+        before = now;
+        memcpy(p, q->p, sizeof p);
+        cone_newton(q, step);
+        for (t = 1; t > 1e-3; t *= 0.5) {
+            for (e = 0; e < q->n; e++)
+                trial[e] = x[e] - t * step[e];
+            now = cone_residual(q, trial);
+            if (now < (1 - 0.1 * t) * before)
+                break;
+        }
+        if (t <= 1e-3) {
+            memcpy(trial, p, sizeof trial);
+            now = cone_residual(q, trial);
+        }
+        if (now < before)
+            memcpy(x, trial, sizeof trial);
+    }
+    now = cone_residual(q, x);
+    cone_times(q, x, gx);
+    return now / (1 + sqrt(sum_products(gx, gx, q->n)));
+}
+
+/* S from the pairs of C and of G; returns what cone_solve does: at most 1e-12,
+ * unless there is no solution or G is all but singular.  Where G is nearly so,
+ * the way there is by the problems with G + ridge, each from the solution of
+ * the one before. */
+static double sdcp(size_t k, const double *C, double (*G)[PAIRS], double *S)
+{
+    struct cone q = {.k = k, .n = k * (k + 1) / 2};
+    double x[PAIRS] = {0}, best[PAIRS], root[PAIRS], c, g, left, then;
+    double ridge = 0, next = 1;
     size_t i, j;
 
-    vec_combine(net.params, to, from, edge.k, x, edge.u);
-    if (!m)
-        return;
-    for (j = 0; j < edge.k; j++)
-        for (i = 0; i <= j; i++)
-            coef[pair_of(i, j)] = pair_count(i, j) * m[pair_of(i, j)];
-    vec_combine(net.params, to, to, edge.k * (edge.k + 1) / 2, coef, edge.T_ij);
+    for (i = 0; i < q.n; i++)
+        root[i] = sqrt(pair[i].count);
+    for (i = 0; i < q.n; i++) {
+        q.c[i] = root[i] * C[i];
+        for (j = 0; j < q.n; j++)
+            q.g[i][j] = root[i] * root[j] * G[i][j];
+    }
+    c = sqrt(sum_products(q.c, q.c, PAIRS));
+    g = sqrt(sum_products(q.g[0], q.g[0], PAIRS * PAIRS));
+    g = g > 0 ? g : 1;
+    for (i = 0; i < q.n; i++) {
+        q.c[i] /= c > 0 ? c : 1;
+        for (j = 0; j < q.n; j++)
+            q.g[i][j] /= g;
+    }
+    left = cone_solve(&q, x);
+    memcpy(best, q.p, sizeof best);
+    if (left > 1e-12) {
+        for (memset(x, 0, sizeof x); ridge != next; cone_solve(&q, x)) {
+            for (i = 0; i < q.n; i++)
+                q.g[i][i] += next - ridge;
+            ridge = next;
+            next = next > 1e-13 ? next / 8 : 0;
+        }
+        then = cone_solve(&q, x);
+        if (then < left)
+            memcpy(best, q.p, sizeof best);
+        left = fmin(left, then);
+    }
+    for (i = 0; i < q.n; i++)
+        S[i] = c / g * best[i] / root[i];
+    return left;
 }
 
-/* The eigenpairs after a solve for K + 1 of them: k, and u_2 .. u_k. */
-static void edge_pairs(void)
-{
-    const size_t most = config.unstable;
+/* --- Steps --- */
 
-    memcpy(edge.lambda, warm.pg.value, (most + 1) * sizeof *edge.lambda);
-    edge.lambda2 = edge.lambda[1];
-    for (edge.k = 1; edge.k < most; edge.k++) {
-        if (!(edge.lambda[edge.k] > config.band / config.lr))
-            break;
-        eig_vector(edge.k, edge_u(edge.k));
-        edge.resid = fmax(edge.resid, eig.resid[edge.k]);
-    }
+static double *dagger_u(const struct dagger *d, size_t i)
+{
+    return nth(d->u, net.params, i);
+}
+
+static double *dagger_T(const struct dagger *d, size_t i, size_t j)
+{
+    return nth(d->T_ij, net.params, pair_of(i, j));
+}
+
+/* to = from + sum_i x_i u_i + sum_a m_a T_a over the pairs a */
+static void combine(const struct dagger *d, double *to, const double *from,
+                    const double *x, const double *m)
+{
+    vec_combine(net.params, to, from, d->k, x, d->u);
+    vec_combine(net.params, to, to, d->k * (d->k + 1) / 2, m, d->T_ij);
 }
 
 /* T_ij = P d_ij, P = 1 - UU', d_ij the third derivative of L at (u_i, u_j):
  * d_ij = [d(u_i + u_j) - d_ii - d_jj] / 2 with d(v) that at (v, v).  d_11 is
  * grad S.  Then A and G. */
-static void edge_tensor(void)
+static void several_tensor(struct dagger *d)
 {
-    const size_t p = net.params, n = edge.k * (edge.k + 1) / 2;
+    const size_t p = net.params, n = d->k * (d->k + 1) / 2;
     double x[DIRECTIONS];
     size_t i, j, a, b;
 
-    for (j = 0; j < edge.k; j++) {
+    for (j = 0; j < d->k; j++) {
         if (j == 0)
-            vec_add(p, edge_T(0, 0), edge.T, edge.su, edge.u);
+            vec_add(p, dagger_T(d, 0, 0), d->T, d->su, d->u);
         else
-            third(edge_u(j), edge_T(j, j));
+            third(d->at, dagger_u(d, j), dagger_T(d, j, j));
         for (i = 0; i < j; i++) {
-            double *to = edge_T(i, j);
+            double *to = dagger_T(d, i, j);
 
-            vec_add(p, scratch, edge_u(i), 1, edge_u(j));
-            third(scratch, to);
+            vec_add(p, scratch.in, dagger_u(d, i), 1, dagger_u(d, j));
+            third(d->at, scratch.in, to);
             vec_scale(p, to, 0.5, to);
-            vec_axpy(p, -0.5, edge_T(i, i), to);
-            vec_axpy(p, -0.5, edge_T(j, j), to);
+            vec_axpy(p, -0.5, dagger_T(d, i, i), to);
+            vec_axpy(p, -0.5, dagger_T(d, j, j), to);
         }
     }
+    for (a = 0; a < n; a++)
+        perp(d, nth(d->T_ij, p, a), x, nth(d->T_ij, p, a));
+    vec_dots(p, n, d->T_ij, d->grad, d->A);
     for (a = 0; a < n; a++) {
-        double *to = nth(edge.T_ij, p, a);
-
-        edge_along(to, x);
-        for (i = 0; i < edge.k; i++)
-            x[i] = -x[i];
-        edge_combine(to, to, x, NULL);
-    }
-    vec_dots(p, n, edge.T_ij, edge.grad, edge.A);
-    for (a = 0; a < n; a++) {
-        edge.A[a] = -edge.A[a];
-        vec_dots(p, a + 1, edge.T_ij, nth(edge.T_ij, p, a), edge.G[a]);
+        d->A[a] = -d->A[a];
+        vec_dots(p, a + 1, d->T_ij, nth(d->T_ij, p, a), d->G[a]);
         for (b = 0; b < a; b++)
-            edge.G[b][a] = edge.G[a][b];
+            d->G[b][a] = d->G[a][b];
     }
 }
 
-/* S = sdcp((2/eta) 1 - Lambda - a A, g G) = sdcp(.., G) / g */
-static void edge_sdcp(double a, double g, double *S)
+/* After a solve for K + 1 eigenvalues: k, u_2 .. u_k, and what belongs to
+ * them. */
+static void several_measure(struct dagger *d)
 {
-    double C[PAIRS], left;
-    size_t i, j;
+    const size_t most = config.unstable;
 
-    for (j = 0; j < edge.k; j++)
-        for (i = 0; i <= j; i++)
-            C[pair_of(i, j)] = (i == j ? 2 / config.lr - edge.lambda[i] : 0) -
-                               a * edge.A[pair_of(i, j)];
-    left = sdcp(edge.k, C, edge.G, S);
-    edge.unsolved = left > edge.unsolved ? left : edge.unsolved;
-    for (i = 0; i < PAIRS; i++)
-        S[i] /= g;
+    memcpy(d->lambda, d->warm->value, (most + 1) * sizeof *d->lambda);
+    for (; d->k < most && d->lambda[d->k] > config.band / config.lr; d->k++) {
+        eig_vector(d->k, dagger_u(d, d->k));
+        d->resid = fmax(d->resid, d->warm->resid[d->k]);
+    }
+    several_tensor(d);
+}
+
+/* S = sdcp((2/eta) 1 - Lambda - a A, g G) = sdcp(.., G) / g */
+static void several_sdcp(struct dagger *d, double a, double g, double *S)
+{
+    double C[PAIRS] = {0}, left;
+    size_t e;
+
+    for (e = 0; e < d->k * (d->k + 1) / 2; e++)
+        C[e] = (pair[e].count == 1 ? 2 / config.lr - d->lambda[pair[e].i] : 0) -
+               a * d->A[e];
+    left = sdcp(d->k, C, d->G, S);
+    d->unsolved = left > d->unsolved ? left : d->unsolved;
+    for (e = 0; e < d->k * (d->k + 1) / 2; e++)
+        S[e] /= g;
 }
 
 /* Sigma = sdcp((2/eta) 1 - Lambda - eta A, (eta / 2) G), the covariance of the
  * oscillation. */
-static void edge_covariance(void)
+static void several_covariance(struct dagger *d)
 {
     size_t i;
 
-    edge_sdcp(config.lr, config.lr / 2, edge.Sigma);
-    for (edge.sigma = 0, i = 0; i < edge.k; i++)
-        edge.sigma += edge.Sigma[pair_of(i, i)];
-}
-
-/* Everything of Section 4 at the point theta, S with `wanted` eigenvalues, of
- * which there are K + 1 with --unstable K > 1. */
-static void edge_measure(const double *theta, size_t wanted)
-{
-    const size_t p = net.params;
-    double along;
-
-    point_at(theta);
-    edge.L = gradient(EOS_F64, edge.grad);
-    sharpness(&warm.pg, edge_several() ? config.unstable + 1 : wanted,
-              wanted > 1, edge.u);
-    edge.S = warm.pg.value[0];
-    edge.resid = warm.pg.resid[0];
-    if (edge_several())
-        edge_pairs();
-    else if (wanted > 1)
-        edge.lambda2 = warm.pg.value[1];
-    third(edge.u, edge.T);
-    edge.su = vec_dot(p, edge.T, edge.u);
-    vec_axpy(p, -edge.su, edge.u, edge.T);
-    edge.beta = vec_dot(p, edge.T, edge.T);
-    edge.flat = edge.flat || sqrt(edge.beta) <= 1e-12 * fabs(edge.S);
-    along = vec_dot(p, edge.grad, edge.T);
-    edge.alpha = -along;
-    edge.delta2 = 2 * edge.alpha / edge.beta;
-    edge.gradnorm = vec_norm(p, edge.grad);
-    edge.gamma = edge.alpha / (edge.gradnorm * sqrt(edge.beta));
-    edge.eps = edge.alpha >= 0 ? config.lr * sqrt(edge.alpha) : (double)NAN;
-    edge.newton_x = vec_dot(p, edge.u, edge.grad) / edge.S;
-    vec_add(p, scratch, edge.grad, -edge.newton_x * edge.S, edge.u);
-    vec_axpy(p, -along / edge.beta, edge.T, scratch);
-    edge.gradperp = vec_norm(p, scratch);
-    if (edge_several())
-        edge_tensor();
+    several_sdcp(d, config.lr, config.lr / 2, d->Sigma);
+    for (d->sigma = 0, i = 0; i < d->k; i++)
+        d->sigma += d->Sigma[pair_of(i, i)];
 }
 
 /* theta <- theta - sum_ij Z_ij T_ij - U Lambda^-1 U' grad L, Z the smallest
  * that leaves no eigenvalue above 2/eta: Z = sdcp((2/eta) 1 - Lambda, G).
  * Returns the length of that step. */
-static double project_several(double *theta)
+static double project_several(struct dagger *d, double *theta)
 {
+    const size_t n = d->k * (d->k + 1) / 2;
     double Z[PAIRS], x[DIRECTIONS], squares;
-    size_t n = edge.k * (edge.k + 1) / 2, i, j, a, b;
+    size_t i, a, b;
 
-    edge_sdcp(0, 1, Z);
-    edge_along(edge.grad, x);
-    for (i = 0; i < edge.k; i++)
-        x[i] /= -edge.lambda[i];
-    for (i = 0; i < PAIRS; i++)
-        Z[i] = -Z[i];
-    edge_combine(theta, theta, x, Z);
-    squares = sum_products(x, x, edge.k);
-    for (j = 0; j < edge.k; j++)
-        for (i = 0; i <= j; i++)
-            Z[pair_of(i, j)] *= pair_count(i, j);
+    several_sdcp(d, 0, 1, Z);
+    along(d, d->grad, x);
+    for (i = 0; i < d->k; i++)
+        x[i] /= -d->lambda[i];
+    for (a = 0; a < n; a++)
+        Z[a] *= -pair[a].count;
+    combine(d, theta, theta, x, Z);
+    squares = sum_products(x, x, d->k);
     for (a = 0; a < n; a++)
         for (b = 0; b < n; b++)
-            squares += Z[a] * edge.G[a][b] * Z[b];
+            squares += Z[a] * d->G[a][b] * Z[b];
     return sqrt(squares);
 }
 
-/* theta <- proj_M(theta), M the stable set: S <= 2/eta by a step along
- * grad S_perp, u.grad L = 0 by a Newton step along u.  The point is measured
- * at the end, with lambda2 where it is due.  With several directions a round
- * is dear, so the last ones are left out where convergence is quadratic: after
- * steps s and r s the next ones are of r^3 s, and below tol^2 s they are noise. */
-static void project(double *theta, bool second)
+/* With x = U'v and Y_ij = T_ij.v,
+ *     v <- v - eta [ sum_ij (x_i x_j - Sigma_ij)/2 T_ij + (Hessian) v + UYx ],
+ * generalized with (Hessian)(v - U x) + U U' grad L(theta+ + U x). */
+static void predict_several(const struct dagger *d, size_t which, double *v)
+{
+    double x[DIRECTIONS], along_U[DIRECTIONS], Y[PAIRS], m[PAIRS];
+    size_t i, j, a;
+
+    along(d, v, x);
+    vec_dots(net.params, d->k * (d->k + 1) / 2, d->T_ij, v, Y);
+    for (i = 0; i < d->k; i++) {
+        along_U[i] = which ? d->pull[i] : 0;
+        for (j = 0; j < d->k; j++) {
+            a = pair_of(i, j);
+            along_U[i] += Y[a] * x[j];
+            m[a] = pair[a].count *
+                   (-config.lr * 0.5 * (x[i] * x[j] - d->Sigma[a]));
+        }
+        along_U[i] *= -config.lr;
+    }
+    vec_axpy(net.params, -config.lr, d->Hv[which], v);
+    combine(d, v, v, along_U, m);
+}
+
+/* --- One eigenvalue or several --- */
+
+/* Everything at theta, with lambda2 if it is due. */
+static void measure(struct dagger *d, const double *theta, bool second)
+{
+    measure_one(d, theta, several() ? config.unstable + 1 : 1 + (size_t)second,
+                second);
+    if (several())
+        several_measure(d);
+}
+
+/* theta <- proj_M(theta), and everything there.  With several eigenvalues a
+ * round costs so many passes that the last ones are left out where they change
+ * nothing.  Convergence is quadratic: after two steps of lengths s and r s the
+ * next one has about r^3 s, which is rounding where it is below tol^2 s. */
+static void project(struct dagger *d, double *theta, bool second)
 {
     double step, last = 0, r;
     size_t round;
 
     for (round = 0; round < config.proj; round++) {
-        double excess;
-
-        edge_measure(theta, 1);
-        if (edge_several()) {
-            step = project_several(theta);
-            r = step / last;
-            if (round == 1 && r * r * r <= config.tol * config.tol)
-                break;
-            last = step;
+        measure(d, theta, false);
+        if (!several()) {
+            project_one(d, theta);
             continue;
         }
-        excess = edge.S - 2 / config.lr;
-        if (excess > 0)
-            vec_axpy(net.params, -excess / edge.beta, edge.T, theta);
-        vec_axpy(net.params, -edge.newton_x, edge.u, theta);
+        step = project_several(d, theta);
+        r = step / last;
+        if (round == 1 && r * r * r <= config.tol * config.tol)
+            break;
+        last = step;
     }
-    edge_measure(theta, second ? 2 : 1);
-    if (edge_several())
-        edge_covariance();
+    measure(d, theta, second);
+    if (several())
+        several_covariance(d);
+}
+
+/* Eq. (2): theta+ <- proj_M(theta+ - eta grad L(theta+)). */
+static void constrain(struct dagger *d, double *theta, bool second)
+{
+    vec_axpy(net.params, -config.lr, d->grad, theta);
+    project(d, theta, second);
+}
+
+static void predict(const struct dagger *d, size_t which, double *v)
+{
+    if (several())
+        predict_several(d, which, v);
+    else
+        predict_one(d, which, v);
 }
 
 double eos_sharpness(const double *theta, size_t k, double *value, double *u)
 {
-    warm.pg.kept = 0;
-    point_at(theta);
-    sharpness(&warm.pg, k, true, u);
+    warm.pg.known = 0;
+    sharpness(point_at(theta), &warm.pg, k, true, u);
     memcpy(value, warm.pg.value, k * sizeof *value);
     return warm.pg.resid[0];
 }
 
 void eos_project(double *theta)
 {
-    warm.pg.kept = 0;
-    project(theta, false);
-}
-
-/* What the predictions' next step needs at theta+. */
-static void predict_prepare(void)
-{
-    const size_t p = net.params;
-    double x[DIRECTIONS], back[DIRECTIONS];
-    size_t i;
-
-    hessian(path.v[0], edge.Hv[0]);
-    if (config.generalized && edge_several()) {
-        edge_along(path.v[1], x);
-        for (i = 0; i < edge.k; i++)
-            back[i] = -x[i];
-        edge_combine(scratch, path.v[1], back, NULL);
-        hessian(scratch, edge.Hv[1]);
-        edge_combine(scratch, path.pg, x, NULL);
-        point_at(scratch);
-        gradient(EOS_F64, scratch2);
-        edge_along(scratch2, edge.pull);
-    } else if (config.generalized) {
-        x[0] = vec_dot(p, edge.u, path.v[1]);
-        vec_add(p, scratch, path.v[1], -x[0], edge.u);
-        hessian(scratch, edge.Hv[1]);
-        vec_add(p, scratch, path.pg, x[0], edge.u);
-        point_at(scratch);
-        gradient(EOS_F64, scratch2);
-        edge.pull[0] = vec_dot(p, edge.u, scratch2);
-    }
-}
-
-/* The same with several unstable directions, x = U'v and Y_ij = T_ij.v:
- * v <- v - eta [ sum_ij (x_i x_j - Sigma_ij)/2 T_ij + (Hessian) v + U Y x ],
- * generalized with (Hessian)(v - U x) + U U' grad L(theta+ + U x). */
-static void predict_several(size_t which)
-{
-    double *v = path.v[which], x[DIRECTIONS], along[DIRECTIONS], Y[PAIRS];
-    double m[PAIRS];
-    size_t i, j, a;
-
-    edge_along(v, x);
-    vec_dots(net.params, edge.k * (edge.k + 1) / 2, edge.T_ij, v, Y);
-    for (i = 0; i < edge.k; i++) {
-        along[i] = which ? edge.pull[i] : 0;
-        for (j = 0; j < edge.k; j++) {
-            a = pair_of(i, j);
-            along[i] += Y[a] * x[j];
-            m[a] = -config.lr * 0.5 * (x[i] * x[j] - edge.Sigma[a]);
-        }
-        along[i] *= -config.lr;
-    }
-    vec_axpy(net.params, -config.lr, edge.Hv[which], v);
-    edge_combine(v, v, along, m);
-}
-
-/* v <- v - eta [ (x^2 - delta^2)/2 grad S_perp + (Hessian) v + x y u ], the
- * generalized one (Appendix F) with the Hessian on v_perp and
- * u (u.grad L(theta+ + x u)). */
-static void predict(size_t which)
-{
-    const size_t p = net.params;
-    double *v = path.v[which];
-    double x = vec_dot(p, edge.u, v), y = vec_dot(p, edge.T, v);
-    double along_u = x * y + (which ? edge.pull[0] : 0);
-
-    if (edge_several()) {
-        predict_several(which);
-        return;
-    }
-    vec_axpy(p, -config.lr, edge.Hv[which], v);
-    vec_axpy(p, -config.lr * 0.5 * (x * x - edge.delta2), edge.T, v);
-    vec_axpy(p, -config.lr * along_u, edge.u, v);
-}
-
-/* A trajectory at one step, d = theta - theta+. */
-struct seen {
-    double L, S, resid;
-    double x;           /* u.d */
-    double taylor, avg; /* S+ + grad S.d, S+ + grad S_perp.d */
-    double dist;        /* |d| */
-    double S2, xnorm;   /* --unstable: the second eigenvalue, |U'd| */
-};
-
-static void seen_offset(struct seen *s, const double *d)
-{
-    const size_t p = net.params;
-    double x[DIRECTIONS];
-
-    s->x = vec_dot(p, edge.u, d);
-    s->avg = edge.S + vec_dot(p, edge.T, d);
-    s->taylor = s->avg + edge.su * s->x;
-    s->dist = vec_norm(p, d);
-    if (edge_several()) {
-        edge_along(d, x);
-        s->xnorm = sqrt(sum_products(x, x, edge.k));
-    }
-}
-
-/* S at the point, S2 where it is wanted; lost where the loss is. */
-static void seen_sharpness(struct seen *s, struct warm *w, size_t wanted,
-                           bool thorough)
-{
-    size_t i;
-
-    s->S = s->S2 = s->resid = (double)NAN;
-    for (i = 0; i < EIG_MAX; i++)
-        w->value[i] = (double)NAN;
-    if (!isfinite(s->L))
-        return;
-    sharpness(w, wanted, thorough, scratch2);
-    s->S = w->value[0];
-    s->S2 = w->value[1];
-    s->resid = w->resid[0];
+    warm.pg.known = 0;
+    project(&dagger, theta, false);
 }
 
 /* ------------------------------------------------------------------------
@@ -5916,16 +5878,17 @@ static void stats_row(void)
         stats.resid = fmax(stats.resid, row.pr[i].resid);
     }
     stats.resid =
-        fmax(stats.resid, fmax(row.gd.resid, fmax(row.gf.resid, edge.resid)));
+        fmax(stats.resid, fmax(row.gd.resid, fmax(row.gf.resid, dagger.resid)));
     window_add(&stats.mean_L, row.mean_L, row.gd.L, t);
     window_add(&stats.pr_L, row.pr[0].L, row.gd.L, t);
-    stats.ratio[t] = edge.delta2 > 0 ? fabs(row.gd.x) / sqrt(edge.delta2) : -1;
+    stats.ratio[t] =
+        dagger.delta2 > 0 ? fabs(row.gd.x) / sqrt(dagger.delta2) : -1;
     stats.gd_dist = row.gd.dist;
     stats.gf_dist = row.gf.dist;
     stats.hvps += (double)row.hvps;
-    if (edge_several()) {
+    if (several()) {
         stats.x2 += row.gd.xnorm * row.gd.xnorm;
-        stats.sigma += edge.sigma;
+        stats.sigma += dagger.sigma;
     }
     stats.rows = t + 1;
 }
@@ -5997,12 +5960,19 @@ static bool unit_perp(const double *x, double *to)
     const size_t p = net.params;
     double length;
 
-    vec_add(p, to, x, -vec_dot(p, edge.u, x), edge.u);
+    vec_add(p, to, x, -vec_dot(p, dagger.u, x), dagger.u);
     length = vec_norm(p, to);
     if (!(length > 0 && length < INFINITY))
         return false;
     vec_scale(p, to, 1 / length, to);
     return true;
+}
+
+/* |third derivative at (x, x)| */
+static double third_norm(const double *x)
+{
+    third(dagger.at, x, scratch.out);
+    return vec_norm(net.params, scratch.out);
 }
 
 /* |d^.Hd^|, |Hd^|, |D3(d^, d^)| of a trajectory; d may be scratch. */
@@ -6011,25 +5981,21 @@ static void full_offset(size_t which, const double *d)
     const size_t p = net.params;
 
     full.dHd[which] = full.Hd[which] = full.D3d[which] = (double)NAN;
-    if (!unit_perp(d, scratch))
+    if (!unit_perp(d, scratch.in))
         return;
-    hessian(scratch, scratch2);
-    full.dHd[which] = fabs(vec_dot(p, scratch, scratch2));
-    full.Hd[which] = vec_norm(p, scratch2);
-    third(scratch, scratch2);
-    full.D3d[which] = vec_norm(p, scratch2);
+    hessian(dagger.at, scratch.in, scratch.out);
+    full.dHd[which] = fabs(vec_dot(p, scratch.in, scratch.out));
+    full.Hd[which] = vec_norm(p, scratch.out);
+    full.D3d[which] = third_norm(scratch.in);
 }
 
 static void full_derivatives(void)
 {
-    vec_add(net.params, scratch, path.gd, -1, path.pg);
-    full_offset(0, scratch);
+    vec_add(net.params, scratch.in, path.gd, -1, path.pg);
+    full_offset(0, scratch.in);
     full_offset(1, path.v[0]);
-    full.D3g = (double)NAN;
-    if (unit_perp(edge.grad, scratch)) {
-        third(scratch, scratch2);
-        full.D3g = vec_norm(net.params, scratch2);
-    }
+    full.D3g = unit_perp(dagger.grad, scratch.in) ? third_norm(scratch.in)
+                                                  : (double)NAN;
 }
 
 /* beta_{s->t-1} of the starts before t. */
@@ -6038,7 +6004,7 @@ static void full_betas(size_t t)
     size_t i;
 
     for (i = 0; i < STARTS; i++)
-        full.beta[i] = i < full_starts(t) ? vec_dot(net.params, edge.T,
+        full.beta[i] = i < full_starts(t) ? vec_dot(net.params, dagger.T,
                                                     nth(full_w, net.params, i))
                                           : (double)NAN;
 }
@@ -6054,29 +6020,29 @@ static void full_advance(size_t t)
 
         if (t % SELDOM == 0 && i == place)
             continue;
-        vec_axpy(p, -vec_dot(p, edge.u, w), edge.u, w);
-        hessian(w, scratch);
-        vec_axpy(p, -config.lr, scratch, w);
+        vec_axpy(p, -vec_dot(p, dagger.u, w), dagger.u, w);
+        hessian(dagger.at, w, scratch.in);
+        vec_axpy(p, -config.lr, scratch.in, w);
     }
     if (t % SELDOM == 0) {
-        vec_copy(p, nth(full_w, p, place), edge.T);
-        full.start_norm[place] = sqrt(edge.beta);
+        vec_copy(p, nth(full_w, p, place), dagger.T);
+        full.start_norm[place] = sqrt(dagger.beta);
     }
 }
 
 /* v.D(v) after v <- D(v) / |D(v)|, from u. */
-static double full_rho(void (*derivative)(const double *, double *))
+static double full_rho(operator_fn *derivative)
 {
     const size_t p = net.params;
     size_t round;
 
-    vec_copy(p, scratch, edge.u);
-    for (round = 0;; round++) {
-        derivative(scratch, scratch2);
-        if (round == RHO_ROUNDS)
-            return vec_dot(p, scratch, scratch2);
-        vec_scale(p, scratch, 1 / vec_norm(p, scratch2), scratch2);
+    vec_copy(p, scratch.in, dagger.u);
+    for (round = 0; round < RHO_ROUNDS; round++) {
+        derivative(dagger.at, scratch.in, scratch.out);
+        vec_scale(p, scratch.in, 1 / vec_norm(p, scratch.out), scratch.out);
     }
+    derivative(dagger.at, scratch.in, scratch.out);
+    return vec_dot(p, scratch.in, scratch.out);
 }
 
 /* What the theory wants: the worst value (the least where `least` is set, the
@@ -6113,15 +6079,15 @@ static void full_judge(enum claim c, double x)
 
 static void full_judge_row(void)
 {
-    const double T = sqrt(edge.beta), third_scale = edge.eps * full.rho3;
-    const double scale = edge.eps / config.lr;
+    const double T = sqrt(dagger.beta), third_scale = dagger.eps * full.rho3;
+    const double scale = dagger.eps / config.lr;
     size_t i;
 
-    full_judge(TOP_UNIQUE, edge.lambda2 / edge.S);
-    full_judge(EIGENGAP, edge.lambda2 * config.lr);
-    full_judge(SHARPENING, edge.alpha);
-    full_judge(ALIGNED, edge.gamma);
-    full_judge(SMALL_EPS, edge.eps);
+    full_judge(TOP_UNIQUE, dagger.lambda2 / dagger.S);
+    full_judge(EIGENGAP, dagger.lambda2 * config.lr);
+    full_judge(SHARPENING, dagger.alpha);
+    full_judge(ALIGNED, dagger.gamma);
+    full_judge(SMALL_EPS, dagger.eps);
     for (i = 0; i < STARTS; i++)
         full_judge(COUPLED, full.beta[i] / (T * full.start_norm[i]));
     for (i = 0; i < 2; i++) {
@@ -6145,10 +6111,9 @@ static double full_loss(double x)
 {
     double ignored;
 
-    vec_add(net.params, scratch, path.pg, x, edge.u);
-    point_at(scratch);
+    vec_add(net.params, scratch.in, path.pg, x, dagger.u);
     profile.x = x;
-    profile.F = loss_on(&train, &ignored);
+    profile.F = loss_on(point_at(scratch.in), &train, &ignored);
     return profile.F;
 }
 
@@ -6157,13 +6122,13 @@ static double full_loss(double x)
  * sub-quadratic. */
 static int full_slow(size_t t)
 {
-    const double delta = edge.alpha >= 0 ? sqrt(edge.delta2) : (double)NAN;
+    const double delta = dagger.alpha >= 0 ? sqrt(dagger.delta2) : (double)NAN;
     double ratio = (double)NAN;
     size_t i;
 
     if (delta >= 0) {
         ratio = full_loss(delta);
-        ratio = (0.5 * (ratio + full_loss(-delta)) - edge.L) /
+        ratio = (0.5 * (ratio + full_loss(-delta)) - dagger.L) /
                 (delta * delta / config.lr);
     }
     full_judge(SUBQUADRATIC, ratio);
@@ -6171,10 +6136,10 @@ static int full_slow(size_t t)
     text_put(&slowfile, "# step: %zu\n", t);
     text_put(&slowfile, "# rho3: %s\n", all_digits(full.rho3));
     text_put(&slowfile, "# rho4: %s\n", all_digits(full.rho4));
-    text_put(&slowfile, "# alpha: %s\n", all_digits(edge.alpha));
-    text_put(&slowfile, "# beta: %s\n", all_digits(edge.beta));
+    text_put(&slowfile, "# alpha: %s\n", all_digits(dagger.alpha));
+    text_put(&slowfile, "# beta: %s\n", all_digits(dagger.beta));
     text_put(&slowfile, "# delta: %s\n", all_digits(delta));
-    text_put(&slowfile, "# F at 0: %s\n", all_digits(edge.L));
+    text_put(&slowfile, "# F at 0: %s\n", all_digits(dagger.L));
     text_put(&slowfile, "# (Fbar at delta) eta / delta^2: %s\n# F: %s\n",
              all_digits(ratio),
              ratio < 1    ? "sub-quadratic"
@@ -6199,7 +6164,6 @@ static int full_step(size_t t, bool stay)
 
     for (i = 0; i < CLAIMS && t == 0; i++)
         full.worst[i] = (double)NAN;
-    point_at(path.pg);
     full_derivatives();
     full_betas(t);
     if (slow) {
@@ -6272,7 +6236,7 @@ static int summary_write(const char *stop)
         {"window_pr_L_err_mean", windows, pr->error / pr->windows},
         {"window_pr_L_err_max", windows, pr->worst},
         {"x_over_delta", true, stats_ratio()},
-        {"x2_over_sigma", edge_several(),
+        {"x2_over_sigma", several(),
          stats.sigma > 0 ? stats.x2 / stats.sigma : (double)NAN},
         {"gd_dist", true, stats.gd_dist},
         {"gf_dist", true, stats.gf_dist},
@@ -6344,12 +6308,12 @@ static void region_vectors(void *set, size_t element, size_t first, size_t n)
 
 static void region_warm(struct warm *w)
 {
-    region(&w->kept, sizeof w->kept);
+    region(&w->known, sizeof w->known);
     region(&w->newest, sizeof w->newest);
     region(w->at, sizeof w->at);
     region(w->value, sizeof w->value);
     region(w->resid, sizeof w->resid);
-    region_vectors(w->u.f32, sizeof(float), 0, size_min(w->kept, HISTORY));
+    region_vectors(w->u.f32, sizeof(float), 0, size_min(w->known, HISTORY));
     region(&w->seconds, sizeof w->seconds);
     region_vectors(w->second.f32, sizeof(float), 0, size_min(w->seconds, 2));
 }
@@ -6360,33 +6324,33 @@ static void regions_list(void)
 {
     const bool tracked = progress.phase == TRACK;
     const bool everything = config.stats == EOS_FULL;
-    const size_t most = edge_several() ? DIRECTIONS : 0;
-    const size_t k = tracked ? size_min(edge.k, most) : 0;
-    double *const vectors[] = {path.gd,   path.pg,   path.gf,   path.v[0],
-                               edge.u,    edge.T,    edge.grad, edge.Hv[0],
-                               path.v[1], edge.Hv[1]};
+    const size_t most = several() ? DIRECTIONS : 0;
+    const size_t k = tracked ? size_min(dagger.k, most) : 0;
+    double *const vectors[] = {
+        path.gd,  path.pg,     path.gf,      path.v[0], dagger.u,
+        dagger.T, dagger.grad, dagger.Hv[0], path.v[1], dagger.Hv[1]};
     size_t n = !tracked ? 2 : config.generalized ? 10 : 8, i;
 
     regions_n = 0;
     region(&progress, offsetof(struct progress, slow.named));
     region(&eig.rng, sizeof eig.rng);
     region(&row, sizeof row);
-    region(&edge, offsetof(struct edge, grad));
+    region(&dagger, offsetof(struct dagger, grad));
     region(&stats, offsetof(struct stats, ratio));
     region(stats.ratio, size_min(stats.rows, STEPS_MAX) * sizeof *stats.ratio);
     for (i = 0; i < n; i++)
         region_vectors(vectors[i], sizeof(double), 0, 1);
-    region_vectors(edge.u, sizeof(double), 1, k);
-    region_vectors(edge.T_ij, sizeof(double), 0, k * (k + 1) / 2);
+    region_vectors(dagger.u, sizeof(double), 1, k);
+    region_vectors(dagger.T_ij, sizeof(double), 0, k * (k + 1) / 2);
     region_warm(&warm.gd);
     region_warm(&warm.pg);
     region_warm(&warm.gf);
     region_warm(&warm.pr[0]);
     region_warm(&warm.pr[1]);
-    region(&top_second, sizeof top_second);
-    region(top_known, sizeof top_known);
-    for (i = 0; i < top_room; i++)
-        region_vectors(top.f32, sizeof(float), i, i + top_known[i]);
+    region(&shared.lambda2, sizeof shared.lambda2);
+    region(shared.known, sizeof shared.known);
+    for (i = 0; i < shared.room; i++)
+        region_vectors(shared.u.f32, sizeof(float), i, i + shared.known[i]);
     region(&full, everything ? sizeof full : 0);
     region_vectors(full_w, sizeof(double), 0,
                    tracked && everything ? full_starts(progress.step) : 0);
@@ -6454,7 +6418,7 @@ static int ckpt_write(void)
         return failed;
     fsync(logfile.fd);  /* before the checkpoint that counts on them; pipes */
     fsync(slowfile.fd); /* refuse: not an error */
-    progress.hvps = point.hvps;
+    progress.hvps = hvps;
     progress.unconverged = eig.unconverged;
     progress.steps = config.steps;
     progress.max_steps = config.max_steps;
@@ -6533,7 +6497,7 @@ static int ckpt_compare(const char *then)
 static int ckpt_resume(void)
 {
     char then[CKPT_TEXT] = "";
-    uint64_t text;
+    uint64_t text = 0;
     size_t i;
 
     ckpt.fd = open(config.checkpoint, O_RDONLY | O_CLOEXEC);
@@ -6548,7 +6512,7 @@ static int ckpt_resume(void)
     for (i = 0; regions_list(), resumed && i < regions_n; i++)
         resumed = !ckpt_get(regions[i].at, regions[i].bytes);
     close(ckpt.fd);
-    point.hvps = progress.hvps;
+    hvps = progress.hvps;
     eig.unconverged = progress.unconverged;
     return resumed ? EOS_DONE : failed;
 }
@@ -6725,7 +6689,6 @@ int eos_start(const struct eos_config *c)
     if (lr_check())
         return failed;
     net_setup();
-    point_at(NULL);
     if (kernel_choose() || room_lay() || data_load())
         return failed;
     if (config.threads > THREADS)
@@ -6863,7 +6826,7 @@ static int diverged(const char *what, size_t step)
 static unsigned columns_here(void)
 {
     return (test.n ? TESTED : 0) | (config.generalized ? GENERALIZED : PAPER) |
-           (edge_several() ? SEVERAL : ONE) |
+           (several() ? SEVERAL : ONE) |
            (config.stats == EOS_FULL ? EVERYTHING : 0) |
            (progress.phase == TRAIN_ALONE ? TRAINING : APPROACHING);
 }
@@ -6901,31 +6864,38 @@ static const struct column check_columns[] = {
     /* clang-format on */
 };
 
+/* S, and the top eigenvalues; one search in ten is thorough. */
+static void check_sharpness(struct point at)
+{
+    sharpness(at, &warm.gd, config.neigs, progress.checks++ % 10 == 0,
+              scratch.out);
+}
+
 /* L and accuracy at theta, and S there (training alone) or at the midpoint of
  * the coming step (the approach).  If the first midpoint is beyond the edge, it
  * may be far away, so that S is measured at theta_0 instead.  One search in ten
  * is thorough. */
-static int descent_check(size_t step, bool alone)
+static int descent_check(size_t step, struct point at, const double *grad,
+                         bool alone)
 {
-    const size_t before = point.hvps;
+    const size_t before = hvps;
 
     check.step = step;
     check.time = (double)step * config.lr;
-    check.L = loss_on(&train, &check.accuracy);
+    check.L = loss_on(at, &train, &check.accuracy);
     if (test.n)
-        check.test_L = loss_on(&test, &check.test_accuracy);
-    if (!alone) {
-        vec_add(net.params, scratch, path.gd, -0.5 * config.lr, edge.grad);
-        point_at(scratch);
+        check.test_L = loss_on(at, &test, &check.test_accuracy);
+    if (alone) {
+        check_sharpness(at);
+    } else {
+        vec_add(net.params, scratch.in, at.theta, -0.5 * config.lr, grad);
+        check_sharpness(point_at(scratch.in));
     }
-    sharpness(&warm.gd, config.neigs, progress.checks++ % 10 == 0, scratch2);
     if (!alone && step == 0 && !(warm.gd.value[0] < 2 / config.lr)) {
-        point_at(path.gd);
-        warm.gd.kept = 0;
-        sharpness(&warm.gd, config.neigs, progress.checks++ % 10 == 0,
-                  scratch2);
+        warm.gd.known = 0;
+        check_sharpness(at);
     }
-    check.hvps = point.hvps - before;
+    check.hvps = hvps - before;
     check.S_eta = warm.gd.value[0] * config.lr;
     unconverged_tell(step);
     return row_write(check_columns, columns_here(), false);
@@ -6933,14 +6903,14 @@ static int descent_check(size_t step, bool alone)
 
 /* Whether the loss has stopped changing, in float64: looked at every STILL
  * steps, and first at step 0. */
-static int approach_still(size_t n)
+static int approach_still(size_t n, struct point at)
 {
     enum { STILL = 1000 };
     double ignored, L, before = progress.still_L;
 
     if (n % STILL || (n && n < progress.still + STILL))
         return EOS_DONE;
-    L = loss_on(&train, &ignored);
+    L = loss_on(at, &train, &ignored);
     progress.still = n;
     progress.still_L = L;
     if (n == 0 || !(L < 1e-12 || fabs(L - before) <= 1e-12 * fabs(before)))
@@ -6991,7 +6961,7 @@ static bool approach_ends(size_t n, struct pace *pace)
  * a step reaches 2/eta, or training alone, which does not stop there and
  * measures every `sharp` steps.  The approach measures every dt units of
  * time. */
-static int descend(bool alone)
+static int descend(bool alone, double *theta, double *grad)
 {
     const size_t last = alone ? config.steps : config.max_steps;
     struct pace pace = {0};
@@ -7003,6 +6973,7 @@ static int descend(bool alone)
     }
     for (;;) {
         const size_t n = progress.step;
+        const struct point at = point_at(theta);
         const double time = (double)(n - progress.last) * config.lr;
         const bool due = alone
                              ? n % config.sharp == 0 || n == last
@@ -7011,13 +6982,12 @@ static int descend(bool alone)
 
         if (boundary())
             return failed;
-        point_at(path.gd);
-        if (!isfinite(gradient(config.deriv, edge.grad)))
+        if (!isfinite(gradient(at, config.deriv, grad)))
             return diverged("gradient descent", n);
-        if (!alone && approach_still(n))
+        if (!alone && approach_still(n, at))
             return failed;
         if (due) {
-            if (descent_check(n, alone))
+            if (descent_check(n, at, grad, alone))
                 return failed;
             if (!alone && approach_ends(n, &pace))
                 return EOS_DONE;
@@ -7027,7 +6997,7 @@ static int descend(bool alone)
         progress.measured = false;
         if (n >= last)
             break;
-        vec_axpy(net.params, -config.lr, edge.grad, path.gd);
+        vec_axpy(net.params, -config.lr, grad, theta);
         progress.step++;
         pace_tell(&pace, alone ? "train" : "approach", n + 1,
                   alone ? config.steps : 0);
@@ -7054,15 +7024,15 @@ static const struct column track_columns[] = {
     {"pr_Staylor", .at = &row.pr[0].taylor},
     {"pr_Savg", .at = &row.pr[0].avg},    {"pr_dist", .at = &row.pr[0].dist},
     {"gf_L", .at = &row.gf.L},            {"gf_S", .at = &row.gf.S},
-    {"gf_dist", .at = &row.gf.dist},      {"pg_L", .at = &edge.L},
-    {"pg_S", .at = &edge.S},              {"pg_S2", .at = &edge.lambda2},
-    {"alpha", .at = &edge.alpha},         {"beta", .at = &edge.beta},
-    {"gamma", .at = &edge.gamma},         {"delta2", .at = &edge.delta2},
-    {"eps", .at = &edge.eps},             {"newton_x", .at = &edge.newton_x},
-    {"gradnorm", .at = &edge.gradnorm},   {"gradperp", .at = &edge.gradperp},
+    {"gf_dist", .at = &row.gf.dist},      {"pg_L", .at = &dagger.L},
+    {"pg_S", .at = &dagger.S},              {"pg_S2", .at = &dagger.lambda2},
+    {"alpha", .at = &dagger.alpha},         {"beta", .at = &dagger.beta},
+    {"gamma", .at = &dagger.gamma},         {"delta2", .at = &dagger.delta2},
+    {"eps", .at = &dagger.eps},             {"newton_x", .at = &dagger.newton_x},
+    {"gradnorm", .at = &dagger.gradnorm},   {"gradperp", .at = &dagger.gradperp},
     {"hvps", .at = &row.hvps, .type = SIZE},
     {"gd_resid", .at = &row.gd.resid},    {"pr_resid", .at = &row.pr[0].resid},
-    {"gf_resid", .at = &row.gf.resid},    {"pg_resid", .at = &edge.resid},
+    {"gf_resid", .at = &row.gf.resid},    {"pg_resid", .at = &dagger.resid},
     {"th_L", .at = &row.th_L},            {"th_S", .at = &row.th_S},
     {"mean_L", .at = &row.mean_L},
     {.when = GENERALIZED},
@@ -7085,10 +7055,10 @@ static const struct column track_columns[] = {
     {"beta_s2", .at = &full.beta[1]},     {"beta_s3", .at = &full.beta[2]},
     {"beta_s4", .at = &full.beta[3]},
     {.when = SEVERAL},
-    {"k", .at = &edge.k, .type = SIZE},
-    {"pg_S3", .at = &edge.lambda[2], .type = TO_UNSTABLE},
+    {"k", .at = &dagger.k, .type = SIZE},
+    {"pg_S3", .at = &dagger.lambda[2], .type = TO_UNSTABLE},
     {"gd_S2", .at = &row.gd.S2},          {"pr_S2", .at = &row.pr[0].S2},
-    {"sigma", .at = &edge.sigma},         {"gd_xnorm", .at = &row.gd.xnorm},
+    {"sigma", .at = &dagger.sigma},         {"gd_xnorm", .at = &row.gd.xnorm},
     {"pr_xnorm", .at = &row.pr[0].xnorm},
     {.when = SEVERAL | GENERALIZED},
     {"pgen_xnorm", .at = &row.pr[1].xnorm},
@@ -7101,61 +7071,63 @@ static const struct column track_columns[] = {
     {.when = SCREEN | GENERALIZED},
     {"pr_L", &row.pr[1].L, 12, 5, 0, 0},
     {.when = SCREEN},
-    {"pg_L", &edge.L, 12, 5, 0, 0},     {"gf_L", &row.gf.L, 12, 5, 0, 0},
+    {"pg_L", &dagger.L, 12, 5, 0, 0},     {"gf_L", &row.gf.L, 12, 5, 0, 0},
     {"gd_S", &row.gd.S, 9, 5, 0, 0},
     {.when = SCREEN | PAPER},
     {"pr_S", &row.pr[0].S, 9, 5, 0, 0},
     {.when = SCREEN | GENERALIZED},
     {"pr_S", &row.pr[1].S, 9, 5, 0, 0},
     {.when = SCREEN},
-    {"pg_S", &edge.S, 9, 5, 0, 0},      {"gf_S", &row.gf.S, 9, 5, 0, 0},
+    {"pg_S", &dagger.S, 9, 5, 0, 0},      {"gf_S", &row.gf.S, 9, 5, 0, 0},
     {"hvps", &row.hvps, 7, 5, SIZE, 0},
     {.when = LAST}
     /* clang-format on */
 };
 
 /* theta = theta+ + v for a prediction: its loss and sharpness there. */
-static void track_prediction(size_t which, bool thorough)
+static void track_prediction(const struct dagger *d, size_t which,
+                             const double *v, bool thorough)
 {
     struct seen *s = &row.pr[which];
-    size_t wanted = which == 0 && edge_several() ? 2 : 1;
+    size_t wanted = which == 0 && several() ? 2 : 1;
+    struct point at;
     double ignored;
 
-    seen_offset(s, path.v[which]);
-    vec_add(net.params, scratch, path.pg, 1, path.v[which]);
-    point_at(scratch);
-    s->L = loss_on(&train, &ignored);
-    seen_sharpness(s, &warm.pr[which], wanted, thorough);
+    seen_offset(s, d, v);
+    vec_add(net.params, scratch.in, d->at.theta, 1, v);
+    at = point_at(scratch.in);
+    s->L = loss_on(at, &train, &ignored);
+    seen_sharpness(s, at, &warm.pr[which], wanted, thorough, scratch.out);
 }
 
 /* Gradient flow: its row, then m Euler sub-steps of eta / m in float32. */
-static void track_flow(bool stay, bool thorough)
+static void track_flow(const struct dagger *d, double *theta, bool thorough,
+                       bool stay)
 {
     const size_t p = net.params;
+    struct point at = point_at(theta);
     double ignored, substeps;
     size_t i;
 
-    vec_add(p, scratch, path.gf, -1, path.pg);
-    row.gf.dist = vec_norm(p, scratch);
-    point_at(path.gf);
-    row.gf.L = loss_on(&train, &ignored);
+    vec_add(p, scratch.in, theta, -1, d->at.theta);
+    row.gf.dist = vec_norm(p, scratch.in);
+    row.gf.L = loss_on(at, &train, &ignored);
     if (row.t == 0) { /* at instability S is 2/eta by definition */
         row.gf.S = 2 / config.lr;
         row.gf.resid = 0;
     } else {
-        seen_sharpness(&row.gf, &warm.gf, 1, thorough);
+        seen_sharpness(&row.gf, at, &warm.gf, 1, thorough, scratch.out);
     }
     if (stay || !isfinite(row.gf.L))
         return;
     substeps = fmax(1, ceil(config.lr * row.gf.S));
     if (!(substeps <= FLOW_STEPS)) { /* it has run away: lost from here on */
-        path.gf[0] = (double)NAN;
+        theta[0] = (double)NAN;
         return;
     }
-    for (i = 0; i < (size_t)substeps; i++) {
-        gradient(config.deriv, scratch2);
-        vec_axpy(p, -config.lr / substeps, scratch2, path.gf);
-        point_at(path.gf);
+    for (i = 0; i < (size_t)substeps; i++, at = point_at(theta)) {
+        gradient(at, config.deriv, scratch.out);
+        vec_axpy(p, -config.lr / substeps, scratch.out, theta);
     }
 }
 
@@ -7163,10 +7135,10 @@ static void track_flow(bool stay, bool thorough)
  * T_ij depend on each other. */
 static void track_unsolved(void)
 {
-    if (edge_several() && edge.unsolved > 1e-12)
+    if (several() && dagger.unsolved > 1e-12)
         note("step %zu: complementarity solved to %.1e only", row.t,
-             edge.unsolved);
-    edge.unsolved = 0;
+             dagger.unsolved);
+    dagger.unsolved = 0;
 }
 
 /* Why a track ends with status 4. */
@@ -7174,7 +7146,7 @@ static int track_lost(size_t t)
 {
     if (!isfinite(row.gd.L))
         return diverged("gradient descent", t);
-    if (edge.flat)
+    if (dagger.flat)
         return fail(EOS_DIVERGED,
                     "the constrained trajectory is undefined at step %zu: it "
                     "divides by S and beta, and one of them was 0, as at a "
@@ -7183,45 +7155,58 @@ static int track_lost(size_t t)
     return diverged("the constrained trajectory", t);
 }
 
-/* Measures row t, writes it, and (unless the run stays) makes update t. */
-static int track_step(size_t t, bool stay, size_t *counted)
+/* Gradient descent: its part of the row, then theta <- theta - eta grad L,
+ * unless the run stays or is lost.  Returns false where it is lost. */
+static bool track_descent(const struct dagger *d, double *theta, bool thorough,
+                          bool stay)
 {
     const size_t p = net.params;
-    bool thorough = t % SELDOM == 0, alive;
-    size_t eigs;
+    const struct point at = point_at(theta);
+    double *grad = scratch.out, *u = scratch.in; /* grad waits for S */
+    size_t wanted = thorough ? config.neigs : 1;
+    bool alive;
 
-    row.t = t;
-    if (config.stats == EOS_FULL && full_step(t, stay))
-        return failed;
-    vec_add(p, scratch, path.gd, -1, path.pg);
-    seen_offset(&row.gd, scratch);
-    point_at(path.gd);
-    row.gd.L = gradient(EOS_F64, scratch); /* kept for the update */
+    vec_add(p, scratch.in, theta, -1, d->at.theta);
+    seen_offset(&row.gd, d, scratch.in);
+    row.gd.L = gradient(at, EOS_F64, grad);
     if (test.n)
-        row.test_L = loss_on(&test, &row.test_accuracy);
-    eigs = thorough ? config.neigs : 1;
-    if (edge_several() && eigs < 2)
-        eigs = 2;
-    seen_sharpness(&row.gd, &warm.gd, eigs, thorough);
+        row.test_L = loss_on(at, &test, &row.test_accuracy);
+    if (several() && wanted < 2)
+        wanted = 2;
+    seen_sharpness(&row.gd, at, &warm.gd, wanted, thorough, u);
     if (thorough) {
         memcpy(row.gd_eigs, warm.gd.value, sizeof row.gd_eigs);
         memcpy(row.gd_resids, warm.gd.resid, sizeof row.gd_resids);
     }
-    alive = isfinite(row.gd.L) && isfinite(edge.L) && isfinite(edge.S);
-    if (!stay && alive)
-        vec_axpy(p, -config.lr, scratch, path.gd);
-    track_prediction(0, thorough);
-    if (config.generalized)
-        track_prediction(1, thorough);
-    track_flow(stay || !alive, thorough);
-    row.th_L = edge.L + row.pr[0].x * row.pr[0].x / config.lr;
-    row.th_S =
-        2 / config.lr + vec_dot(p, edge.T, path.v[0]) + edge.su * row.pr[0].x;
-    row.mean_L = edge.L + (edge_several() ? edge.sigma : fmax(0, edge.delta2)) /
-                              config.lr;
+    alive = isfinite(row.gd.L) && isfinite(d->L) && isfinite(d->S);
+    if (alive && !stay)
+        vec_axpy(p, -config.lr, grad, theta);
+    return alive;
+}
+
+/* Measures row t, writes it, and (unless the run stays) makes update t. */
+static int track_step(struct paths *now, struct dagger *d, size_t t, bool stay,
+                      size_t *counted)
+{
+    const bool thorough = t % SELDOM == 0;
+    const size_t predictions = 1 + (size_t)config.generalized;
+    size_t i;
+    bool alive;
+
+    row.t = t;
+    if (config.stats == EOS_FULL && full_step(t, stay))
+        return failed;
+    alive = track_descent(d, now->gd, thorough, stay);
+    for (i = 0; i < predictions; i++)
+        track_prediction(d, i, now->v[i], thorough);
+    track_flow(d, now->gf, thorough, stay || !alive);
+    row.th_L = d->L + row.pr[0].x * row.pr[0].x / config.lr;
+    row.th_S = 2 / config.lr + vec_dot(net.params, d->T, now->v[0]) +
+               d->su * row.pr[0].x;
+    row.mean_L = d->L + (several() ? d->sigma : fmax(0, d->delta2)) / config.lr;
     track_unsolved();
-    row.hvps = point.hvps - *counted;
-    *counted = point.hvps;
+    row.hvps = hvps - *counted;
+    *counted = hvps;
     stats_row();
     unconverged_tell(t);
     if (row_write(track_columns, columns_here(), false))
@@ -7230,41 +7215,39 @@ static int track_step(size_t t, bool stay, size_t *counted)
         return track_lost(t);
     if (stay)
         return EOS_DONE;
-    predict(0);
-    if (config.generalized)
-        predict(1);
-    vec_axpy(p, -config.lr, edge.grad, path.pg);
-    project(path.pg, (t + 1) % SELDOM == 0);
-    predict_prepare();
+    for (i = 0; i < predictions; i++)
+        predict(d, i, now->v[i]);
+    constrain(d, now->pg, (t + 1) % SELDOM == 0);
+    predict_prepare(d, now->v);
     return EOS_DONE;
 }
 
 /* theta+, gradient flow and v from theta_gd; --kick moves theta_gd first.  The
  * first search at theta+ is given descent's u: with the second vector of the
  * approach and a random one alone, it might find the second eigenvector. */
-static void track_start(void)
+static void track_start(struct paths *now, struct dagger *d)
 {
     const size_t p = net.params;
     size_t i;
 
-    if (warm.gd.kept) {
-        vecs_read(p, scratch, warm.gd.u, warm.gd.newest);
-        top_store(0, scratch);
+    if (warm.gd.known) {
+        vecs_read(p, scratch.in, warm.gd.u, warm.gd.newest);
+        shared_store(0, scratch.in);
     }
-    vec_copy(p, path.pg, path.gd);
+    vec_copy(p, now->pg, now->gd);
     if (config.kick > 0) {
-        project(path.pg, false);
-        if (edge.delta2 > 0)
-            vec_axpy(p, config.kick * sqrt(edge.delta2), edge.u, path.gd);
+        project(d, now->pg, false);
+        if (d->delta2 > 0)
+            vec_axpy(p, config.kick * sqrt(d->delta2), d->u, now->gd);
         else
             note("no kick: alpha < 0 at the first theta+, delta is undefined");
-        vec_copy(p, path.pg, path.gd);
+        vec_copy(p, now->pg, now->gd);
     }
-    vec_copy(p, path.gf, path.gd);
-    project(path.pg, true);
+    vec_copy(p, now->gf, now->gd);
+    project(d, now->pg, true);
     for (i = 0; i < 1 + (size_t)config.generalized; i++)
-        vec_add(p, path.v[i], path.gd, -1, path.pg);
-    predict_prepare();
+        vec_add(p, now->v[i], now->gd, -1, now->pg);
+    predict_prepare(d, now->v);
 }
 
 /* A track that lambda2 ends on its first row has made no update.  If S is FAR
@@ -7275,12 +7258,12 @@ static int track_survives(void)
     enum { FAR = 100, LOOK = 20 };
     size_t i;
 
-    vec_copy(net.params, scratch, path.gd);
+    vec_copy(net.params, scratch.in, path.gd);
     for (i = 0; i < LOOK && row.gd.S > FAR * 2 / config.lr; i++) {
-        point_at(scratch);
-        if (!isfinite(gradient(config.deriv, scratch2)))
+        if (!isfinite(
+                gradient(point_at(scratch.in), config.deriv, scratch.out)))
             return diverged("gradient descent", i);
-        vec_axpy(net.params, -config.lr, scratch2, scratch);
+        vec_axpy(net.params, -config.lr, scratch.out, scratch.in);
     }
     return EOS_DONE;
 }
@@ -7301,7 +7284,7 @@ static int run_end(int status, bool stay)
     return summary_write(stop) ? failed : status;
 }
 
-static int track(void)
+static int track(struct paths *now, struct dagger *d)
 {
     struct pace pace = {0};
     bool stay = false;
@@ -7309,19 +7292,18 @@ static int track(void)
 
     if (progress.phase != TRACK) {
         block_start(&logfile);
-        progress.counted = point.hvps;
-        track_start();
+        progress.counted = hvps;
+        track_start(now, d);
         progress.phase = TRACK;
         progress.step = 0;
     }
     row_write(track_columns, columns_here(), true);
     while (!status && !stay && progress.step < config.steps &&
            !(status = boundary())) {
-        double next =
-            edge_several() ? edge.lambda[config.unstable] : edge.lambda2;
+        double next = several() ? d->lambda[config.unstable] : d->lambda2;
 
         stay = next > config.stop_lambda2 / config.lr;
-        status = track_step(progress.step, stay, &progress.counted);
+        status = track_step(now, d, progress.step, stay, &progress.counted);
         progress.step++;
         pace_tell(&pace, "track", progress.step, config.steps);
     }
@@ -7344,15 +7326,15 @@ static int run(const struct eos_config *c)
     if (begin(c, "run"))
         return failed;
     if (progress.phase != TRACK) {
-        if (!config.from_instability && descend(false))
+        if (!config.from_instability && descend(false, path.gd, dagger.grad))
             return run_end(failed, false);
         if (save("--save", config.save, "-instability.npy", path.gd))
             return failed;
     }
-    status = track();
+    status = track(&path, &dagger);
     for (i = 0; i < 5 && (!status || status == EOS_DIVERGED); i++) {
         const double *const all[] = {path.gd, path.pg, path.gf, path.v[0],
-                                     edge.u};
+                                     dagger.u};
 
         if (save("--save", config.save, names[i], all[i]))
             return failed;
@@ -7371,7 +7353,7 @@ int eos_run(const struct eos_config *c)
 /* Gradient descent past the edge, with a sharpness log. */
 int eos_train(const struct eos_config *c)
 {
-    bool stopped = begin(c, "train") || descend(true) ||
+    bool stopped = begin(c, "train") || descend(true, path.gd, dagger.grad) ||
                    summary_unconverged() ||
                    save("--save", config.save, "-gd.npy", path.gd);
 
@@ -7402,27 +7384,27 @@ static int deriv_print(const double norms[3])
     const struct {
         const char *name;
         double value;
-    } lines[] = {{"L", edge.L},
-                 {"grad", edge.gradnorm},
+    } lines[] = {{"L", dagger.L},
+                 {"grad", dagger.gradnorm},
                  {"hvp", norms[0]},
                  {"d3", norms[1]},
                  {"d4", norms[2]},
-                 {"S", edge.S},
-                 {"lambda2", edge.lambda2},
-                 {"resid", edge.resid},
-                 {"alpha", edge.alpha},
-                 {"beta", edge.beta}};
+                 {"S", dagger.S},
+                 {"lambda2", dagger.lambda2},
+                 {"resid", dagger.resid},
+                 {"alpha", dagger.alpha},
+                 {"beta", dagger.beta}};
     size_t i;
 
     for (i = 0; i < sizeof lines / sizeof *lines; i++)
         text_put(&out, "%s %s\n", lines[i].name, all_digits(lines[i].value));
     if (text_check(&out))
         return failed;
-    if (!isfinite(edge.L))
+    if (!isfinite(dagger.L))
         return fail(EOS_DIVERGED, "deriv: the loss is not finite at these "
                                   "parameters");
     if (!isfinite(norms[0]) || !isfinite(norms[1]) || !isfinite(norms[2]) ||
-        !isfinite(edge.S))
+        !isfinite(dagger.S))
         return fail(EOS_DIVERGED,
                     "deriv: a derivative is not finite at these parameters%s",
                     config.deriv == EOS_F32 ? "; --deriv f64 has a larger range"
@@ -7437,8 +7419,7 @@ static int deriv_print(const double norms[3])
 
 int eos_deriv(const struct eos_config *c)
 {
-    static void (*const order[])(const double *, double *) = {hessian, third,
-                                                              fourth};
+    static operator_fn *const order[] = {hessian, third, fourth};
     struct eos_config exact = *c;
     const double *v;
     double norms[3];
@@ -7454,17 +7435,17 @@ int eos_deriv(const struct eos_config *c)
          npy_read(config.direction, net.params, path.v[0])) ||
         deriv_folder())
         return failed;
-    v = config.direction ? path.v[0] : edge.u;
-    edge_measure(path.gd, 2);
-    if (save("--out", config.out, derived_as[0], edge.grad))
+    v = config.direction ? path.v[0] : dagger.u;
+    measure(&dagger, path.gd, true);
+    if (save("--out", config.out, derived_as[0], dagger.grad))
         return failed;
     for (i = 0; i < 3; i++) {
-        order[i](v, scratch);
-        norms[i] = vec_norm(net.params, scratch);
-        if (save("--out", config.out, derived_as[1 + i], scratch))
+        order[i](dagger.at, v, scratch.in);
+        norms[i] = vec_norm(net.params, scratch.in);
+        if (save("--out", config.out, derived_as[1 + i], scratch.in))
             return failed;
     }
-    if (save("--out", config.out, derived_as[4], edge.u))
+    if (save("--out", config.out, derived_as[4], dagger.u))
         return failed;
     return deriv_print(norms);
 }
@@ -7587,7 +7568,7 @@ static void toy_start(struct toy *s, size_t k)
 
             s->A[a] = A[a];
             minus[a] = -A[a];
-            g[a][a] = config.beta / (2 * pair_count(i, j));
+            g[a][a] = config.beta / (2 * pair[a].count);
             s->gd_y[a] = i == j ? config.y0 : 0;
             s->y[a] = sqrt(config.beta) * s->gd_y[a];
         }

@@ -61,6 +61,7 @@ static const struct rates *const rates[][2] = {
 static const size_t lanes_of_bytes[2] = {4, 8};
 static const char *const precision_name[] = {"f32", "f64"};
 static double peak_one[2], peak_all[2]; /* flops a second */
+static struct point here;               /* where passes are timed */
 
 static const char *model_in_use(void)
 {
@@ -121,7 +122,7 @@ static void start(enum eos_model model, size_t samples)
     }
     eos_init(0, path.gd);
     eos_init(1, path.v[0]);
-    point_at(path.gd);
+    here = point_at(path.gd);
 }
 
 /* --- 1 --- */
@@ -276,8 +277,10 @@ static void products(enum eos_model model, size_t samples, bool blas)
     snprintf(title, sizeof title, "%s, %zu images", model_in_use(), samples);
     products_head(title, blas);
     for (p = 0; p < 2; p++) {
-        struct pass pass = {
-            .backward = true, .set = &train, .theta = path.gd, .out = scratch};
+        struct pass pass = {.backward = true,
+                            .set = &train,
+                            .theta = path.gd,
+                            .out = scratch.in};
 
         kernel->pass[p](&pass); /* packs the weights, fills the store */
         pass.begin = 0;
@@ -317,10 +320,10 @@ static double pass_time(int precision, int order)
     for (i = 0; again(i, start); i++) {
         double began;
 
-        point_at(path.gd);
+        here = point_at(path.gd);
         began = seconds();
-        taylor((enum eos_precision)precision, order, &train, path.v[0],
-               scratch);
+        taylor(here, (enum eos_precision)precision, order, &train, path.v[0],
+               scratch.in);
         best = fmin(best, seconds() - began);
     }
     return best;
@@ -405,21 +408,21 @@ static void tracked_step(enum eos_model model, size_t samples)
     out.fd = -1; /* the rows are not shown */
     eos_init(1, path.gd);
     for (t = 0; t < DESCENT; t++) {
-        point_at(path.gd);
-        gradient(EOS_F32, scratch);
-        vec_axpy(net.params, -0.02, scratch, path.gd);
+        here = point_at(path.gd);
+        gradient(here, EOS_F32, scratch.in);
+        vec_axpy(net.params, -0.02, scratch.in, path.gd);
     }
-    eos_sharpness(path.gd, 1, &s, scratch);
+    eos_sharpness(path.gd, 1, &s, scratch.in);
     config.lr = 2 / s;
     config.stop_lambda2 = INFINITY;
-    warm.gd.kept = warm.pg.kept = warm.gf.kept = 0; /* another model's */
-    warm.pr[0].kept = 0;
-    counted = point.hvps;
-    track_start();
+    warm.gd.known = warm.pg.known = warm.gf.known = 0; /* another model's */
+    warm.pr[0].known = 0;
+    counted = hvps;
+    track_start(&path, &dagger);
     for (t = 0; t < BEFORE + STEPS; t++) {
         if (t == BEFORE)
             began = seconds();
-        track_step(t, false, &counted);
+        track_step(&path, &dagger, t, false, &counted);
         products += t < BEFORE ? 0 : row.hvps;
     }
     time = (seconds() - began) / STEPS;

@@ -99,6 +99,7 @@ static size_t first_difference(size_t n, const double *x, const double *y)
 /* --- A network on synthetic data --- */
 
 static double theta[P_MAX], direction[P_MAX];
+static struct point here; /* where derivatives are taken */
 
 /* Bytes of a vector as long as the parameters. */
 static size_t vector_bytes(void)
@@ -136,7 +137,7 @@ static void draw_parameters(uint64_t seed)
             theta[i] = scale * rng_sign_unit(&rng);
             direction[i] = scale * rng_sign_unit(&other);
         }
-    point_at(theta);
+    here = point_at(theta);
 }
 
 /* n records of the built-in set (config.ndata is 0), with room for more, and
@@ -162,16 +163,16 @@ static void derivative(int order, const double *v, double *out)
 {
     switch (order) {
     case 0:
-        gradient(config.deriv, out);
+        gradient(here, config.deriv, out);
         break;
     case 1:
-        hessian(v, out);
+        hessian(here, v, out);
         break;
     case 2:
-        third(v, out);
+        third(here, v, out);
         break;
     default:
-        fourth(v, out);
+        fourth(here, v, out);
         break;
     }
 }

@@ -16,9 +16,9 @@ static double at_step(double s, int order, double *out)
     double accuracy;
 
     vec_add(net.params, moved, theta, s, direction);
-    point_at(moved);
+    here = point_at(moved);
     if (order == 0)
-        return loss_on(&train, &accuracy);
+        return loss_on(here, &train, &accuracy);
     derivative(order - 1, direction, out);
     return 0;
 }
@@ -39,7 +39,7 @@ static double slope_of(int order, double h)
             if (order)
                 vec_axpy(net.params, coef, found, wanted);
         }
-    point_at(theta);
+    here = point_at(theta);
     return sum;
 }
 
@@ -55,7 +55,7 @@ static void each_is_the_slope_of_the_one_before(enum eos_model model,
 
     for (seed = 1; seed <= 2; seed++) {
         set_up(model, loss, 6, seed);
-        gradient(EOS_F64, found);
+        gradient(here, EOS_F64, found);
         exact = vec_dot(net.params, found, direction);
         error = fabs(slope_of(0, 0.04) - exact) / fabs(exact);
         cr_assert(error <= tolerance,
@@ -116,7 +116,7 @@ static void elements_are_partial_derivatives(enum eos_model model)
     double slope, scale;
 
     set_up(model, EOS_CE, 6, 3);
-    gradient(EOS_F64, also);
+    gradient(here, EOS_F64, also);
     scale = plain_norm(net.params, also);
     for (l = 0; l < LAYERS; l++) {
         at[4 * l] = weighted(l)->theta;
@@ -132,7 +132,7 @@ static void elements_are_partial_derivatives(enum eos_model model)
                   "%s: element %zu is %.17g, its slope %.17g",
                   model_names[model], at[i], also[at[i]], slope);
         slope_of(1, 0.02);
-        hessian(direction, found);
+        hessian(here, direction, found);
         cr_assert(relative_error(net.params, found, wanted) <= 1e-10,
                   "%s: column %zu of the Hessian is off by %g",
                   model_names[model], at[i],
@@ -176,8 +176,8 @@ static void derivatives_are_symmetric(enum eos_model model, enum eos_loss loss)
     p = net.params;
     for (i = 0; i < p; i++)
         w[i] = theta[(i + 77) % p];
-    hessian(w, found);
-    hessian(v, wanted);
+    hessian(here, w, found);
+    hessian(here, v, wanted);
     scalars_agree("Hessian", vec_dot(p, v, found), vec_dot(p, w, wanted),
                   plain_norm(p, v) * plain_norm(p, found));
     for (order = 2; order <= 3; order++) {
@@ -286,21 +286,21 @@ static void squared_loss_is_a_parabola(enum eos_model model, enum eos_loss loss)
     set_up(model, loss, 50, 6);
     p = net.params;
     keep_last_layer(direction);
-    start = loss_on(&train, &accuracy);
-    gradient(EOS_F64, found);
+    start = loss_on(here, &train, &accuracy);
+    gradient(here, EOS_F64, found);
     slope = vec_dot(p, found, direction);
-    hessian(direction, found);
+    hessian(here, direction, found);
     curve = vec_dot(p, found, direction);
     vec_add(p, moved, theta, 1, direction);
-    point_at(moved);
-    end = loss_on(&train, &accuracy);
+    here = point_at(moved);
+    end = loss_on(here, &train, &accuracy);
     cr_assert(fabs(end - (start + slope + curve / 2)) <=
                   1e-13 * (fabs(end) + fabs(start) + fabs(slope) + fabs(curve)),
               "%s %s: L(theta + v) is %.17g, the parabola's %.17g",
               model_names[model], loss_names[loss], end,
               start + slope + curve / 2);
-    point_at(theta);
-    third(direction, found);
+    here = point_at(theta);
+    third(here, direction, found);
     cr_assert(all_zero(found, weighted(2)->theta, p),
               "%s %s: third derivative of the "
               "last layer",
@@ -309,7 +309,7 @@ static void squared_loss_is_a_parabola(enum eos_model model, enum eos_loss loss)
               "%s %s: third derivative of the "
               "others",
               model_names[model], loss_names[loss]);
-    fourth(direction, found);
+    fourth(here, direction, found);
     cr_assert(all_zero(found, 0, p), "%s %s: fourth derivative",
               model_names[model], loss_names[loss]);
 }
@@ -335,9 +335,9 @@ Test(identities, squared_loss_without_the_last_layer_is_1)
             set_up((enum eos_model)model, losses[i], 50, 7);
             vec_scale(net.params, direction, -1, theta);
             keep_last_layer(direction);
-            at_end = gradient(EOS_F64, found);
+            at_end = gradient(here, EOS_F64, found);
             at_end += vec_dot(net.params, found, direction);
-            hessian(direction, found);
+            hessian(here, direction, found);
             at_end += vec_dot(net.params, found, direction) / 2;
             cr_assert(fabs(at_end - 1) <= 1e-13, "%s %s: %.17g",
                       model_names[model], loss_names[losses[i]], at_end);
@@ -372,7 +372,7 @@ Test(identities, softmax_does_not_see_a_constant)
         memset(direction, 0, sizeof direction);
         for (c = 0; c < CLASSES; c++)
             direction[weighted(2)->bias + c] = 1;
-        hessian(direction, found);
+        hessian(here, direction, found);
         cr_assert(plain_norm(p, found) <= 1e-14, "%s: |Hv| = %g",
                   model_names[model], plain_norm(p, found));
     }
@@ -409,22 +409,22 @@ Test(precision, a_logged_loss_is_float64_always)
     double a, b, accuracy;
 
     set_up(EOS_MLP, EOS_CE, 20, 10);
-    a = loss_on(&train, &accuracy);
+    a = loss_on(here, &train, &accuracy);
     config.deriv = EOS_F32;
-    point_at(theta);
-    b = loss_on(&train, &accuracy);
+    here = point_at(theta);
+    b = loss_on(here, &train, &accuracy);
     cr_assert(a == b, "%a with float64 derivatives, %a with float32", a, b);
 }
 
 Test(precision, hessian_products_are_counted)
 {
     set_up(EOS_CNN, EOS_MSE, 2, 11);
-    gradient(EOS_F64, found);
-    cr_assert(point.hvps == 0, "a gradient counts %zu", point.hvps);
-    hessian(direction, found);
-    hessian(direction, found);
-    cr_assert(point.hvps == 2, "two products count %zu", point.hvps);
-    third(direction, found);
-    fourth(direction, found);
-    cr_assert(point.hvps == 2, "higher orders count %zu", point.hvps - 2);
+    gradient(here, EOS_F64, found);
+    cr_assert(hvps == 0, "a gradient counts %zu", hvps);
+    hessian(here, direction, found);
+    hessian(here, direction, found);
+    cr_assert(hvps == 2, "two products count %zu", hvps);
+    third(here, direction, found);
+    fourth(here, direction, found);
+    cr_assert(hvps == 2, "higher orders count %zu", hvps - 2);
 }

@@ -28,7 +28,7 @@ static void start_near_edge(const struct eos_config *c, double ratio)
         eos_init(0, path.gd);
     eos_sharpness(path.gd, 1, &s, ignored);
     config.lr = 2 / (ratio * s);
-    warm.pg.kept = 0;
+    warm.pg.known = 0;
 }
 
 /* --- The quantities of Section 4 at a point, in plain loops --- */
@@ -112,7 +112,7 @@ static void start_on_the_floor(const struct eos_config *c, double eta,
     }
     eos_sharpness(path.gd, 1, &s, plain.u);
     config.lr = 2 / (ratio * s);
-    warm.pg.kept = 0;
+    warm.pg.known = 0;
 }
 
 /* --- One step of each trajectory --- */
@@ -194,7 +194,7 @@ Test(step, each_trajectory_takes_the_step_of_its_formula)
     c.generalized = true;
     c.kick = 0.3; /* x is of the size of delta: every term counts */
     start_on_the_floor(&c, 0.002, 0.95);
-    track_start();
+    track_start(&path, &dagger);
     for (t = 0; t < 4; t++) {
         size_t substeps;
 
@@ -212,7 +212,8 @@ Test(step, each_trajectory_takes_the_step_of_its_formula)
         expect_constrained();
         cr_assert(t || substeps == 2, "row 0 has %zu sub-steps", substeps);
         most = substeps > most ? substeps : most;
-        cr_assert(track_step(t, false, &counted) == EOS_DONE, "%s", failure);
+        cr_assert(track_step(&path, &dagger, t, false, &counted) == EOS_DONE,
+                  "%s", failure);
         same_step("gradient descent", t, path.gd, after.gd, before.gd);
         same_step("gradient flow", t, path.gf, after.gf, before.gf);
         same_step("the prediction", t, path.v[0], after.v[0], before.v[0]);
@@ -234,15 +235,15 @@ Test(step, the_kick_goes_along_the_top_vector)
 
     c.kick = 0.3;
     start_on_the_floor(&c, 0.002, 0.95);
-    memset(top_known, 0, sizeof top_known);
-    warm.pg.kept = warm.gd.kept = 0;
-    point_at(path.gd);
-    sharpness(&warm.gd, 2, true, d);
+    memset(shared.known, 0, sizeof shared.known);
+    warm.pg.known = warm.gd.known = 0;
+    here = point_at(path.gd);
+    sharpness(here, &warm.gd, 2, true, d);
     config.tol = 0.1;
-    track_start();
+    track_start(&path, &dagger);
     memcpy(d, path.gd, sizeof d);
     add(d, -1, path.pg);
-    x = plain_dot(net.params, edge.u, d) / sqrt(edge.delta2);
+    x = plain_dot(net.params, dagger.u, d) / sqrt(dagger.delta2);
     cr_assert(fabs(x) > 0.15 && fabs(x) < 0.6, "x = %g delta, not 0.3", x);
 }
 
@@ -252,14 +253,14 @@ Test(step, a_row_that_ends_the_track_moves_nothing)
     size_t counted = 0;
 
     start_near_edge(&c, 0.99);
-    track_start();
+    track_start(&path, &dagger);
     memcpy(before.gd, path.gd, vector_bytes());
     memcpy(before.pg, path.pg, vector_bytes());
     memcpy(before.gf, path.gf, vector_bytes());
     memcpy(before.v[0], path.v[0], vector_bytes());
     if (config.generalized)
         memcpy(before.v[1], path.v[1], vector_bytes());
-    track_step(0, true, &counted);
+    track_step(&path, &dagger, 0, true, &counted);
     cr_assert(!memcmp(before.gd, path.gd, vector_bytes()), "gd moved");
     cr_assert(!memcmp(before.pg, path.pg, vector_bytes()), "theta+ moved");
     cr_assert(!memcmp(before.gf, path.gf, vector_bytes()), "flow moved");
@@ -295,10 +296,10 @@ Test(step, rows_count_every_hessian_product)
     start_near_edge(&c, 0.99);
     counted_kernel = kernel;
     kernel = &counting;
-    counted = point.hvps;
-    track_start();
+    counted = hvps;
+    track_start(&path, &dagger);
     for (t = 0; t < 3; t++) {
-        track_step(t, t == 2, &counted);
+        track_step(&path, &dagger, t, t == 2, &counted);
         sum += row.hvps;
         cr_assert(row.hvps >= 5, "row %zu: %zu products", t, row.hvps);
     }
@@ -322,7 +323,7 @@ static void sample(size_t i)
     memcpy(sampled[i].at[2], path.pg, p * sizeof *path.pg);
     add(sampled[i].at[2], 1, path.v[0]);
     memcpy(sampled[i].at[3], path.gf, p * sizeof *path.gf);
-    sampled[i].S[1] = edge.S;
+    sampled[i].S[1] = dagger.S;
 }
 
 /* An eigenvalue's error is the square of its vector's: at a residual of 1e-4
@@ -339,14 +340,14 @@ Test(step, logged_sharpness_is_that_of_a_tight_solve)
     start_near_edge(&c, 0.99); /* with room for float64 */
     config.deriv = EOS_F32;
     eig_room(net.params);
-    track_start();
+    track_start(&path, &dagger);
     for (t = 0; t < 6 * SAMPLED; t++) {
         const bool now = t % 6 == 5;
 
         i = t / 6;
         if (now)
             sample(i);
-        track_step(t, false, &counted);
+        track_step(&path, &dagger, t, false, &counted);
         if (now) {
             sampled[i].S[0] = row.gd.S;
             sampled[i].S[2] = row.pr[0].S;
@@ -358,7 +359,7 @@ Test(step, logged_sharpness_is_that_of_a_tight_solve)
     eig_room(net.params);
     for (i = 0; i < SAMPLED; i++)
         for (j = 0; j < FOLLOWED; j++) {
-            memset(top_known, 0, sizeof top_known);
+            memset(shared.known, 0, sizeof shared.known);
             eos_sharpness(sampled[i].at[j], 1, &s, ignored);
             near("S", sampled[i].S[j], s, 1e-5);
         }
@@ -374,14 +375,14 @@ static void lands_on_the_stable_set(const struct eos_config *c, double eta,
     double along;
 
     start_on_the_floor(c, eta, ratio);
-    project(path.gd, false);
+    project(&dagger, path.gd, false);
     plain_measure(path.gd, &plain);
     along = fabs(plain_dot(net.params, plain.u, plain.grad));
     cr_assert(plain.S <= 2 / config.lr * (1 + 1e-6), "S = %.10g, 2/eta = %.10g",
               plain.S, 2 / config.lr);
     cr_assert(along <= 1e-6 * plain.gradnorm, "|u.grad L| = %g |grad L|",
               along / plain.gradnorm);
-    near("S of the last measurement", edge.S, plain.S, 1e-8);
+    near("S of the last measurement", dagger.S, plain.S, 1e-8);
 }
 
 Test(projection, lands_on_the_stable_set)
@@ -412,7 +413,7 @@ Test(projection, below_the_edge_steps_along_u_alone)
     plain_measure(path.gd, &plain);
     memcpy(after.gd, path.gd, vector_bytes());
     add(after.gd, -plain.newton_x, plain.u);
-    project(path.gd, false);
+    project(&dagger, path.gd, false);
     same_step("the projection", 0, path.gd, after.gd, before.gd);
 }
 
@@ -425,7 +426,7 @@ Test(projection, above_the_edge_takes_both_steps)
     memcpy(before.gd, path.gd, vector_bytes());
     memcpy(after.gd, path.gd, vector_bytes());
     plain_project(after.gd, 1);
-    project(path.gd, false);
+    project(&dagger, path.gd, false);
     same_step("the projection", 0, path.gd, after.gd, before.gd);
 }
 
@@ -436,11 +437,11 @@ Test(projection, of_no_rounds_measures_and_moves_nothing)
     c.proj = 0;
     start_near_edge(&c, 0.9);
     memcpy(before.gd, path.gd, vector_bytes());
-    project(path.gd, true);
+    project(&dagger, path.gd, true);
     plain_measure(path.gd, &plain);
     cr_assert(!memcmp(before.gd, path.gd, vector_bytes()), "theta moved");
-    near("S", edge.S, plain.S, 1e-8);
-    near("lambda2", edge.lambda2, plain.lambda2, 1e-8);
+    near("S", dagger.S, plain.S, 1e-8);
+    near("lambda2", dagger.lambda2, plain.lambda2, 1e-8);
 }
 
 Test(projection, of_the_library_is_that_of_the_run)
@@ -462,14 +463,15 @@ Test(library, sharpness_does_not_know_the_calls_before)
 {
     static double u[P_MAX], again[P_MAX];
     struct eos_config c = small_problem();
-    double S;
+    double S, sketch[SKETCH];
 
     c.tol = 1e-8;
     start_near_edge(&c, 0.97);
     eos_sharpness(path.gd, 1, &S, u);
     memset(again, 0, sizeof again);
     add(again, -1, u);
-    warm_store(&warm.pg, again);
+    sketch_of(path.gd, sketch);
+    warm_store(&warm.pg, sketch, again);
     eos_sharpness(path.gd, 1, &S, again);
     near("u.u of the next call", plain_dot(net.params, u, again), 1, 1e-6);
 }
@@ -478,25 +480,26 @@ Test(library, sharpness_does_not_know_the_calls_before)
 
 static void quantities_agree(const double *at)
 {
-    edge_measure(at, 2);
+    measure(&dagger, at, true);
     plain_measure(at, &plain);
-    near("L", edge.L, plain.L, 1e-13);
-    near("S", edge.S, plain.S, 1e-9);
-    near("lambda2", edge.lambda2, plain.lambda2, 1e-8);
-    near("|su|", fabs(edge.su), fabs(plain.su), 1e-7);
-    near("alpha", edge.alpha, plain.alpha, 1e-7);
-    near("beta", edge.beta, plain.beta, 1e-7);
-    near("delta2", edge.delta2, plain.delta2, 1e-7);
-    near("gamma", edge.gamma, plain.gamma, 1e-7);
+    near("L", dagger.L, plain.L, 1e-13);
+    near("S", dagger.S, plain.S, 1e-9);
+    near("lambda2", dagger.lambda2, plain.lambda2, 1e-8);
+    near("|su|", fabs(dagger.su), fabs(plain.su), 1e-7);
+    near("alpha", dagger.alpha, plain.alpha, 1e-7);
+    near("beta", dagger.beta, plain.beta, 1e-7);
+    near("delta2", dagger.delta2, plain.delta2, 1e-7);
+    near("gamma", dagger.gamma, plain.gamma, 1e-7);
     near("|u.grad L|/|grad L| + 1",
-         fabs(edge.newton_x) * edge.S / edge.gradnorm + 1,
+         fabs(dagger.newton_x) * dagger.S / dagger.gradnorm + 1,
          fabs(plain.newton_x) * plain.S / plain.gradnorm + 1, 1e-8);
-    near("gradnorm", edge.gradnorm, plain.gradnorm, 1e-12);
-    near("gradperp", edge.gradperp, plain.gradperp, 1e-7);
+    near("gradnorm", dagger.gradnorm, plain.gradnorm, 1e-12);
+    near("gradperp", dagger.gradperp, plain.gradperp, 1e-7);
     if (plain.alpha >= 0)
-        near("eps", edge.eps, config.lr * sqrt(plain.alpha), 1e-7);
+        near("eps", dagger.eps, config.lr * sqrt(plain.alpha), 1e-7);
     else
-        cr_assert(isnan(edge.eps), "alpha < 0: eps is %g, not nan", edge.eps);
+        cr_assert(isnan(dagger.eps), "alpha < 0: eps is %g, not nan",
+                  dagger.eps);
 }
 
 Test(quantities, are_those_of_their_definitions)
@@ -523,10 +526,10 @@ Test(quantities, lambda2_is_found_where_the_guess_is_the_third)
     eos_sharpness(path.gd, 3, value, u);
     cr_assert(value[2] < 0.99 * value[1], "the second and the third are near");
     eig_vector(2, u);
-    top_store(1, u);
-    edge_measure(path.gd, 2);
-    near("S", edge.S, value[0], 1e-9);
-    near("lambda2", edge.lambda2, value[1], 1e-6);
+    shared_store(1, u);
+    measure(&dagger, path.gd, true);
+    near("S", dagger.S, value[0], 1e-9);
+    near("lambda2", dagger.lambda2, value[1], 1e-6);
 }
 
 /* Under the logistic loss alpha is negative at the initialisation. */
@@ -558,25 +561,25 @@ Test(quantities, the_sign_of_u_matters_to_what_is_odd_in_u_alone)
 
     start_near_edge(&c, 0.97);
     random_vector(1, net.params, direction);
-    edge_measure(path.gd, 1);
-    seen_offset(&one, direction);
-    su = edge.su;
-    newton_x = edge.newton_x;
-    alpha = edge.alpha;
-    beta = edge.beta;
-    gradperp = edge.gradperp;
+    measure(&dagger, path.gd, false);
+    seen_offset(&one, &dagger, direction);
+    su = dagger.su;
+    newton_x = dagger.newton_x;
+    alpha = dagger.alpha;
+    beta = dagger.beta;
+    gradperp = dagger.gradperp;
     u = vecs_from(warm.pg.u, net.params, warm.pg.newest)
             .f32; /* the next looks back */
     for (i = 0; i < net.params; i++)
         u[i] = -u[i];
-    edge_measure(path.gd, 1);
-    seen_offset(&two, direction);
+    measure(&dagger, path.gd, false);
+    seen_offset(&two, &dagger, direction);
     near("x", two.x, -one.x, 1e-7);
-    near("newton_x", edge.newton_x, -newton_x, 1e-7);
-    near("su", edge.su, -su, 1e-7);
-    near("alpha", edge.alpha, alpha, 1e-7);
-    near("beta", edge.beta, beta, 1e-7);
-    near("gradperp", edge.gradperp, gradperp, 1e-7);
+    near("newton_x", dagger.newton_x, -newton_x, 1e-7);
+    near("su", dagger.su, -su, 1e-7);
+    near("alpha", dagger.alpha, alpha, 1e-7);
+    near("beta", dagger.beta, beta, 1e-7);
+    near("gradperp", dagger.gradperp, gradperp, 1e-7);
     near("S_taylor", two.taylor, one.taylor, 1e-7);
     near("S_avg", two.avg, one.avg, 1e-7);
     near("dist", two.dist, one.dist, 0);
@@ -588,13 +591,13 @@ Test(quantities, what_a_trajectory_shows_is_its_offset)
     struct seen s;
 
     start_near_edge(&c, 0.97);
-    edge_measure(path.gd, 1);
+    measure(&dagger, path.gd, false);
     random_vector(2, net.params, direction);
-    seen_offset(&s, direction);
-    near("x", s.x, plain_dot(net.params, edge.u, direction), 1e-10);
+    seen_offset(&s, &dagger, direction);
+    near("x", s.x, plain_dot(net.params, dagger.u, direction), 1e-10);
     near("S_taylor", s.taylor,
-         s.avg + edge.su * plain_dot(net.params, edge.u, direction), 1e-12);
-    near("S_avg", s.avg, edge.S + plain_dot(net.params, edge.T, direction),
+         s.avg + dagger.su * plain_dot(net.params, dagger.u, direction), 1e-12);
+    near("S_avg", s.avg, dagger.S + plain_dot(net.params, dagger.T, direction),
          1e-12);
     near("dist", s.dist, plain_norm(net.params, direction), 1e-12);
 }
@@ -617,7 +620,7 @@ Test(kick, of_nothing_leaves_the_iterate)
 
     start_near_edge(&c, 0.99);
     memcpy(before.gd, path.gd, vector_bytes());
-    track_start();
+    track_start(&path, &dagger);
     cr_assert(!memcmp(before.gd, path.gd, vector_bytes()), "theta_gd moved");
     v_is_the_offset_and_flow_starts_with_gd();
 }
@@ -636,9 +639,9 @@ Test(kick, starts_the_track_at_that_many_delta)
 
         memcpy(path.gd, before.gd, vector_bytes());
         config.kick = kicks[i];
-        track_start();
-        x = plain_dot(net.params, edge.u, path.v[0]);
-        wanted = kicks[i] * sqrt(edge.delta2);
+        track_start(&path, &dagger);
+        x = plain_dot(net.params, dagger.u, path.v[0]);
+        wanted = kicks[i] * sqrt(dagger.delta2);
         ok = fabs(x - wanted) <= 0.05 * wanted;
         cr_assert(ok, "kick %g: x = %g, kick * delta = %g", kicks[i], x,
                   wanted);
@@ -658,8 +661,8 @@ Test(kick, moves_the_iterate_along_u_at_the_first_constrained_point)
     plain_project(after.pg, 3);
     plain_measure(after.pg, &plain);
     add(after.gd, 0.5 * sqrt(plain.delta2), plain.u);
-    track_start();
-    if (plain_dot(net.params, plain.u, edge.u) < 0) /* a sign is a choice */
+    track_start(&path, &dagger);
+    if (plain_dot(net.params, plain.u, dagger.u) < 0) /* a sign is a choice */
         for (size_t i = 0; i < net.params; i++)
             after.gd[i] = 2 * before.gd[i] - after.gd[i];
     same_step("the kick", 0, path.gd, after.gd, before.gd);
@@ -681,11 +684,11 @@ Test(kick, without_a_delta_says_so_and_moves_nothing)
     folder_make();
     out.fd = open(in_folder("out"), O_CREAT | O_WRONLY, 0666);
     memcpy(before.gd, path.gd, vector_bytes());
-    track_start();
+    track_start(&path, &dagger);
     text_flush(&out);
     n = read_file(in_folder("out"), text, sizeof text);
     text[n] = 0;
-    cr_assert(edge.alpha < 0, "alpha = %g", edge.alpha);
+    cr_assert(dagger.alpha < 0, "alpha = %g", dagger.alpha);
     cr_assert(!memcmp(before.gd, path.gd, vector_bytes()), "theta_gd moved");
     cr_assert(strstr(text, "kick") && strstr(text, "alpha"),
               "it says '%s', nothing of kick and alpha", text);
@@ -715,11 +718,11 @@ Test(eigensolvers, agree_on_the_sharpness)
 static size_t products_of_a_solve(double lambda2)
 {
     static double u[P_MAX];
-    size_t before = point.hvps;
+    size_t before = hvps;
 
-    top_second = lambda2;
-    sharpness(&warm.pg, 1, false, u);
-    return point.hvps - before;
+    shared.lambda2 = lambda2;
+    sharpness(here, &warm.pg, 1, false, u);
+    return hvps - before;
 }
 
 /* From exact vectors a solve takes a product for each. */
@@ -734,6 +737,7 @@ Test(eigensolvers, the_second_vector_joins_where_its_eigenvalue_is_near)
     start(&c);
     eos_init(0, path.gd);
     eos_sharpness(path.gd, 2, s, u);
+    here = point_at(path.gd);
     config.tol = 1e-3; /* what float32 vectors keep of them */
     cr_assert(products_of_a_solve(0.5 * s[0]) == 1, "lambda2 far: it joined");
     cr_assert(products_of_a_solve(0.95 * s[0]) == 2, "near: it did not join");

@@ -56,34 +56,36 @@ enum { P = 500 };
 static double diagonal[P_MAX];
 static size_t products;
 
-static void apply_diagonal(const double *x, double *y)
+static void apply_diagonal(struct point at, const double *x, double *y)
 {
     size_t i;
 
+    (void)at; /* the same everywhere */
     products++;
     for (i = 0; i < eig.p; i++)
         y[i] = diagonal[i] * x[i];
 }
 
-static void apply_rounded(const double *x, double *y)
+static void apply_rounded(struct point at, const double *x, double *y)
 {
     size_t i;
 
-    apply_diagonal(x, y);
+    apply_diagonal(at, x, y);
     for (i = 0; i < eig.p; i++)
         y[i] = (double)(float)y[i] + 1e-6 * sin((double)(i * products));
 }
 
-static void apply_nan(const double *x, double *y)
+static void apply_nan(struct point at, const double *x, double *y)
 {
-    apply_diagonal(x, y);
+    apply_diagonal(at, x, y);
     y[3] = products > 4 ? NAN : y[3];
 }
 
-static void apply_dense(const double *x, double *y)
+static void apply_dense(struct point at, const double *x, double *y)
 {
     size_t i, j;
 
+    (void)at;
     products++;
     for (i = 0; i < dense_n; i++)
         for (y[i] = 0, j = 0; j < dense_n; j++)
@@ -94,14 +96,14 @@ static void apply_dense(const double *x, double *y)
 static size_t chosen[DENSE];
 static double full_x[P_MAX], full_y[P_MAX];
 
-static void apply_part(const double *x, double *y)
+static void apply_part(struct point at, const double *x, double *y)
 {
     size_t i;
 
     memset(full_x, 0, net.params * sizeof *full_x);
     for (i = 0; i < dense_n; i++)
         full_x[chosen[i]] = x[i];
-    hessian(full_x, full_y);
+    hessian(at, full_x, full_y);
     for (i = 0; i < dense_n; i++)
         y[i] = full_y[chosen[i]];
     products++;
@@ -128,7 +130,7 @@ static void pairs_are_what_they_say(const char *what, size_t wanted, double tol)
         double resid = 0, dot;
 
         eig_vector(i, vector[i]);
-        eig.apply(vector[i], image);
+        eig.apply(eig.at, vector[i], image);
         for (k = 0; k < p; k++)
             resid += pow(image[k] - eig.value[i] * vector[i][k], 2);
         resid = sqrt(resid) / fabs(eig.value[i]);
@@ -164,7 +166,7 @@ static void basis_is_consistent(const char *what)
     cr_assert(eig.m <= eig.cap && eig.cap <= BASIS, "%s: %zu of %zu vectors",
               what, eig.m, eig.cap);
     for (i = 0; i < eig.m; i++) {
-        eig.apply(eig_basis(i), image);
+        eig.apply(eig.at, eig_basis(i), image);
         for (k = 0; k < eig.p; k++)
             cr_assert(fabs(image[k] - eig_image(i)[k]) <= 1e-10,
                       "%s: image "
@@ -194,7 +196,7 @@ static void eig_begin(size_t p, operator_fn *apply, size_t wanted)
         config.neigs = EIG_MAX;
         eig_room(P_MAX);
     }
-    eig_start(p, apply, wanted);
+    eig_start(p, apply, here, wanted);
 }
 
 static void block_solve(size_t p, operator_fn *apply, size_t wanted, double tol)
@@ -767,7 +769,7 @@ Test(missed, ends_where_there_is_no_room)
  * With theta itself in u's place the best guess is theta. */
 
 static struct warm known;
-static double spot[P_MAX];
+static double spot[P_MAX], sketch[SKETCH];
 
 static void go(const double x, const double y, const double z)
 {
@@ -781,8 +783,7 @@ static void go(const double x, const double y, const double z)
         random_vector(40 + i, P, to[i]);
     for (i = 0; i < P; i++)
         spot[i] = 10 + x * to[0][i] + y * to[1][i] + z * to[2][i];
-    point_at(spot);
-    sketch_point();
+    sketch_of(spot, sketch);
 }
 
 /* How far the guess is off, over how far the nearest known point is. */
@@ -791,8 +792,8 @@ static double guess_misses(void)
     double nearest = INFINITY, missed = 0;
     size_t i, j;
 
-    cr_assert(warm_guess(&known, image), "no guess");
-    for (j = 0; j < known.kept; j++) {
+    cr_assert(warm_guess(&known, sketch, image), "no guess");
+    for (j = 0; j < known.known; j++) {
         double d = 0;
 
         for (i = 0; i < P; i++)
@@ -810,7 +811,7 @@ static void guess_is_good(const char *what)
 
     cr_assert(misses < 0.05, "%s: the guess misses by %g of the way", what,
               misses);
-    warm_store(&known, spot);
+    warm_store(&known, sketch, spot);
 }
 
 Test(trajectories, a_straight_path_is_extrapolated)
@@ -820,12 +821,12 @@ Test(trajectories, a_straight_path_is_extrapolated)
     for (t = 0; t < 8; t++) {
         go((double)t, 0, 0);
         if (t < 2)
-            warm_store(&known, spot);
+            warm_store(&known, sketch, spot);
         else
             guess_is_good("straight path");
     }
-    cr_assert(known.kept == HISTORY, "%zu kept", known.kept);
-    warm_guess(&known, image);
+    cr_assert(known.known == HISTORY, "%zu known", known.known);
+    warm_guess(&known, sketch, image);
     for (t = 0; t < P; t++)
         cr_assert(fabs(image[t] - spot[t]) < 1e-5, "known point: %g, not %g",
                   image[t], spot[t]);
@@ -839,7 +840,7 @@ Test(trajectories, period_two_is_found)
     for (t = 0; t < 8; t++) {
         go(0.1 * (double)t, t % 2 ? 1 : -1, 0);
         if (t < 3)
-            warm_store(&known, spot);
+            warm_store(&known, sketch, spot);
         else
             guess_is_good("period two");
     }
@@ -860,7 +861,7 @@ Test(trajectories, a_projection_goes_the_way_of_the_last)
             cr_assert(misses < (i < 2 ? 0.1 : 1.1),
                       "round %zu: the guess misses by %g of the way", i,
                       misses);
-            warm_store(&known, spot);
+            warm_store(&known, sketch, spot);
             if (i > 1)
                 cr_assert(
                     !memcmp(known.at[known.newest], sketch, sizeof sketch) &&
@@ -870,7 +871,7 @@ Test(trajectories, a_projection_goes_the_way_of_the_last)
         }
     go(3 * 5, 0, 1);
     for (i = 0, t = 0; i < HISTORY; i++) /* P0 of the last step is there */
-        t += sketch_product(sketch, known.at[i], sketch, known.at[i]) < 1e-9;
+        t += sketch_product(sketch, known.at[i], known.at[i]) < 1e-9;
     cr_assert(t == 1, "the step before the projection is kept %zu times", t);
 }
 
@@ -887,11 +888,10 @@ Test(trajectories, sketches_keep_lengths)
     go(2, 0, 3.5);
     for (i = 0; i < P; i++)
         d += pow(spot[i] - b[i], 2);
-    cr_assert(fabs(sketch_product(sketch, a, sketch, a) / d - 1) < 0.5,
-              "squared length %g, not %g", sketch_product(sketch, a, sketch, a),
-              d);
+    cr_assert(fabs(sketch_product(sketch, a, a) / d - 1) < 0.5,
+              "squared length %g, not %g", sketch_product(sketch, a, a), d);
     go(1, 2, 3);
-    cr_assert(sketch_product(sketch, a, sketch, a) == 0, "not the same sketch");
+    cr_assert(sketch_product(sketch, a, a) == 0, "not the same sketch");
 }
 
 /* --- Where there is no exact answer --- */
@@ -947,7 +947,7 @@ static void part_of_the_hessian_agrees(enum eos_model model, enum eos_loss loss)
     choose_part();
     for (i = 0; i < DENSE; i++) {
         unit[i] = 1;
-        apply_part(unit, column);
+        apply_part(here, unit, column);
         for (j = 0; j < DENSE; j++)
             dense[j][i] = column[j];
         unit[i] = 0;
@@ -989,10 +989,11 @@ static void whole_hessian(enum eos_model model, enum eos_loss loss)
     for (seed = 1; seed <= 10; seed++) {
         random_vector(seed, net.params, full_x);
         for (i = 0; i < 2; i++) {
-            hessian(full_x, full_y); /* one step towards the top          */
+            hessian(here, full_x,
+                    full_y); /* one step towards the top          */
             dot = plain_dot(net.params, full_y, vector[0]);
             vec_add(net.params, full_x, full_y, i ? -dot : 0, vector[0]);
-            hessian(full_x, full_y);
+            hessian(here, full_x, full_y);
             curve = plain_dot(net.params, full_x, full_y) /
                     plain_dot(net.params, full_x, full_x);
             cr_assert(curve <= s[i] * (1 + 1e-12),
@@ -1025,10 +1026,10 @@ Test(network, float32_products_give_the_same_sharpness)
     block_solve(net.params, hessian, 2, 1e-9);
     s = eig.value[0];
     config.deriv = EOS_F32;
-    products = point.hvps;
-    eig_start(net.params, hessian, 2);
+    products = hvps;
+    eig_start(net.params, hessian, here, 2);
     eig_iterate(2, 1e-9);
-    products = point.hvps - products;
+    products = hvps - products;
     printf("float32: S off by %.2g, residual %.2g, %zu products\n",
            fabs(eig.value[0] / s - 1), eig.resid[0], products);
     cr_assert(fabs(eig.value[0] - s) <= 1e-5 * s, "%.12g, not %.12g",

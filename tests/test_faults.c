@@ -143,18 +143,18 @@ Test(float32, leaves_the_gradients_of_gd_and_theta_in_float64)
 /* What a prediction's formula is made of, at a state: u is the program's. */
 static struct {
     double L, delta2, gradnorm, grad[P_MAX], T[P_MAX];
-} here;
+} parts;
 
-static void measure(const struct state *s)
+static void measure_parts(const struct state *s)
 {
     const size_t p = eos_params();
 
-    here.L = eos_gradient(s->pg, here.grad);
-    here.gradnorm = plain_norm(p, here.grad);
-    eos_third(s->pg, s->u, here.T);
-    add(here.T, -plain_dot(p, here.T, s->u), s->u);
-    here.delta2 =
-        -2 * plain_dot(p, here.grad, here.T) / plain_dot(p, here.T, here.T);
+    parts.L = eos_gradient(s->pg, parts.grad);
+    parts.gradnorm = plain_norm(p, parts.grad);
+    eos_third(s->pg, s->u, parts.T);
+    add(parts.T, -plain_dot(p, parts.T, s->u), s->u);
+    parts.delta2 =
+        -2 * plain_dot(p, parts.grad, parts.T) / plain_dot(p, parts.T, parts.T);
 }
 
 /* to = v - eta [ (x^2 - delta2)/2 grad S_perp + Hv + x y u ]; generalized:
@@ -164,7 +164,7 @@ static void predicted(const struct state *s, double delta2, bool generalized,
 {
     static double of[P_MAX], product[P_MAX], g[P_MAX];
     const size_t p = eos_params();
-    const double x = plain_dot(p, s->u, s->v), y = plain_dot(p, here.T, s->v);
+    const double x = plain_dot(p, s->u, s->v), y = plain_dot(p, parts.T, s->v);
 
     memcpy(of, s->v, p * sizeof *of);
     memcpy(to, s->v, p * sizeof *to);
@@ -172,7 +172,7 @@ static void predicted(const struct state *s, double delta2, bool generalized,
         add(of, -x, s->u);
     eos_hessian(s->pg, of, product);
     add(to, -eta, product);
-    add(to, -eta * (x * x - delta2) / 2, here.T);
+    add(to, -eta * (x * x - delta2) / 2, parts.T);
     add(to, -eta * x * y, s->u);
     if (generalized) {
         memcpy(of, s->pg, p * sizeof *of);
@@ -194,7 +194,7 @@ static void pulled(const char *options, const char *delta2)
     c.deriv = EOS_F32;
     cr_assert(eos_start(&c) == EOS_DONE, "%s", eos_error());
     states(options, 2);
-    measure(&at[0]);
+    measure_parts(&at[0]);
     predicted(&at[0], log_value(&log_a.block[0], 0, delta2), true, expected);
     near("pgen_x", log_value(&log_a.block[0], 1, "pgen_x"),
          plain_dot(p, at[1].u, expected), 1e-9);
@@ -257,8 +257,8 @@ static void formulas_lead_on(size_t t)
     memcpy(expected, a->gf, bytes);
     slide_down(expected, eta / (double)substeps, substeps);
     stepped("gradient flow", t, b->gf, expected, a->gf, 1e-5);
-    measure(a);
-    predicted(a, here.delta2, false, expected);
+    measure_parts(a);
+    predicted(a, parts.delta2, false, expected);
     stepped("the prediction", t, b->v, expected, a->v, 1e-4);
     memcpy(expected, a->pg, bytes);
     slide_down(expected, eta, 1);
@@ -275,7 +275,7 @@ static void row_shows(size_t t)
     const size_t p = eos_params();
     double ignored;
 
-    measure(s);
+    measure_parts(s);
     memcpy(prediction, s->pg, p * sizeof *prediction);
     add(prediction, 1, s->v);
     memcpy(d, s->gd, p * sizeof *d);
@@ -284,13 +284,13 @@ static void row_shows(size_t t)
     near("pr_L", log_value(row, t, "pr_L"), eos_loss(prediction, &ignored),
          1e-12);
     near("gf_L", log_value(row, t, "gf_L"), eos_loss(s->gf, &ignored), 1e-12);
-    near("pg_L", log_value(row, t, "pg_L"), here.L, 1e-12);
-    near("gradnorm", log_value(row, t, "gradnorm"), here.gradnorm, 1e-11);
+    near("pg_L", log_value(row, t, "pg_L"), parts.L, 1e-12);
+    near("gradnorm", log_value(row, t, "gradnorm"), parts.gradnorm, 1e-11);
     near("gd_x", log_value(row, t, "gd_x"), plain_dot(p, s->u, d), 1e-11);
     near("gd_dist", log_value(row, t, "gd_dist"), plain_norm(p, d), 1e-12);
     near("pr_x", log_value(row, t, "pr_x"), plain_dot(p, s->u, s->v), 1e-11);
     near("pr_dist", log_value(row, t, "pr_dist"), plain_norm(p, s->v), 1e-12);
-    near("delta2", log_value(row, t, "delta2"), here.delta2, 1e-4);
+    near("delta2", log_value(row, t, "delta2"), parts.delta2, 1e-4);
     near("gd_S", log_value(row, t, "gd_S"), sharpness_at(s->gd), 1e-6);
     near("pr_S", log_value(row, t, "pr_S"), sharpness_at(prediction), 1e-6);
     near("pg_S", log_value(row, t, "pg_S"), sharpness_at(s->pg), 1e-6);
@@ -879,25 +879,25 @@ static void uses_warm(const char *name, const struct warm *w, bool seconds)
 static void uses_all(size_t K)
 {
     arrays = 0;
-    eig_start(net.params, hessian, size_max(K + 1, config.neigs));
+    eig_start(net.params, hessian, here, size_max(K + 1, config.neigs));
     uses("the basis", krylov.basis, eig.cap);
     uses("its next vector", krylov.next, 1);
     uses_kept("its images", krylov.image, eig.cap, net.params);
-    uses_kept("the top vectors", top, size_max(K + 1, config.neigs),
+    uses_kept("the shared vectors", shared.u, size_max(K + 1, config.neigs),
               net.params);
-    uses("scratch", scratch, 1);
-    uses("scratch2", scratch2, 1);
+    uses("scratch.in", scratch.in, 1);
+    uses("scratch.out", scratch.out, 1);
     uses("gradient descent", path.gd, 1);
     uses("theta+", path.pg, 1);
     uses("gradient flow", path.gf, 1);
     uses("the prediction", path.v[0], 1);
     uses("the generalized one", path.v[1], 1);
-    uses("the gradient", edge.grad, 1);
-    uses("u_1 .. u_k", edge.u, K);
-    uses("grad S_perp", edge.T, 1);
-    uses("Hv", edge.Hv[0], 1);
-    uses("the generalized one's", edge.Hv[1], 1);
-    uses("T_ij", edge.T_ij, K * (K + 1) / 2);
+    uses("the gradient", dagger.grad, 1);
+    uses("u_1 .. u_k", dagger.u, K);
+    uses("grad S_perp", dagger.T, 1);
+    uses("Hv", dagger.Hv[0], 1);
+    uses("the generalized one's", dagger.Hv[1], 1);
+    uses("T_ij", dagger.T_ij, K * (K + 1) / 2);
     uses_warm("gradient descent's u", &warm.gd, true);
     uses_warm("theta+'s u", &warm.pg, false);
     uses_warm("gradient flow's u", &warm.gf, false);

@@ -37,7 +37,7 @@ static void load_parameters(void)
     table_parameters(theta);
     for (i = 0; i < net.params; i++)
         direction[i] = table_unit(&s) * sqrt(3 / (double)net.params);
-    point_at(theta);
+    here = point_at(theta);
 }
 
 /* --- What the table has of a case --- */
@@ -52,14 +52,14 @@ static struct sharpness measure_sharpness(void)
     const size_t p = net.params;
     struct sharpness m;
 
-    eig_start(p, hessian, 2);
+    eig_start(p, hessian, here, 2);
     eig_iterate(2, 1e-11);
     cr_assert(eig.resid[0] <= 1e-11 && eig.resid[1] <= 1e-11,
               "residuals %g and %g", eig.resid[0], eig.resid[1]);
     eig_vector(0, u);
     m.s = eig.value[0];
     m.lambda2 = eig.value[1];
-    third(u, grad_s);
+    third(here, u, grad_s);
     vec_axpy(p, -vec_dot(p, grad_s, u), u, grad_s);
     m.alpha = -vec_dot(p, derived[0], grad_s);
     m.beta = vec_dot(p, grad_s, grad_s);
@@ -124,10 +124,10 @@ static void table_agrees(const char *on, enum eos_model model,
     use_network(model, loss, 40);
     load_images();
     load_parameters();
-    l = gradient(EOS_F64, derived[0]);
-    hessian(direction, derived[1]);
-    third(direction, derived[2]);
-    fourth(direction, derived[3]);
+    l = gradient(here, EOS_F64, derived[0]);
+    hessian(here, direction, derived[1]);
+    third(here, direction, derived[2]);
+    fourth(here, direction, derived[3]);
     m = measure_sharpness();
     for (i = 0; i < VECTORS; i++) {
         const struct vector *v = &vectors[i];
@@ -235,9 +235,9 @@ static void vectors_agree(const char *folder, enum eos_precision precision,
 
     config.deriv = precision;
     for (k = 0; k < DERIVATIVES; k++) {
-        point_at(theta);
+        here = point_at(theta);
         if (k == 0)
-            loss = gradient(precision, derived[0]);
+            loss = gradient(here, precision, derived[0]);
         else
             derivative(k, direction, derived[k]);
         read_golden(folder, file[k], golden);

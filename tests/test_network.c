@@ -624,7 +624,7 @@ static void forward_matches_plain_loops(enum eos_model model,
     set_up(model, loss, model == EOS_MLP ? 50 : 10, 3);
     draw_test_set(model == EOS_MLP ? 53 : 7);
     for (i = 0; i < 2; i++) {
-        found = loss_on(sets[i], &accuracy);
+        found = loss_on(here, sets[i], &accuracy);
         wanted = plain_loss(sets[i], &hits);
         cr_assert(fabs(found - wanted) <= 1e-13 * wanted,
                   "%s %s, set %zu: "
@@ -633,12 +633,12 @@ static void forward_matches_plain_loops(enum eos_model model,
         cr_assert(accuracy == hits, "%s %s, set %zu: accuracy %g, not %g",
                   model_names[model], loss_names[loss], i, accuracy, hits);
     }
-    cr_assert(loss_on(&test, &hits) == found && hits == accuracy,
+    cr_assert(loss_on(here, &test, &hits) == found && hits == accuracy,
               "the test set's loss is not that of its images");
     wanted = plain_loss(&train, &hits);
-    g = gradient(EOS_F64, direction);
+    g = gradient(here, EOS_F64, direction);
     cr_assert(fabs(g - wanted) <= 1e-13 * wanted, "gradient's L");
-    g = gradient(EOS_F32, direction);
+    g = gradient(here, EOS_F32, direction);
     cr_assert(fabs(g - wanted) <= 1e-5 * wanted, "float32: %.17g, not %.17g", g,
               wanted);
 }
@@ -690,8 +690,8 @@ Test(forward, ties_at_zero_parameters)
 
             set_up((enum eos_model)model, (enum eos_loss)loss, 30, 1);
             memset(theta, 0, sizeof theta);
-            point_at(theta);
-            found = loss_on(&train, &accuracy);
+            here = point_at(theta);
+            found = loss_on(here, &train, &accuracy);
             for (i = 0; i < 30 && net.classes == 10; i++)
                 zeros += train.label[i] == 0;
             cr_assert(fabs(found - losses[loss]) <= 1e-15 * losses[loss],
@@ -716,9 +716,9 @@ static void all_orders(const struct set *s, struct results *r)
     int k;
 
     for (k = 0; k < ORDERS; k++) {
-        point_at(theta);
+        here = point_at(theta);
         memset(r->out[k], 0xff, sizeof r->out[k]);
-        r->loss[k] = taylor(config.deriv, k, s, direction, r->out[k]);
+        r->loss[k] = taylor(here, config.deriv, k, s, direction, r->out[k]);
     }
 }
 
@@ -864,6 +864,12 @@ Test(equal, for_1_and_2_threads_cnn_f64)
     threads_agree(EOS_CNN, EOS_F64);
 }
 
+static bool kept_is(struct point at, enum eos_precision precision)
+{
+    return first_layer.number == at.number &&
+           first_layer.precision == precision;
+}
+
 /* What the MLP's first layer keeps at a point serves later passes with the
  * same bits; a test set in between does not disturb it, nor does the other
  * precision, for which nothing is kept. */
@@ -879,16 +885,18 @@ static void kept_equals_fresh(enum eos_model model,
     config.deriv = precision;
     all_orders(&train, &one);
     random_vector(9, net.params, other.out[0]); /* other parameters before   */
-    point_at(other.out[0]);
-    taylor(precision, 0, &train, NULL, other.out[1]);
-    point_at(theta);
+    here = point_at(other.out[0]);
+    taylor(here, precision, 0, &train, NULL, other.out[1]);
+    here = point_at(theta);
     for (k = 0; k < ORDERS; k++) {
-        other.loss[k] = taylor(precision, k, &train, direction, other.out[k]);
-        cr_assert(model == EOS_CNN || point.kept[precision], "nothing is kept");
-        cr_assert(!point.kept[another], "kept for the rare one, order %d", k);
-        loss_on(&test, &accuracy);
-        taylor(another, 0, &train, NULL, NULL);
-        cr_assert(!point.kept[another], "kept by the rare one, order %d", k);
+        other.loss[k] =
+            taylor(here, precision, k, &train, direction, other.out[k]);
+        cr_assert(kept_is(here, precision) == (model == EOS_MLP),
+                  "order %d: is it kept?", k);
+        loss_on(here, &test, &accuracy);
+        taylor(here, another, 0, &train, NULL, NULL);
+        cr_assert(kept_is(here, precision) == (model == EOS_MLP),
+                  "order %d: lost to the rare one", k);
     }
     equal_bits("kept against fresh");
 }
@@ -1074,11 +1082,11 @@ Test(cuts, mlp_chunks)
         config.deriv = both[i];
         draw_test_set(period);
         all_orders(&spare, &one);
-        loss_on(&spare, &accuracy);
+        loss_on(here, &spare, &accuracy);
         repeat(&spare, n, period);
         all_orders(&spare, &other);
         nearly_equal("chunks", i ? 1e-13 : 1e-4);
-        loss_on(&spare, &all);
+        loss_on(here, &spare, &all);
         cr_assert(fabs(accuracy - all) <= 1e-14, "accuracy %g, not %g", all,
                   accuracy);
     }

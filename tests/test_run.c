@@ -63,8 +63,8 @@ static void summarise(size_t rows)
         row.gf.resid = r->resid[1];
         row.mean_L = r->mean_L;
         row.hvps = r->hvps;
-        edge.delta2 = r->delta2;
-        edge.resid = r->resid[2];
+        dagger.delta2 = r->delta2;
+        dagger.resid = r->resid[2];
         for (i = 0; i < 2; i++) {
             row.pr[i].L = r->pr_L[i];
             row.pr[i].S = r->pr_S[i];

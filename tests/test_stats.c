@@ -27,7 +27,7 @@ static void start_at_edge(void)
     }
     eos_sharpness(path.gd, 1, &s, g);
     config.lr = 2 / (0.95 * s);
-    warm.pg.kept = 0;
+    warm.pg.known = 0;
 }
 
 static void to_file(struct text *t, const char *name)
@@ -99,9 +99,9 @@ static void remember(void)
     const size_t bytes = net.params * sizeof *was.pg;
 
     memcpy(was.pg, path.pg, bytes);
-    memcpy(was.u, edge.u, bytes);
-    memcpy(was.T, edge.T, bytes);
-    memcpy(was.g, edge.grad, bytes);
+    memcpy(was.u, dagger.u, bytes);
+    memcpy(was.T, dagger.T, bytes);
+    memcpy(was.g, dagger.grad, bytes);
     memcpy(was.gd, path.gd, bytes);
     memcpy(was.v, path.v[0], bytes);
 }
@@ -122,10 +122,11 @@ Test(track, statistics_are_those_of_their_formulas)
     size_t t, counted = 0;
 
     start_at_edge();
-    track_start();
+    track_start(&path, &dagger);
     for (t = 0; t < 4; t++) {
         remember();
-        cr_assert(track_step(t, false, &counted) == EOS_DONE, "%s", failure);
+        cr_assert(track_step(&path, &dagger, t, false, &counted) == EOS_DONE,
+                  "%s", failure);
         add(was.gd, -1, was.pg); /* an offset now */
         derivatives_are("gd", 0, was.pg, was.u, was.gd);
         derivatives_are("pr", 1, was.pg, was.u, was.v);
@@ -148,9 +149,9 @@ Test(track, statistics_are_those_of_their_formulas)
 Test(track, an_offset_of_zero_has_no_direction)
 {
     start_at_edge();
-    track_start();
+    track_start(&path, &dagger);
     memcpy(path.gd, path.pg, vector_bytes());
-    point_at(path.pg);
+    dagger.at = point_at(path.pg);
     full_derivatives();
     cr_assert(isnan(full.Hd[0]) && isnan(full.dHd[0]) && isnan(full.D3d[0]),
               "gd: %g", full.Hd[0]);
@@ -161,11 +162,11 @@ Test(track, an_offset_of_zero_has_no_direction)
 Test(track, an_offset_of_infinite_length_has_no_direction)
 {
     start_at_edge();
-    track_start();
-    memcpy(was.gd, edge.T, vector_bytes());
+    track_start(&path, &dagger);
+    memcpy(was.gd, dagger.T, vector_bytes());
     was.gd[7] = 1e200; /* its length overflows */
-    memset(edge.u, 0, vector_bytes());
-    cr_assert(!unit_perp(was.gd, scratch), "it has one");
+    memset(dagger.u, 0, vector_bytes());
+    cr_assert(!unit_perp(was.gd, scratch.in), "it has one");
     folder_remove();
 }
 
@@ -178,9 +179,9 @@ static void find_negative_curvature(double *d)
     random_vector(5, net.params, d);
     for (round = 0; round < 60; round++) {
         eos_hessian(path.pg, d, h);
-        add(h, -edge.S, d);
+        add(h, -dagger.S, d);
         for (i = 0; i < net.params; i++)
-            d[i] = h[i] / edge.S;
+            d[i] = h[i] / dagger.S;
     }
 }
 
@@ -190,9 +191,9 @@ Test(track, a_curvature_below_zero_counts_by_its_size)
     double curvature;
 
     start_at_edge();
-    track_start();
+    track_start(&path, &dagger);
     find_negative_curvature(d);
-    plain_unit(edge.u, d, unit);
+    plain_unit(dagger.u, d, unit);
     eos_hessian(path.pg, unit, h);
     curvature = plain_dot(net.params, unit, h);
     cr_assert(curvature < 0, "d.Hd = %g; the test wants it negative",
@@ -212,13 +213,14 @@ static void draw_point(size_t t)
     static double jump[P_MAX];
     size_t i;
 
-    random_vector(t, net.params, edge.u);
-    random_vector(1000 + t, net.params, edge.T);
+    random_vector(t, net.params, dagger.u);
+    random_vector(1000 + t, net.params, dagger.T);
     random_vector(2000 + t, net.params, jump);
-    vec_scale(net.params, edge.u, 1 / plain_norm(net.params, edge.u), edge.u);
+    vec_scale(net.params, dagger.u, 1 / plain_norm(net.params, dagger.u),
+              dagger.u);
     for (i = 0; i < net.params; i++)
         path.pg[i] = theta[i] + 0.003 * jump[i];
-    edge.beta = plain_dot(net.params, edge.T, edge.T);
+    dagger.beta = plain_dot(net.params, dagger.T, dagger.T);
 }
 
 /* Row t + 1 has beta_{s->t} = grad S_perp_(t+1) . prod_(k=t..s+1) ... */
@@ -228,10 +230,10 @@ static void betas_of_start(size_t s)
     size_t k, place = s / 50 % 4;
 
     draw_point(s);
-    memcpy(w, edge.T, sizeof w);
+    memcpy(w, dagger.T, sizeof w);
     for (k = s + 1; k < LONG && k <= s + 200; k++) {
         draw_point(k);
-        near("beta", betas[k][place], plain_dot(net.params, edge.T, w), 1e-8);
+        near("beta", betas[k][place], plain_dot(net.params, dagger.T, w), 1e-8);
         remember();
         plain_advance(w);
     }
@@ -245,12 +247,12 @@ Test(beta, of_four_starts_and_their_successors)
     memcpy(theta, path.gd, sizeof theta);
     for (t = 0; t < LONG; t++) {
         draw_point(t);
-        point_at(path.pg);
+        dagger.at = point_at(path.pg);
         full_betas(t);
         full_advance(t);
         if (t % 50 == 0)
             near("|grad S_perp_s|", full.start_norm[t / 50 % STARTS],
-                 plain_norm(net.params, edge.T), 1e-13);
+                 plain_norm(net.params, dagger.T), 1e-13);
         memcpy(betas[t], full.beta, sizeof *betas);
         for (i = 0; i < STARTS; i++) /* start i * 50 is first seen after it */
             cr_assert(isnan(betas[t][i]) == (t <= i * 50), "row %zu, start %zu",
@@ -306,11 +308,12 @@ Test(slow, rho_and_the_profile_of_the_loss)
     size_t i, counted = 0;
 
     start_at_edge();
-    track_start();
+    track_start(&path, &dagger);
     remember();
-    delta = sqrt(edge.delta2);
+    delta = sqrt(dagger.delta2);
     to_file(&slowfile, "slow");
-    cr_assert(track_step(0, true, &counted) == EOS_DONE, "%s", failure);
+    cr_assert(track_step(&path, &dagger, 0, true, &counted) == EOS_DONE, "%s",
+              failure);
     log_read(&log_a, in_folder("slow"));
     near("delta", slow_number("delta"), delta, 1e-15);
     near("rho3", slow_number("rho3"), plain_rho(eos_third), 1e-7);
@@ -340,9 +343,9 @@ Test(slow, rho_and_the_profile_of_the_loss)
 Test(slow, without_a_delta_there_is_no_profile)
 {
     start_at_edge();
-    track_start();
-    edge.alpha = -1;
-    edge.delta2 = -2 / edge.beta;
+    track_start(&path, &dagger);
+    dagger.alpha = -1;
+    dagger.delta2 = -2 / dagger.beta;
     to_file(&slowfile, "slow");
     cr_assert(full_slow(0) == EOS_DONE && full_slow(50) == EOS_DONE, "%s",
               failure);
@@ -383,15 +386,15 @@ Test(assumed, the_worst_row_decides)
 /* A row where every quantity counts; S = 300, eta = 0.01, eps = 0.25. */
 static void numbers_of_a_row(void)
 {
-    memset(&edge, 0, sizeof edge);
+    memset(&dagger, 0, sizeof dagger);
     memset(&full, 0, sizeof full);
     config.lr = 0.01;
-    edge.S = 300;
-    edge.lambda2 = 120;
-    edge.alpha = 7;
-    edge.beta = 4;
-    edge.gamma = 0.5;
-    edge.eps = 0.25;
+    dagger.S = 300;
+    dagger.lambda2 = 120;
+    dagger.alpha = 7;
+    dagger.beta = 4;
+    dagger.gamma = 0.5;
+    dagger.eps = 0.25;
     full.rho3 = 8;
     full.rho4 = -3.2;
     full.D3g = 10;

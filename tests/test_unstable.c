@@ -244,16 +244,16 @@ Test(complementarity, that_is_not_solved_stands_in_the_log)
     logfile.fd = open(in_folder("log"), O_CREAT | O_WRONLY, 0666);
     config.unstable = 2;
     row.t = 7;
-    edge.unsolved = 1e-12;
+    dagger.unsolved = 1e-12;
     track_unsolved();
-    edge.unsolved = 3e-6;
+    dagger.unsolved = 3e-6;
     track_unsolved();
     text_flush(&logfile);
     log_read(&log_a, in_folder("log"));
     cr_assert(log_a.comments == 1 && strstr(log_a.comment[0], "step 7: ") &&
                   strstr(log_a.comment[0], "3.0e-06"),
               "%zu notes", log_a.comments);
-    cr_assert(edge.unsolved == 0, "it says so again");
+    cr_assert(dagger.unsolved == 0, "it says so again");
     folder_remove();
 }
 
@@ -263,24 +263,23 @@ Test(complementarity, that_is_not_solved_outlasts_one_that_is)
     double S[PAIRS];
 
     config.lr = 0.01;
-    edge.k = 1;
-    edge.lambda[0] = 300;
-    edge_sdcp(0, 1, S);
-    cr_assert(edge.unsolved > 1e-3, "%g is left", edge.unsolved);
-    edge.G[0][0] = 1;
-    edge_sdcp(0, 1, S);
+    dagger.k = 1;
+    dagger.lambda[0] = 300;
+    several_sdcp(&dagger, 0, 1, S);
+    cr_assert(dagger.unsolved > 1e-3, "%g is left", dagger.unsolved);
+    dagger.G[0][0] = 1;
+    several_sdcp(&dagger, 0, 1, S);
     near("S", S[0], 100, 1e-12);
-    cr_assert(edge.unsolved > 1e-3, "forgotten: %g is left", edge.unsolved);
+    cr_assert(dagger.unsolved > 1e-3, "forgotten: %g is left", dagger.unsolved);
 }
 
 /* The first pivot is zero. */
 Test(complementarity, elimination_takes_the_largest_pivot)
 {
-    double r[PAIRS] = {1, 2, 3};
+    double r[PAIRS] = {1, 2, 3}, a[PAIRS][PAIRS] = {{0}};
 
-    cone.n = 3;
-    cone.slope[0][1] = cone.slope[1][0] = cone.slope[2][2] = 1;
-    cone_newton(r);
+    a[0][1] = a[1][0] = a[2][2] = 1;
+    eliminate(3, a, r);
     cr_assert(r[0] == 2 && r[1] == 1 && r[2] == 3, "%g %g %g", r[0], r[1],
               r[2]);
 }
@@ -316,9 +315,9 @@ static void several_land_on_it(double *at)
     double value[2];
     size_t i;
 
-    project(at, false);
+    project(&dagger, at, false);
     config.unstable = 1;
-    memset(top_known, 0, sizeof top_known);
+    memset(shared.known, 0, sizeof shared.known);
     eos_sharpness(at, 2, value, ignored);
     for (i = 0; i < 2; i++) {
         bool ok = value[i] <= 2 / config.lr * (1 + 1e-6);
@@ -334,8 +333,9 @@ Test(several, are_projected_onto_the_stable_set)
     start_with(EOS_MSE, 2, 26.7);
     folder_remove();
     config.proj = 9;
-    edge_measure(path.gd, 1);
-    cr_assert(edge.lambda[1] >= 26.7 * 1.015, "lambda_2 = %g", edge.lambda[1]);
+    measure(&dagger, path.gd, false);
+    cr_assert(dagger.lambda[1] >= 26.7 * 1.015, "lambda_2 = %g",
+              dagger.lambda[1]);
     several_land_on_it(path.gd);
 }
 
@@ -346,10 +346,10 @@ Test(several, project_by_a_step_of_the_length_they_say)
 
     start_with(EOS_MSE, 2, 26.7);
     folder_remove();
-    edge_measure(path.gd, 1);
-    cr_assert(edge.k == 2, "k = %zu", edge.k);
+    measure(&dagger, path.gd, false);
+    cr_assert(dagger.k == 2, "k = %zu", dagger.k);
     memcpy(before, path.gd, vector_bytes());
-    step = project_several(path.gd);
+    step = project_several(&dagger, path.gd);
     add(before, -1, path.gd);
     near("its length", step, plain_norm(net.params, before), 1e-6);
 }
@@ -365,22 +365,22 @@ static void invariants(struct invariant *of)
     struct seen s = {0};
     size_t i;
 
-    point_at(path.pg);
-    third(edge.u, edge.T);
-    edge.su = plain_dot(net.params, edge.T, edge.u);
-    add(edge.T, -edge.su, edge.u);
-    edge_tensor();
-    edge_covariance();
-    of->sigma = edge.sigma;
+    dagger.at = point_at(path.pg);
+    third(dagger.at, dagger.u, dagger.T);
+    dagger.su = plain_dot(net.params, dagger.T, dagger.u);
+    add(dagger.T, -dagger.su, dagger.u);
+    several_tensor(&dagger);
+    several_covariance(&dagger);
+    of->sigma = dagger.sigma;
     memcpy(of->to, path.pg, vector_bytes());
-    project_several(of->to);
-    seen_offset(&s, direction);
+    project_several(&dagger, of->to);
+    seen_offset(&s, &dagger, direction);
     of->xnorm = s.xnorm;
     for (i = 0; i < 2; i++)
         memcpy(path.v[i], direction, vector_bytes());
-    predict_prepare();
+    predict_prepare(&dagger, path.v);
     for (i = 0; i < 2; i++) {
-        predict(i);
+        predict(&dagger, i, path.v[i]);
         memcpy(of->v[i], path.v[i], vector_bytes());
     }
 }
@@ -406,31 +406,31 @@ Test(several, depend_on_no_basis_and_no_sign)
     start_with(EOS_MSE, 2, 26.9);
     folder_remove();
     memcpy(path.pg, path.gd, vector_bytes());
-    edge_measure(path.pg, 1);
-    cr_assert(edge.k == 2, "k = %zu", edge.k);
+    measure(&dagger, path.pg, false);
+    cr_assert(dagger.k == 2, "k = %zu", dagger.k);
     random_vector(1, net.params, direction);
     for (i = 0; i < net.params; i++)
-        direction[i] =
-            1e-4 * direction[i] + 1e-2 * edge_u(0)[i] - 2e-2 * edge_u(1)[i];
+        direction[i] = 1e-4 * direction[i] + 1e-2 * dagger_u(&dagger, 0)[i] -
+                       2e-2 * dagger_u(&dagger, 1)[i];
     invariants(&first);
     add(first.to, -1, path.pg);
     for (i = 0; i < 2; i++)
         add(first.v[i], -1, direction);
     for (i = 0; i < net.params; i++)
-        edge_u(1)[i] = -edge_u(1)[i];
+        dagger_u(&dagger, 1)[i] = -dagger_u(&dagger, 1)[i];
     invariants(&again);
     same_invariants("a change of sign");
 
-    edge.lambda[0] = edge.lambda[1] = 27.5; /* then any basis is one */
+    dagger.lambda[0] = dagger.lambda[1] = 27.5; /* then any basis is one */
     invariants(&first);
     add(first.to, -1, path.pg);
     for (i = 0; i < 2; i++)
         add(first.v[i], -1, direction);
     for (i = 0; i < net.params; i++) {
-        double a = edge_u(0)[i], b = edge_u(1)[i];
+        double a = dagger_u(&dagger, 0)[i], b = dagger_u(&dagger, 1)[i];
 
-        edge_u(0)[i] = 0.6 * a - 0.8 * b;
-        edge_u(1)[i] = 0.8 * a + 0.6 * b;
+        dagger_u(&dagger, 0)[i] = 0.6 * a - 0.8 * b;
+        dagger_u(&dagger, 1)[i] = 0.8 * a + 0.6 * b;
     }
     invariants(&again);
     same_invariants("a rotation");
@@ -441,9 +441,9 @@ static double residual_of(size_t i)
 {
     static double r[P_MAX];
 
-    eos_hessian(path.pg, edge_u(i), r);
-    add(r, -edge.lambda[i], edge_u(i));
-    return plain_norm(net.params, r) / edge.lambda[i];
+    eos_hessian(path.pg, dagger_u(&dagger, i), r);
+    add(r, -dagger.lambda[i], dagger_u(&dagger, i));
+    return plain_norm(net.params, r) / dagger.lambda[i];
 }
 
 Test(several, have_the_largest_of_their_residuals)
@@ -454,15 +454,15 @@ Test(several, have_the_largest_of_their_residuals)
     folder_remove();
     config.tol = 1e-3;
     memcpy(path.pg, path.gd, vector_bytes());
-    edge_measure(path.pg, 1); /* the first search is a thorough one */
-    edge_measure(path.pg, 1);
-    cr_assert(edge.k == 2, "k = %zu", edge.k);
+    measure(&dagger, path.pg, false); /* the first search is a thorough one */
+    measure(&dagger, path.pg, false);
+    cr_assert(dagger.k == 2, "k = %zu", dagger.k);
     first_one = residual_of(0);
     second_one = residual_of(1);
     cr_assert(second_one > 1.1 * first_one,
               "residuals %g and %g; the test wants the second larger",
               first_one, second_one);
-    near("pg_resid", edge.resid, second_one, 1e-3);
+    near("pg_resid", dagger.resid, second_one, 1e-3);
 }
 
 /* Of gradient descent's second pair the value alone counts: its residual may
@@ -474,10 +474,9 @@ Test(several, have_a_second_value_without_its_vector)
     start_with(EOS_MSE, 2, 26.9);
     folder_remove();
     memcpy(path.pg, path.gd, vector_bytes());
-    edge_measure(path.pg, 1);
-    add(path.gd, 1e-2, edge_u(0));
-    point_at(path.gd);
-    seen_sharpness(&s, &warm.gd, 2, false);
+    measure(&dagger, path.pg, false);
+    add(path.gd, 1e-2, dagger_u(&dagger, 0));
+    seen_sharpness(&s, point_at(path.gd), &warm.gd, 2, false, scratch.out);
     cr_assert(warm.gd.resid[1] > config.tol, "residual %g; the test wants more",
               warm.gd.resid[1]);
     cr_assert(s.resid <= config.tol, "the row's residual is %g", s.resid);
@@ -557,7 +556,7 @@ Test(golden, rows_of_two_directions)
         }
     }
     /* Both are on the edge now, and 2 % above that of a larger eta. */
-    near("lambda_2", edge.lambda[1], edge.lambda[0], 1e-4);
+    near("lambda_2", dagger.lambda[1], dagger.lambda[0], 1e-4);
     config.lr *= 1.02;
     config.tol = 1e-7;
     several_land_on_it(path.pg);
