@@ -1031,12 +1031,12 @@ INLINE TARGET V v_exp(V x)
 {
 #if BITS == 32
     enum { MANTISSA = 23, BIAS = 127, DEGREE = 7 };
-    const REAL magic = 0x1.8p23f, top = 89, bottom = -104;
+    const REAL magic = 0x1.8p23f, high = 89, low = -104;
     const REAL log2e = 0x1.715476p0f;
     const REAL ln2_hi = 0x1.62e4p-1f, ln2_lo = 0x1.7f7d1cp-20f;
 #else
     enum { MANTISSA = 52, BIAS = 1023, DEGREE = 13 };
-    const REAL magic = 0x1.8p52, top = 710, bottom = -746;
+    const REAL magic = 0x1.8p52, high = 710, low = -746;
     const REAL log2e = 0x1.71547652b82fep0;
     const REAL ln2_hi = 0x1.62e42feep-1, ln2_lo = 0x1.a39ef35793c76p-33;
 #endif
@@ -1053,7 +1053,7 @@ INLINE TARGET V v_exp(V x)
     IV n, half;
     int i;
 
-    x = N(v_max)(bottom, N(v_min)(top, x));
+    x = N(v_max)(low, N(v_min)(high, x));
     t = v_fma(x, v_set(log2e), v_set(magic));
     n = (IV)t - (IV)v_set(magic);
     t = t - magic;
@@ -2415,7 +2415,7 @@ struct layer {
     size_t line, origin, n; /* a line of pixels, the first one's place; all */
     size_t in;              /* its weight is a matrix [in][c]; 0: it has none */
     size_t theta, bias;     /* their places in the parameter vector */
-    size_t top;             /* its series is zero above this order */
+    size_t degree;          /* of its series as a polynomial in s */
     bool first;             /* reads the image: delta ends here */
     bool stored;            /* its series stands in the store */
     size_t value, delta, save, saved; /* places of its series */
@@ -2515,7 +2515,8 @@ static void layer_shape(struct layer *l)
     else if (!l->c)
         l->c = net.classes;
     l->row = up(l->c, PAD);
-    l->top = l->kind == SWISH ? ORDERS - 1 : size_min(x->top + 1, ORDERS - 1);
+    l->degree =
+        l->kind == SWISH ? ORDERS - 1 : size_min(x->degree + 1, ORDERS - 1);
     if (l->kind == SWISH)
         return;
     l->in = (l->window ? layer_taps(l) : x->h * x->w) * x->c;
@@ -2947,10 +2948,10 @@ INLINE REAL *way_k(const struct job *j, const struct layer *l, bool back,
     return back ? delta_k(j, l, k) : out_k(j, l, k);
 }
 
-/* The highest order in which a layer's series is not zero. */
-INLINE size_t N(highest)(const struct job *j, const struct layer *l)
+/* The highest order of this pass in which a layer's series is not zero. */
+INLINE size_t N(degree)(const struct job *j, const struct layer *l)
 {
-    return size_min(j->p->order, l->top);
+    return size_min(j->p->order, l->degree);
 }
 
 /* The packed weights of theta (0) or v (1); what the sums of order k start
@@ -3340,7 +3341,7 @@ static TARGET void N(weigh_series)(const struct layer *l, const struct job *j,
     size_t of;
 
     for (of = 0; of <= (k > 0); of++) /* of theta, of v */
-        if (back || k - of <= x->top) {
+        if (back || k - of <= x->degree) {
             const REAL *from = way_k(j, x, back, k - of);
 
             N(weigh)(l, j, back, from, N(packed)(of, weight), start, to);
@@ -3361,7 +3362,7 @@ static TARGET void N(linear_first)(const struct layer *l, const struct job *j)
     for (; walk.b.first < l->in && (p->order || !p->kept);
          walk.b.first += DEPTH) {
         N(image_rows)(p->set, j->first, j->n, walk.b.first, DEPTH, j->scratch);
-        for (k = p->kept; k <= N(highest)(j, l); k++) {
+        for (k = p->kept; k <= N(degree)(j, l); k++) {
             walk.start = walk.b.first ? NULL : N(start)(l, false, k);
             gemm(&walk, j->n, l->c, j->scratch, N(packed)(k, l->pack),
                  out_k(j, l, k));
@@ -3381,7 +3382,7 @@ static TARGET void N(linear_forward)(const struct layer *l, const struct job *j)
         N(linear_first)(l, j);
         return;
     }
-    for (k = 0; k <= N(highest)(j, l); k++)
+    for (k = 0; k <= N(degree)(j, l); k++)
         if (l->winograd)
             N(win_series)(l, j, false, k);
         else
@@ -3428,7 +3429,7 @@ static TARGET void N(linear_sum)(const struct layer *l, const struct job *j,
     size_t k;
 
     walk.b.depth = BLOCK;
-    for (k = 0; k <= N(highest)(j, x); k++) {
+    for (k = 0; k <= N(degree)(j, x); k++) {
         const REAL *b = N(panels)(j, l, j->p->order - k);
 
         N(v_clear)(j->sums, m * l->row);
@@ -3503,7 +3504,7 @@ static TARGET void N(part_add)(const struct layer *l, const struct job *j)
     const REAL *dz = delta_k(j, l, j->p->order) + l->origin;
     size_t k, s, y;
 
-    for (k = 0; k <= N(highest)(j, l->x); k++)
+    for (k = 0; k <= N(degree)(j, l->x); k++)
         if (l->winograd)
             N(win_add)(l, j, k);
         else if (l->window)
@@ -3554,7 +3555,7 @@ INLINE TARGET void N(swish_mean)(const size_t order, const struct layer *l,
 
             UNROLL
             for (k = 0; k <= order; k++)
-                zs[k] = k <= x->top ? v_load(at + k * z_step) : (V){0};
+                zs[k] = k <= x->degree ? v_load(at + k * z_step) : (V){0};
             N(act_swish)(order, zs, as, ds);
             UNROLL
             for (k = 0; k <= order; k++) {
@@ -4815,7 +4816,7 @@ static void sharpness(struct point at, struct warm *w, size_t wanted,
  * and follow eq. (3), the simplified dynamics:
  *     x' = -(1 + eta y) x,   y' = y + eta (alpha - beta x^2 / 2).
  * So x grows until it pushes the sharpness back: self-stabilization.  The toy
- * of section 13 is eq. (3) as it stands; here are the trajectories that are
+ * of section 16 is eq. (3) as it stands; here are the trajectories that are
  * compared with gradient descent.  What several eigenvalues need, and the
  * functions that choose between one and several, are in section 9b.
  * ------------------------------------------------------------------------ */
