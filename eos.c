@@ -2495,11 +2495,11 @@ static size_t layer_taps(const struct layer *l)
     return l->window ? l->window * l->window : 1;
 }
 
-/* A layer's shape from that of the one it reads. */
+/* A layer's shape from that of the one it reads: that, unless it is told. */
 static void layer_shape(struct layer *l)
 {
     const struct layer *x = l->x;
-    const bool images = l->window || l->kind == SWISH;
+    const bool flat = l->kind == LINEAR && !l->window;
 
     l->pool = size_max(l->pool, 1);
     if (l->kind == IMAGE) {
@@ -2508,21 +2508,19 @@ static void layer_shape(struct layer *l)
         return;
     }
     l->first = x->kind == IMAGE;
-    l->h = images ? x->h / l->pool : 1;
-    l->w = images ? x->w / l->pool : 1;
-    if (l->kind == SWISH)
-        l->c = x->c;
-    else if (!l->c)
-        l->c = net.classes;
+    l->h = flat ? 1 : x->h / l->pool;
+    l->w = flat ? 1 : x->w / l->pool;
+    if (!l->c)
+        l->c = l->kind == LINEAR ? net.classes : x->c;
     l->row = up(l->c, PAD);
-    l->degree =
-        l->kind == SWISH ? ORDERS - 1 : size_min(x->degree + 1, ORDERS - 1);
-    if (l->kind == SWISH)
-        return;
-    l->in = (l->window ? layer_taps(l) : x->h * x->w) * x->c;
+    l->degree = ORDERS - 1;
+    if (l->kind == LINEAR) {
+        l->degree = size_min(x->degree + 1, ORDERS - 1);
+        l->in = (flat ? x->h * x->w : layer_taps(l)) * x->c;
+    }
     l->theta = net.params;
     l->bias = l->theta + l->in * l->c;
-    net.params = l->bias + l->c;
+    net.params = l->bias + (l->in ? l->c : 0);
 }
 
 static size_t placed(size_t *end, size_t n)
