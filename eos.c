@@ -984,12 +984,24 @@ INLINE TARGET V N(v_select)(IV mask, V yes, V no)
 /* The smaller, the larger; x where it is NaN. */
 INLINE TARGET V N(v_min)(REAL bound, V x)
 {
+#if MULTIPLY_ADD == ISA_AVX512 && BITS == 32
+    return (V)_mm512_min_ps((__m512)v_set(bound), (__m512)x);
+#elif MULTIPLY_ADD == ISA_AVX512
+    return (V)_mm512_min_pd((__m512d)v_set(bound), (__m512d)x);
+#else
     return N(v_select)(x > bound, v_set(bound), x);
+#endif
 }
 
 INLINE TARGET V N(v_max)(REAL bound, V x)
 {
+#if MULTIPLY_ADD == ISA_AVX512 && BITS == 32
+    return (V)_mm512_max_ps((__m512)v_set(bound), (__m512)x);
+#elif MULTIPLY_ADD == ISA_AVX512
+    return (V)_mm512_max_pd((__m512d)v_set(bound), (__m512d)x);
+#else
     return N(v_select)(x < bound, v_set(bound), x);
+#endif
 }
 
 typedef unsigned char N(octets) __attribute__((vector_size(LANES)));
