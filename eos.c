@@ -3132,18 +3132,6 @@ INLINE TARGET void N(win_points)(const struct layer *l, const size_t side,
             }
 }
 
-static TARGET void N(win_image)(const struct layer *l, const REAL *image,
-                                REAL *point)
-{
-    N(win_points)(l, 4, image, point);
-}
-
-static TARGET void N(win_delta)(const struct layer *l, const REAL *image,
-                                REAL *point)
-{
-    N(win_points)(l, 2, image, point);
-}
-
 /* start + A' m A of each patch, an image of l's shape. */
 static TARGET void N(win_result)(const struct layer *l, const REAL *m,
                                  const REAL *start, REAL *image)
@@ -3210,7 +3198,7 @@ static TARGET void N(win_series)(const struct layer *l, const struct job *j,
             point[of] = back ? m + WIN_POINTS * win_plane(z) +
                                    (s * 2 + (k - of) % 2) * image
                              : N(win_saved)(j, l, s, k - of);
-        N(win_image)(x, from, point[0]);
+        N(win_points)(x, 4, from, point[0]);
         for (of = 0; of <= (k > 0); of++) {
             const REAL *w = N(packed)(of, weight);
 
@@ -3236,7 +3224,7 @@ static TARGET void N(win_add)(const struct layer *l, const struct job *j,
     size_t s, i;
 
     for (s = 0; s < j->n; s++) {
-        N(win_delta)(l, delta_k(j, l, j->p->order - k) + s * l->n, m);
+        N(win_points)(l, 2, delta_k(j, l, j->p->order - k) + s * l->n, m);
         for (i = 0; i < WIN_POINTS; i++)
             gemm(&walk, x->c, l->c, N(win_saved)(j, l, s, k) + i * win_plane(x),
                  m + i * win_plane(l), j->sums + l->sum + i * N(win_area)(l));
