@@ -146,6 +146,7 @@
 
 #include "eos.h"
 
+#include <complex.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -2006,109 +2007,81 @@ static bool two_classes(void)
     return config.loss == EOS_BMSE || config.loss == EOS_LOGISTIC;
 }
 
-static void data_room(void)
-{
-    train.rows = room_take(config.samples, PIXELS);
-    test.rows = room_take(config.test ? TEST_SAMPLES : 0, PIXELS);
-}
-
-/* Puts a record's image at place i of a set. */
-static void set_put(struct set *s, size_t i, int label,
-                    const unsigned char *planes)
-{
-    size_t at, c;
-
-    for (at = 0; at < SIDE * SIDE; at++)
-        for (c = 0; c < CHANNELS; c++)
-            s->rows[i][at * CHANNELS + c] = planes[c * SIDE * SIDE + at];
-    s->label[i] = (unsigned char)label;
-}
-
 /* A set that is being filled.  Two classes: cats first, then dogs, each in
  * the order they come; a test set, whose number is not known, stays in the
  * order of its file. */
 struct filling {
     struct set *set;
-    size_t want; /* records, 0: as many as come */
-    size_t cats, dogs, seen;
-    bool more;     /* than there was room for */
-    uint64_t hash; /* of the records taken */
+    size_t want;     /* records */
+    bool halves;     /* of cats and of dogs */
+    size_t taken[2]; /* cats, dogs */
+    size_t seen;     /* records of any label */
+    uint64_t hash;   /* of the records taken */
 };
 
-static bool filling_full(const struct filling *f)
-{
-    if (two_classes() && f->want)
-        return f->cats == f->want / 2 && f->dogs == f->want / 2;
-    return f->set->n == (f->want ? f->want : TEST_SAMPLES);
-}
-
+/* Takes a record, if it belongs to the set: its image comes as three planes. */
 static void filling_put(struct filling *f, const unsigned char *record)
 {
-    int label = record[0];
-    size_t at = f->set->n;
+    const unsigned char *planes = record + 1;
+    size_t at = f->set->n, label = record[0], pixel, c;
 
     f->seen++;
     if (two_classes()) {
-        bool dog = label == DOG;
-        size_t half = f->want / 2;
-
         if (label != CAT && label != DOG)
             return;
-        if (f->want && (dog ? f->dogs : f->cats) == half)
-            return;
-        if (f->want)
-            at = dog ? half + f->dogs : f->cats;
-        f->dogs += dog;
-        f->cats += !dog;
-        label = dog;
+        label = label == DOG;
+        if (f->halves) {
+            if (f->taken[label] == f->want / 2)
+                return;
+            at = label * (f->want / 2) + f->taken[label];
+        }
+        f->taken[label]++;
     }
     f->hash = hash_bytes(f->hash, record, RECORD);
-    set_put(f->set, at, label, record + 1);
+    for (pixel = 0; pixel < SIDE * SIDE; pixel++)
+        for (c = 0; c < CHANNELS; c++)
+            f->set->rows[at][pixel * CHANNELS + c] =
+                planes[c * SIDE * SIDE + pixel];
+    f->set->label[at] = (unsigned char)label;
     f->set->n++;
 }
 
-/* The records of one file, until the set is full.  The size of every file is
- * checked, also of those that are not needed. */
-static int data_read(struct filling *f, const char *name)
+/* The records of one file, until the set is full; whether there are more.  The
+ * size of every file is checked, also of those that are not needed. */
+static int data_read(struct filling *f, const char *name, bool *more)
 {
-    static unsigned char buffer[32][RECORD];
+    unsigned char record[RECORD];
     struct stat info;
-    size_t index = 0, i;
-    ssize_t got = 0;
+    size_t index;
+    ssize_t got;
     int status = EOS_DONE, fd = open(name, O_RDONLY | O_CLOEXEC);
 
     if (fd < 0)
-        return fail(EOS_USAGE, "%s: cannot open: %s", name, strerror(errno));
+        return cannot(EOS_USAGE, name, "open");
     if (!fstat(fd, &info) && S_ISREG(info.st_mode) &&
         (info.st_size == 0 || info.st_size % RECORD))
         status = fail(EOS_USAGE,
                       "%s: %lld bytes, not a multiple of the %d of a "
                       "CIFAR-10 record",
                       name, (long long)info.st_size, RECORD);
-    while (!status && !filling_full(f)) {
-        got = read_all(fd, buffer, sizeof buffer);
+    for (index = 0; !status && f->set->n < f->want; index++) {
+        got = read_all(fd, record, RECORD);
+        if (!got && index)
+            break;
         if (got < 0)
-            status =
-                fail(EOS_USAGE, "%s: cannot read: %s", name, strerror(errno));
-        else if (got % RECORD || (!got && !index))
+            status = cannot(EOS_USAGE, name, "read");
+        else if (got < RECORD)
             status = fail(EOS_USAGE, "%s: ends within a record of %d bytes",
                           name, RECORD);
-        if (status || !got)
-            break;
-        for (i = 0; !status && i < (size_t)got / RECORD && !filling_full(f);
-             i++, index++) {
-            if (buffer[i][0] >= CLASSES)
-                status = fail(EOS_USAGE,
-                              "%s: record %zu has label %d; CIFAR-10 "
-                              "labels are 0 to 9",
-                              name, index, buffer[i][0]);
-            else
-                filling_put(f, buffer[i]);
-        }
-        f->more = filling_full(f) && i < (size_t)got / RECORD;
+        else if (record[0] >= CLASSES)
+            status = fail(EOS_USAGE,
+                          "%s: record %zu has label %d; CIFAR-10 "
+                          "labels are 0 to 9",
+                          name, index, record[0]);
+        else
+            filling_put(f, record);
     }
-    if (!status && filling_full(f) && !f->more)
-        f->more = read_all(fd, buffer, 1) > 0;
+    *more = !status && f->set->n == f->want && read_all(fd, record, 1) > 0;
     close(fd);
     return status;
 }
@@ -2126,68 +2099,51 @@ static const double synth_chroma = 0.2;    /* colour against brightness */
 static const double synth_contrast = 35;   /* bytes a standard deviation */
 static const double synth_variation = 0.6; /* of the contrast: 0.4 to 1.6 */
 
-static double synth_re[SIDE][SIDE], synth_im[SIDE][SIDE];
-static double synth_cos[SIDE], synth_sin[SIDE];
+static double complex synth_root[SIDE], synth_field[SIDE][SIDE];
 static float synth_proto[CLASSES][VARIANTS][CHANNELS][SIDE][SIDE];
 
-/* cos and sin of 2 pi k / SIDE by halving angles: square roots are exact to
- * the last bit everywhere, libm's cosine is not. */
-static void synth_tables(void)
+/* exp(2 pi i k / SIDE) by halving angles: square roots are exact to the last
+ * bit everywhere, libm's cosine is not. */
+static void synth_roots(void)
 {
     double c = -1, s = 0; /* of the angle 2 pi step / SIDE */
     size_t step, k;
 
-    synth_cos[0] = 1;
-    for (step = SIDE / 2; step; step /= 2) {
-        synth_cos[step] = c;
-        synth_sin[step] = s;
-        for (k = 2 * step; k + step < SIDE; k += 2 * step) {
-            synth_cos[k + step] = synth_cos[k] * c - synth_sin[k] * s;
-            synth_sin[k + step] = synth_sin[k] * c + synth_cos[k] * s;
-        }
+    for (synth_root[0] = 1, step = SIDE / 2; step; step /= 2) {
+        for (k = 0; k < SIDE; k += 2 * step)
+            synth_root[k + step] = synth_root[k] * (c + s * I);
         s = sqrt((1 - c) / 2);
         c = sqrt((1 + c) / 2);
     }
 }
 
-/* The inverse transform of a line of the grid, elements `stride` apart:
- * bit reversal, then butterflies. */
-static void synth_line(double *re, double *im, size_t stride)
+/* to[n] = the inverse transform of n elements `stride` apart: that of the even
+ * ones and that of the odd ones, joined. */
+static void synth_line(const double complex *from, size_t stride, size_t n,
+                       double complex *to)
 {
-    size_t i, j, bit, half, k;
+    size_t half = n / 2, k;
 
-    for (i = 1, j = 0; i < SIDE; i++) {
-        for (bit = SIDE / 2; j & bit; bit /= 2)
-            j ^= bit;
-        j |= bit;
-        if (i < j) {
-            double r = re[i * stride], m = im[i * stride];
-
-            re[i * stride] = re[j * stride];
-            im[i * stride] = im[j * stride];
-            re[j * stride] = r;
-            im[j * stride] = m;
-        }
+    if (n == 1) {
+        *to = *from;
+        return;
     }
-    for (half = 1; half < SIDE; half *= 2)
-        for (i = 0; i < SIDE; i += 2 * half)
-            for (k = 0; k < half; k++) {
-                double c = synth_cos[k * (SIDE / 2 / half)];
-                double s = synth_sin[k * (SIDE / 2 / half)];
-                size_t p = (i + k) * stride, q = (i + k + half) * stride;
-                double r = re[q] * c - im[q] * s, m = re[q] * s + im[q] * c;
+    synth_line(from, 2 * stride, half, to);
+    synth_line(from + stride, 2 * stride, half, to + half);
+    for (k = 0; k < half; k++) {
+        double complex odd = synth_root[k * (SIDE / n)] * to[half + k];
 
-                re[q] = re[p] - r;
-                im[q] = im[p] - m;
-                re[p] += r;
-                im[p] += m;
-            }
+        to[half + k] = to[k] - odd;
+        to[k] += odd;
+    }
 }
 
-/* Two independent fields of variance 1 in re and im of the grid:
- * random coefficients of amplitude 1/|f|. */
+/* Two independent fields of variance 1, the real and the imaginary part, from
+ * random coefficients of amplitude 1/|f|.  The second transform finds its lines
+ * in the columns that the first one leaves. */
 static void synth_fields(uint64_t *rng)
 {
+    static double complex wave[SIDE][SIDE], half_way[SIDE][SIDE];
     double power = 0, scale;
     size_t x, y;
 
@@ -2199,19 +2155,17 @@ static void synth_fields(uint64_t *rng)
 
             scale = f2 > 0 ? 1 / sqrt(f2) : synth_mean;
             power += scale * scale;
-            synth_re[y][x] = scale * rng_sign_unit(rng);
-            synth_im[y][x] = scale * rng_sign_unit(rng);
+            wave[x][y] = scale * rng_sign_unit(rng);
+            wave[x][y] += scale * rng_sign_unit(rng) * I;
         }
     for (y = 0; y < SIDE; y++)
-        synth_line(synth_re[y], synth_im[y], 1);
+        synth_line(&wave[0][y], SIDE, SIDE, half_way[y]);
     for (x = 0; x < SIDE; x++)
-        synth_line(&synth_re[0][x], &synth_im[0][x], SIDE);
+        synth_line(&half_way[0][x], SIDE, SIDE, wave[x]);
     scale = 1 / sqrt(power / 3); /* re^2 and im^2 average 1/3 a term */
     for (y = 0; y < SIDE; y++)
-        for (x = 0; x < SIDE; x++) {
-            synth_re[y][x] *= scale;
-            synth_im[y][x] *= scale;
-        }
+        for (x = 0; x < SIDE; x++)
+            synth_field[y][x] = scale * wave[x][y];
 }
 
 /* A colour field: one brightness and two weaker opponent colours. */
@@ -2222,37 +2176,37 @@ static void synth_image(uint64_t *rng, float image[CHANNELS][SIDE][SIDE])
     synth_fields(rng);
     for (y = 0; y < SIDE; y++)
         for (x = 0; x < SIDE; x++) {
-            double red = synth_chroma * synth_im[y][x];
+            double grey = creal(synth_field[y][x]);
+            double red = synth_chroma * cimag(synth_field[y][x]);
 
-            image[0][y][x] = (float)(synth_re[y][x] + red);
-            image[1][y][x] = (float)(synth_re[y][x] - red);
-            image[2][y][x] = (float)synth_re[y][x];
+            image[0][y][x] = (float)(grey + red);
+            image[1][y][x] = (float)(grey - red);
+            image[2][y][x] = (float)grey;
         }
     synth_fields(rng);
     for (y = 0; y < SIDE; y++)
         for (x = 0; x < SIDE; x++)
-            image[2][y][x] += (float)(synth_chroma * synth_re[y][x]);
+            image[2][y][x] += (float)(synth_chroma * creal(synth_field[y][x]));
 }
 
 static void synth_start(void)
 {
     uint64_t rng = 1;
-    size_t c, v;
+    size_t i;
 
-    synth_tables();
-    for (c = 0; c < CLASSES; c++)
-        for (v = 0; v < VARIANTS; v++)
-            synth_image(&rng, synth_proto[c][v]);
+    synth_roots();
+    for (i = 0; i < CLASSES * VARIANTS; i++)
+        synth_image(&rng, synth_proto[i / VARIANTS][i % VARIANTS]);
 }
 
-/* Record i; when only its label is wanted, that is cheap. */
-static int synth_record(uint64_t i, bool label_only,
-                        unsigned char record[RECORD])
+/* Record i; returns its label.  `pets`: cats and dogs are wanted, and the image
+ * of another class is left out, for it would take time. */
+static int synth_record(uint64_t i, bool pets, unsigned char record[RECORD])
 {
     static float own[CHANNELS][SIDE][SIDE];
     uint64_t rng = 0x656f73 + (i << 24), bits = rng_next(&rng);
     size_t label = (size_t)(bits % CLASSES), c, x, y;
-    size_t v = (size_t)(bits / CLASSES % VARIANTS);
+    float(*proto)[SIDE][SIDE] = synth_proto[label][bits / CLASSES % VARIANTS];
     size_t dx = (size_t)(bits / 100 % SHIFT);
     size_t dy = (size_t)(bits / 1000 % SHIFT);
     const double rest = sqrt(1 - synth_class * synth_class);
@@ -2260,21 +2214,17 @@ static int synth_record(uint64_t i, bool label_only,
     const double contrast = synth_contrast * (1 + synth_variation * unit);
 
     record[0] = (unsigned char)label;
-    if (label_only)
+    if (pets && label != CAT && label != DOG)
         return record[0];
     synth_image(&rng, own);
     for (c = 0; c < CHANNELS; c++)
         for (y = 0; y < SIDE; y++)
             for (x = 0; x < SIDE; x++) {
-                double value =
-                    127.5 +
-                    contrast *
-                        (rest * (double)own[c][y][x] +
-                         synth_class *
-                             (double)synth_proto[label][v][c][(y + dy) % SIDE]
-                                                [(x + dx) % SIDE]);
+                float shared = proto[c][(y + dy) % SIDE][(x + dx) % SIDE];
+                double sum =
+                    rest * (double)own[c][y][x] + synth_class * (double)shared;
+                double value = fmin(fmax(127.5 + contrast * sum, 0), 255);
 
-                value = value < 0 ? 0 : value > 255 ? 255 : value;
                 record[1 + (c * SIDE + y) * SIDE + x] =
                     (unsigned char)(value + 0.5);
             }
@@ -2290,26 +2240,9 @@ int eos_synth(uint64_t records)
     for (i = 0; i < records; i++) {
         synth_record(i, false, record);
         if (write_all(STDOUT_FILENO, record, sizeof record))
-            return fail(EOS_FAILED, "standard output: cannot write: %s",
-                        strerror(errno));
+            return cannot(EOS_FAILED, "standard output", "write");
     }
     return EOS_DONE;
-}
-
-static void data_synth(struct filling *f)
-{
-    unsigned char record[RECORD];
-    uint64_t i;
-
-    synth_start();
-    for (i = 0; !filling_full(f); i++) {
-        int label = synth_record(i, true, record);
-
-        if (two_classes() && label != CAT && label != DOG)
-            continue;
-        synth_record(i, false, record);
-        filling_put(f, record);
-    }
 }
 
 /* Mean and population standard deviation of each channel over the training
@@ -2348,48 +2281,60 @@ static int data_normalise(void)
     return EOS_DONE;
 }
 
-/* Fills the training set and, if asked for, the test set. */
-static int data_load(void)
+/* The training set, from its files or built in. */
+static int train_load(void)
 {
-    static struct filling f;
+    struct filling f = {&train, config.samples, two_classes(),
+                        .hash = HASH_START};
+    const char *last = config.ndata ? config.data[config.ndata - 1] : "";
+    unsigned char record[RECORD];
+    bool more;
     size_t i;
-    int status = EOS_DONE;
 
-    f = (struct filling){&train, config.samples, .hash = HASH_START};
     train.n = 0;
-    for (i = 0; !status && i < config.ndata; i++)
-        status = data_read(&f, config.data[i]);
+    for (i = 0; i < config.ndata; i++)
+        if (data_read(&f, config.data[i], &more))
+            return failed;
     if (!config.ndata)
-        data_synth(&f);
-    if (status)
-        return status;
-    if (!filling_full(&f) && two_classes())
+        synth_start();
+    for (i = 0; !config.ndata && train.n < f.want; i++) {
+        synth_record(i, two_classes(), record);
+        filling_put(&f, record);
+    }
+    data_hash = f.hash;
+    if (train.n == f.want)
+        return data_normalise();
+    if (two_classes())
         return fail(EOS_USAGE,
                     "%s: %zu cats and %zu dogs; --samples %zu needs "
                     "%zu of each (at most --samples %zu with this data)",
-                    config.data[config.ndata - 1], f.cats, f.dogs,
-                    config.samples, config.samples / 2,
-                    2 * size_min(f.cats, f.dogs));
-    if (!filling_full(&f))
-        return fail(EOS_USAGE,
-                    "%s: %zu records in all; --samples %zu or fewer "
-                    "fit this data",
-                    config.data[config.ndata - 1], f.seen, f.seen);
-    status = data_normalise();
-    data_hash = f.hash;
+                    last, f.taken[0], f.taken[1], f.want, f.want / 2,
+                    2 * size_min(f.taken[0], f.taken[1]));
+    return fail(EOS_USAGE,
+                "%s: %zu records in all; --samples %zu or fewer "
+                "fit this data",
+                last, f.seen, f.seen);
+}
+
+/* The training set and, if asked for, the test set. */
+static int data_load(void)
+{
+    struct filling f = {&test, TEST_SAMPLES, .hash = HASH_START};
+
     test.n = 0;
-    f = (struct filling){&test, .hash = HASH_START};
-    if (!status && config.test)
-        status = data_read(&f, config.test);
+    test_more = false;
+    if (train_load())
+        return failed;
+    if (config.test && data_read(&f, config.test, &test_more))
+        return failed;
     test_hash = f.hash;
-    test_more = f.more;
-    if (!status && test_more)
+    if (test_more)
         tell("%s: has more than the %d test images that this build has room "
              "for: the first are used",
              config.test, TEST_SAMPLES);
-    if (!status && config.test && !test.n)
-        status = fail(EOS_USAGE, "%s: no cat or dog in it", config.test);
-    return status;
+    if (config.test && !test.n)
+        return fail(EOS_USAGE, "%s: no cat or dog in it", config.test);
+    return EOS_DONE;
 }
 
 /* ------------------------------------------------------------------------
@@ -6639,7 +6584,8 @@ static int room_lay(void)
     size_t k = UNSTABLE;
 
     room_clear();
-    data_room();
+    train.rows = room_take(config.samples, PIXELS);
+    test.rows = room_take(config.test ? TEST_SAMPLES : 0, PIXELS);
     net_room();
     eig_room(net.params);
     dynamics_room();

@@ -800,36 +800,37 @@ Test(data, the_hash_tells_images_labels_and_their_order)
 Test(synthetic, a_line_is_its_inverse_fourier_transform)
 {
     static double re[3 * SIDE], im[3 * SIDE];
+    double complex from[3 * SIDE], to[SIDE];
     long double angle, r, m;
     size_t stride, n, k;
 
-    synth_tables();
+    synth_roots();
+    random_vector(1, 3 * SIDE, re);
+    random_vector(2, 3 * SIDE, im);
+    for (k = 0; k < 3 * SIDE; k++)
+        from[k] = re[k] + im[k] * I;
     for (stride = 1; stride <= 3; stride += 2) {
-        double c_re[SIDE], c_im[SIDE];
-
-        random_vector(1, 3 * SIDE, re);
-        random_vector(2, 3 * SIDE, im);
-        for (k = 0; k < SIDE; k++) {
-            c_re[k] = re[k * stride];
-            c_im[k] = im[k * stride];
-        }
-        synth_line(re, im, stride);
+        synth_line(from, stride, SIDE, to);
         for (n = 0; n < SIDE; n++) {
             for (r = m = 0, k = 0; k < SIDE; k++) {
                 angle = 2 * acosl(-1) * (k * n % SIDE) / SIDE;
-                r += c_re[k] * cosl(angle) - c_im[k] * sinl(angle);
-                m += c_re[k] * sinl(angle) + c_im[k] * cosl(angle);
+                r +=
+                    re[k * stride] * cosl(angle) - im[k * stride] * sinl(angle);
+                m +=
+                    re[k * stride] * sinl(angle) + im[k * stride] * cosl(angle);
             }
-            cr_assert(fabsl(re[n * stride] - r) <= 1e-14L &&
-                          fabsl(im[n * stride] - m) <= 1e-14L,
+            cr_assert(fabsl(creal(to[n]) - r) <= 1e-14L &&
+                          fabsl(cimag(to[n]) - m) <= 1e-14L,
                       "stride %zu, element %zu: %g %g, not %Lg %Lg", stride, n,
-                      re[n * stride], im[n * stride], r, m);
+                      creal(to[n]), cimag(to[n]), r, m);
         }
     }
 }
 
-/* Amplitudes of a field by ring of |f|, summed into ring[1 .. 16]. */
-static void add_spectrum(double field[SIDE][SIDE], double *ring, double *count)
+/* Amplitudes of a part of the fields by ring of |f|, summed into
+ * ring[1 .. 16]. */
+static void add_spectrum(double (*part)(double complex), double *ring,
+                         double *count)
 {
     size_t fx, fy, px, py;
 
@@ -845,8 +846,8 @@ static void add_spectrum(double field[SIDE][SIDE], double *ring, double *count)
                 for (px = 0; px < SIDE; px++) {
                     size_t turn = (fx * px + fy * py) % SIDE;
 
-                    re += field[py][px] * synth_cos[turn];
-                    im += field[py][px] * synth_sin[turn];
+                    re += part(synth_field[py][px]) * creal(synth_root[turn]);
+                    im += part(synth_field[py][px]) * cimag(synth_root[turn]);
                 }
             ring[at] += hypot(re, im);
             count[at]++;
@@ -878,14 +879,14 @@ Test(synthetic, fields_have_a_1_over_f_spectrum_and_unit_variance)
     uint64_t rng = 99;
     size_t i, at;
 
-    synth_tables();
+    synth_roots();
     for (i = 0; i < FIELDS; i++) {
         synth_fields(&rng);
-        add_spectrum(synth_re, ring[0], count[0]);
-        add_spectrum(synth_im, ring[1], count[1]);
+        add_spectrum(creal, ring[0], count[0]);
+        add_spectrum(cimag, ring[1], count[1]);
         for (at = 0; at < SIDE * SIDE; at++) {
-            double re = synth_re[at / SIDE][at % SIDE];
-            double im = synth_im[at / SIDE][at % SIDE];
+            double re = creal(synth_field[at / SIDE][at % SIDE]);
+            double im = cimag(synth_field[at / SIDE][at % SIDE]);
 
             variance += re * re + im * im;
         }

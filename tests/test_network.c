@@ -597,20 +597,18 @@ static struct set spare = {0, spare_rows, spare_label};
 /* The first n records of the built-in set after the training set's, to both. */
 static void draw_test_set(size_t n)
 {
+    struct filling fill[] = {{&test, n, .hash = HASH_START},
+                             {&spare, n, .hash = HASH_START}};
     static unsigned char record[RECORD];
-    uint64_t i = 7000;
+    uint64_t i;
 
     test.rows = room_take(SPARE * TILE, PIXELS);
-    for (test.n = 0; test.n < n; i++) {
-        int label = synth_record(i, false, record);
-
-        if (two_classes() && label != CAT && label != DOG)
-            continue;
-        label = two_classes() ? label == DOG : label;
-        set_put(&spare, test.n, label, record + 1);
-        set_put(&test, test.n++, label, record + 1);
+    test.n = spare.n = 0;
+    for (i = 7000; test.n < n; i++) {
+        synth_record(i, false, record);
+        filling_put(&fill[0], record);
+        filling_put(&fill[1], record);
     }
-    spare.n = n;
 }
 
 /* n is not a multiple of TILE: what pads the last tile must not count. */
