@@ -1324,26 +1324,22 @@ static int cannot(int status, const char *name, const char *what)
     return fail(status, "%s: cannot %s: %s", name, what, strerror(errno));
 }
 
-/* Writes n bytes, fewer on error; returns how many. */
-static size_t write_most(int fd, const void *bytes, size_t n)
+/* Writes n bytes; returns how many of them an error left: 0 is success. */
+static size_t write_all(int fd, const void *bytes, size_t n)
 {
-    size_t have = 0;
+    const char *from = bytes;
 
-    while (have < n) {
-        ssize_t done = write(fd, (const char *)bytes + have, n - have);
+    while (n) {
+        ssize_t done = write(fd, from, n);
 
         if (done < 0 && errno == EINTR)
             continue;
         if (done <= 0)
             break;
-        have += (size_t)done;
+        from += done;
+        n -= (size_t)done;
     }
-    return have;
-}
-
-static int write_all(int fd, const void *bytes, size_t n)
-{
-    return write_most(fd, bytes, n) == n ? 0 : -1;
+    return n;
 }
 
 /* A line for people on standard error, which ends nothing. */
@@ -1412,11 +1408,11 @@ static void text_cut(const struct text *t, size_t done)
 static void text_flush(struct text *t)
 {
     if (t->fd >= 0 && !t->error) {
-        size_t done = write_most(t->fd, t->buffer, t->used);
+        size_t left = write_all(t->fd, t->buffer, t->used);
 
-        if (done < t->used) {
+        if (left) {
             t->error = errno;
-            text_cut(t, done);
+            text_cut(t, t->used - left);
         }
     }
     t->mark.hash = hash_bytes(t->mark.size ? t->mark.hash : HASH_START,
@@ -1447,10 +1443,21 @@ static void text_put(struct text *t, const char *format, ...)
 static int text_check(struct text *t)
 {
     text_flush(t);
-    if (t->error)
-        return fail(EOS_FAILED, "%s: cannot write: %s", t->name,
-                    strerror(t->error));
-    return EOS_DONE;
+    errno = t->error;
+    return errno ? cannot(EOS_FAILED, t->name, "write") : EOS_DONE;
+}
+
+/* The folder that a file is in. */
+static void folder_of(const char *name, char folder[PATH])
+{
+    char *slash;
+
+    snprintf(folder, PATH, "%s", name);
+    slash = strrchr(folder, '/');
+    if (!slash)
+        strcpy(folder, ".");
+    else
+        slash[slash == folder] = 0;
 }
 
 /* A file that appears under its name only when it is whole: written beside
@@ -1458,31 +1465,26 @@ static int text_check(struct text *t)
 struct whole {
     const char *name;
     char beside[PATH];
-    int fd;
+    int fd; /* -1: it is closed */
 };
 
 static int whole_fail(struct whole *f, const char *what)
 {
-    int error = errno;
-
-    if (f->fd >= 0) {
+    cannot(EOS_FAILED, f->name, what);
+    if (f->fd >= 0)
         close(f->fd);
-        unlink(f->beside);
-    }
-    f->fd = -1;
-    return fail(EOS_FAILED, "%s: cannot %s: %s", f->name, what,
-                strerror(error));
+    unlink(f->beside);
+    return failed;
 }
 
 static int whole_open(struct whole *f, const char *name)
 {
     f->name = name;
-    f->fd = -1;
     if ((size_t)snprintf(f->beside, sizeof f->beside, "%s.tmp", name) >=
         sizeof f->beside)
         return fail(EOS_FAILED, "the file name is too long: %.60s...", name);
     f->fd = open(f->beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    return f->fd < 0 ? whole_fail(f, "create") : EOS_DONE;
+    return f->fd < 0 ? cannot(EOS_FAILED, name, "create") : EOS_DONE;
 }
 
 static int whole_write(struct whole *f, const void *bytes, size_t n)
@@ -1493,33 +1495,16 @@ static int whole_write(struct whole *f, const void *bytes, size_t n)
 static int whole_close(struct whole *f)
 {
     char folder[PATH];
-    char *slash;
-    int fd;
+    int fd = f->fd;
 
-    if (fsync(f->fd))
+    if (fsync(fd))
         return whole_fail(f, "write");
-    if (close(f->fd)) {
-        int error = errno;
-
-        f->fd = -1;
-        unlink(f->beside);
-        errno = error;
-        return whole_fail(f, "write");
-    }
     f->fd = -1;
-    if (rename(f->beside, f->name)) {
-        int error = errno;
-
-        unlink(f->beside);
-        errno = error;
+    if (close(fd))
+        return whole_fail(f, "write");
+    if (rename(f->beside, f->name))
         return whole_fail(f, "rename");
-    }
-    snprintf(folder, sizeof folder, "%s", f->name);
-    slash = strrchr(folder, '/');
-    if (slash)
-        slash[slash == folder] = 0;
-    else
-        strcpy(folder, ".");
+    folder_of(f->name, folder);
     fd = open(folder, O_RDONLY | O_CLOEXEC);
     if (fd >= 0) {
         fsync(fd); /* some file systems refuse: not an error */
@@ -1568,29 +1553,26 @@ static double get_real(const unsigned char *b, int bytes)
     return bytes == 8 ? d : (double)f;
 }
 
-/* The value of a key in the header of a .npy file, a Python dictionary
- * literal: 'descr': '<f8', 'fortran_order': False, 'shape': (5,), }. */
-static const char *npy_value(const char *header, const char *key)
-{
-    const char *at = strstr(header, key);
-
-    if (!at)
-        return "";
-    at += strlen(key);
-    return at + strspn(at, " :");
-}
-
 enum { NPY_HEADER = 4096 };
 
-/* How long a value is, for a message: a string, a list or a tuple. */
-static int npy_span(const char *value)
+/* The value of a key in the header of a .npy file, a Python dictionary
+ * literal: 'descr': '<f8', 'fortran_order': False, 'shape': (5,), }.  How long
+ * it is, a string, a list or a tuple, is for a message. */
+static const char *npy_value(const char *header, const char *key, int *length)
 {
-    const char *open = "'\"([", *close = "'\")]";
-    const char *kind = *value ? strchr(open, *value) : NULL;
-    const char *end = kind ? strchr(value + 1, close[kind - open]) : NULL;
-    size_t span = end ? (size_t)(end - value) + 1 : strcspn(value, ",}\n");
+    const char *open = "'\"([", *close = "'\")]", *kind, *end;
+    const char *value = strstr(header, key);
 
-    return (int)size_min(span, 60);
+    if (!value)
+        value = "";
+    else
+        value += strlen(key);
+    value += strspn(value, " :");
+    kind = *value ? strchr(open, *value) : NULL;
+    end = kind ? strchr(value + 1, close[kind - open]) : NULL;
+    *length = (int)size_min(
+        end ? (size_t)(end - value) + 1 : strcspn(value, ",}\n"), 60);
+    return value;
 }
 
 /* Whether a shape is (n,), which Python writes in several ways. */
@@ -1619,6 +1601,7 @@ static int npy_header(int fd, const char *name, size_t n, int *bytes)
     char header[NPY_HEADER];
     const char *descr, *shape;
     size_t len, width;
+    int length;
 
     if (read_all(fd, start, 10) != 10 || memcmp(start, "\x93NUMPY", 6))
         return fail(EOS_USAGE, "%s: not a .npy file; numpy.save writes one",
@@ -1637,18 +1620,18 @@ static int npy_header(int fd, const char *name, size_t n, int *bytes)
     if (read_all(fd, header, len) != (ssize_t)len)
         return fail(EOS_USAGE, "%s: cut short in its header", name);
     header[len] = 0;
-    descr = npy_value(header, "'descr'");
+    descr = npy_value(header, "'descr'", &length);
     if (!strncmp(descr, "'<f8'", 5))
         *bytes = 8;
     else if (!strncmp(descr, "'<f4'", 5))
         *bytes = 4;
     else
         return fail(EOS_USAGE, "%s: elements are %.*s; '<f4' or '<f8' is read",
-                    name, npy_span(descr), descr);
-    shape = npy_value(header, "'shape'");
+                    name, length, descr);
+    shape = npy_value(header, "'shape'", &length);
     if (!npy_one_dimension(shape, n))
         return fail(EOS_USAGE, "%s: shape %.*s; (%zu,) is wanted here", name,
-                    npy_span(shape), shape, n);
+                    length, shape, n);
     return EOS_DONE;
 }
 
@@ -1660,7 +1643,7 @@ static int npy_read(const char *name, size_t n, double *x)
     int fd = open(name, O_RDONLY | O_CLOEXEC), size = 8, status;
 
     if (fd < 0)
-        return fail(EOS_USAGE, "%s: cannot open: %s", name, strerror(errno));
+        return cannot(EOS_USAGE, name, "open");
     status = npy_header(fd, name, n, &size);
     while (!status && i < n) {
         some = size_min(512, n - i) * (size_t)size;
@@ -1719,11 +1702,21 @@ static int npy_write(const char *name, size_t n, const double *x)
  * existing file is its device and inode, whatever the path; one that is to be
  * made is its folder's, and its last component. */
 
-enum kind_of_file { INPUT, LOG, CHECKPOINT, ARRAY, STREAM };
+enum file_kind { INPUT, STREAM, LOG, CHECKPOINT, LOCK, ARRAY };
+
+/* What a file that an output may replace begins with, and what it is. */
+static const struct {
+    const char *begins, *is;
+} file_kinds[] = {
+    [LOG] = {"# eos: ", "a log of eos"},
+    [CHECKPOINT] = {"eos checkpoint ", "a checkpoint"},
+    [LOCK] = {"eos checkpoint ", "a checkpoint"},
+    [ARRAY] = {"\x93NUMPY", "a .npy file"},
+};
 
 static struct place {
     const char *option;
-    enum kind_of_file kind;
+    enum file_kind kind;
     bool there;
     dev_t device;
     ino_t inode;
@@ -1731,49 +1724,23 @@ static struct place {
 } places[128];
 static size_t places_n;
 
-/* What a file that an output may replace begins with. */
-static const char *const beginnings[] = {
-    [LOG] = "# eos: ",
-    [CHECKPOINT] = "eos checkpoint ",
-    [ARRAY] = "\x93NUMPY",
-};
-
-/* 1: begins so, or is empty where that is allowed; 0: does not; -1: errno. */
-static int begins_with(const char *name, const char *text, bool or_empty)
-{
-    char bytes[32];
-    size_t len = strlen(text);
-    ssize_t got;
-    int fd = open(name, O_RDONLY | O_CLOEXEC);
-
-    if (fd < 0)
-        return -1;
-    got = read_all(fd, bytes, len);
-    close(fd);
-    if (got == 0)
-        return or_empty;
-    return got == (ssize_t)len && !memcmp(bytes, text, len);
-}
-
 /* Whether the file at an output's name may be replaced.  `beside`: it is made
  * on the way to the output, and what a killed run left is in nobody's use. */
-static int replaceable(const char *option, enum kind_of_file kind,
+static int replaceable(const char *option, enum file_kind kind,
                        const char *name, bool beside)
 {
-    static const char *const what[] = {[LOG] = "a log of eos",
-                                       [CHECKPOINT] = "a checkpoint",
-                                       [ARRAY] = "that"};
+    const char *begins = file_kinds[kind].begins, *is = file_kinds[kind].is;
+    const size_t len = strlen(begins);
     struct stat info;
-    int begins = 1;
+    char bytes[32];
+    ssize_t got;
+    int fd;
 
     if (kind == LOG ? stat(name, &info) : lstat(name, &info))
         return errno == ENOENT || errno == ENOTDIR
                    ? EOS_DONE
-                   : fail(EOS_USAGE, "%s: cannot look at it: %s", name,
-                          strerror(errno));
-    if (!S_ISREG(info.st_mode)) {
-        if (kind == LOG && !S_ISDIR(info.st_mode))
-            return EOS_DONE; /* a device or a pipe takes what it gets */
+                   : cannot(EOS_USAGE, name, "look at it");
+    if (!S_ISREG(info.st_mode))
         return fail(EOS_USAGE,
                     "%s: is %s, which %s does not replace; another name is "
                     "needed%s",
@@ -1781,120 +1748,102 @@ static int replaceable(const char *option, enum kind_of_file kind,
                     S_ISDIR(info.st_mode)   ? "a folder"
                     : S_ISLNK(info.st_mode) ? "a symbolic link"
                                             : "no regular file",
-                    option, kind == CHECKPOINT ? " for the checkpoint" : "");
-    }
-    if (kind != ARRAY || beside)
-        begins = begins_with(name, beginnings[kind], beside || kind == LOG);
-    if (begins < 0)
-        return fail(EOS_USAGE, "%s: cannot see what it is: %s", name,
-                    strerror(errno));
-    if (!begins && beside)
+                    option,
+                    kind == CHECKPOINT || kind == LOCK ? " for the checkpoint"
+                                                       : "");
+    if (kind == ARRAY && !beside)
+        return EOS_DONE;
+    fd = open(name, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return cannot(EOS_USAGE, name, "see what it is");
+    got = read_all(fd, bytes, len);
+    close(fd);
+    if ((got == (ssize_t)len && !memcmp(bytes, begins, len)) ||
+        (got == 0 && (kind == LOG || beside)))
+        return EOS_DONE;
+    if (beside)
         return fail(EOS_USAGE,
                     "%s: is in the way: %s writes there on the way to its "
                     "file, and it is not %s",
-                    name, option,
-                    kind == CHECKPOINT ? "a checkpoint" : "a .npy file");
-    return begins ? EOS_DONE
-                  : fail(EOS_USAGE,
-                         "%s: is not %s, and %s replaces nothing else; another "
-                         "name is needed",
-                         name, what[kind], option);
+                    name, option, is);
+    return fail(EOS_USAGE,
+                "%s: is not %s, and %s replaces nothing else; another "
+                "name is needed",
+                name, is, option);
 }
 
-static bool place_same(const struct place *a, const struct place *b)
-{
-    return a->there == b->there && a->device == b->device &&
-           a->inode == b->inode && (a->there || !strcmp(a->last, b->last));
-}
-
-/* Adds a name, where it clashes with none before. */
-static int place_add(const char *option, enum kind_of_file kind,
-                     const char *name, const struct stat *info, bool there)
+/* Adds a file to those of the command, where it clashes with none before. */
+static int place_add(const char *option, enum file_kind kind, const char *name,
+                     const struct stat *info, bool there)
 {
     struct place *p = &places[places_n];
     const char *slash = strrchr(name, '/');
-    size_t i;
+    const struct place *q;
 
     *p = (struct place){option, kind, there, info->st_dev, info->st_ino, ""};
     snprintf(p->last, sizeof p->last, "%s", slash ? slash + 1 : name);
-    for (i = 0; i < places_n; i++) {
-        const struct place *q = &places[i];
-
-        if ((kind == INPUT && q->kind == INPUT) ||
-            (kind == STREAM && q->kind == STREAM) || !place_same(p, q))
-            continue;
-        return fail(EOS_USAGE,
-                    "%s: is the file of %s and of %s; an output needs a file "
-                    "of its own",
-                    name, q->option, option);
-    }
+    for (q = places; q < p; q++)
+        if ((kind > STREAM || q->kind != kind) && q->there == there &&
+            q->device == p->device && q->inode == p->inode &&
+            (there || !strcmp(q->last, p->last)))
+            return fail(EOS_USAGE,
+                        "%s: is the file of %s and of %s; an output needs a "
+                        "file of its own",
+                        name, q->option, option);
     places_n++; /* of 64 inputs by --data and some 30 others */
     return EOS_DONE;
 }
 
-static int place_stream(const char *option, int fd)
+/* Looks at a name that a command reads or writes. */
+static int place_look(const char *option, enum file_kind kind, const char *path,
+                      bool beside)
 {
+    char folder[PATH];
     struct stat info;
+    const bool there = !stat(path, &info);
 
-    if (fstat(fd, &info) || !S_ISREG(info.st_mode))
-        return EOS_DONE;
-    return place_add(option, STREAM, option, &info, true);
+    if (there && kind == LOG && !S_ISREG(info.st_mode) &&
+        !S_ISDIR(info.st_mode))
+        return EOS_DONE; /* a device or a pipe takes what it gets */
+    if (!there && kind == INPUT)
+        return EOS_DONE; /* whoever reads it tells */
+    if (!there) {
+        if (!lstat(path, &info))
+            return fail(EOS_USAGE,
+                        "%s: is a symbolic link to nothing; %s needs a file",
+                        path, option);
+        folder_of(path, folder);
+        if (stat(folder, &info))
+            return cannot(EOS_USAGE, path, "create");
+    }
+    if (place_add(option, kind, path, &info, there))
+        return failed;
+    return kind == INPUT ? EOS_DONE : replaceable(option, kind, path, beside);
 }
 
-/* A name that an option gives, NULL: none, with a suffix. */
-static int place_named(const char *option, enum kind_of_file kind,
-                       const char *name, const char *suffix, bool beside)
+/* The same for a name that an option gives, NULL: none, with a suffix, and for
+ * the name beside it under which an output is made. */
+static int place(const char *option, enum file_kind kind, const char *name,
+                 const char *suffix)
 {
-    char path[PATH], folder[PATH];
-    struct stat info;
-    char *slash;
-    bool there;
+    const bool whole = kind == CHECKPOINT || kind == ARRAY;
+    char path[PATH];
+    size_t i;
 
     if (!name)
         return EOS_DONE;
     if (!*name)
         return fail(EOS_USAGE, "%s: the name is empty; a file's is needed",
                     option);
-    if ((size_t)snprintf(path, sizeof path, "%s%s", name, suffix) >=
-        sizeof path)
-        return fail(EOS_USAGE, "%s: the name is too long: %.60s...", option,
-                    name);
-    there = !stat(path, &info);
-    if (there && kind == LOG && !S_ISREG(info.st_mode) &&
-        !S_ISDIR(info.st_mode))
-        return EOS_DONE;
-    if (!there && kind != INPUT) {
-        if (!lstat(path, &info))
-            return fail(EOS_USAGE,
-                        "%s: is a symbolic link to nothing; %s needs a file",
-                        path, option);
-        memcpy(folder, path, sizeof folder);
-        slash = strrchr(folder, '/');
-        if (slash)
-            slash[slash == folder] = 0;
-        if (stat(slash ? folder : ".", &info))
-            return fail(EOS_USAGE, "%s: cannot create: %s", path,
-                        strerror(errno));
+    for (i = 0; i < 1 + (size_t)whole; i++) {
+        if ((size_t)snprintf(path, sizeof path, "%s%s%s", name, suffix,
+                             i ? ".tmp" : "") >= sizeof path)
+            return fail(EOS_USAGE, "%s: the name is too long: %.60s...", option,
+                        name);
+        if (place_look(option, kind, path, i || kind == LOCK))
+            return failed;
     }
-    if (there || kind != INPUT) {
-        int status = place_add(option, kind, path, &info, there);
-
-        if (status || kind == INPUT)
-            return status;
-        return replaceable(option, kind, path, beside);
-    }
-    return EOS_DONE; /* whoever reads it tells */
-}
-
-/* An output that is written beside its name first. */
-static int place_whole(const char *option, enum kind_of_file kind,
-                       const char *name, const char *suffix)
-{
-    char beside[64];
-    int status = place_named(option, kind, name, suffix, false);
-
-    snprintf(beside, sizeof beside, "%s.tmp", suffix);
-    return status ? status : place_named(option, kind, name, beside, true);
+    return EOS_DONE;
 }
 
 static const char *const saved_as[] = {"-gd.npy", "-instability.npy", "-pg.npy",
@@ -1902,37 +1851,40 @@ static const char *const saved_as[] = {"-gd.npy", "-instability.npy", "-pg.npy",
 static const char *const derived_as[] = {"/grad.npy", "/hvp.npy", "/d3.npy",
                                          "/d4.npy", "/u.npy"};
 
-/* All that the configuration names; only a whole run saves every vector. */
-static int places_check(bool whole_run)
+/* All that the configuration names, of which so many vectors are saved. */
+static int places_check(size_t saved)
 {
+    static const char *const streams[] = {"standard output", "standard error"};
+    const char *slow = config.stats == EOS_FULL ? config.log : NULL;
     struct stat info;
     size_t i;
 
     places_n = 0;
     for (i = 0; i < config.ndata; i++)
-        if (place_named("--data", INPUT, config.data[i], "", false))
-            return EOS_USAGE;
-    if (place_named("--test", INPUT, config.test, "", false) ||
-        place_named("--init", INPUT, config.init, "", false) ||
-        place_named("--direction", INPUT, config.direction, "", false) ||
-        place_stream("standard output", STDOUT_FILENO) ||
-        place_stream("standard error", STDERR_FILENO) ||
-        place_named("--log", LOG, config.log, "", false) ||
-        (config.stats == EOS_FULL &&
-         place_named("--log", LOG, config.log, ".slow", false)) ||
-        place_whole("--checkpoint", CHECKPOINT, config.checkpoint, "") ||
-        place_named("--checkpoint", CHECKPOINT, config.checkpoint, ".lock",
-                    true))
-        return EOS_USAGE;
-    for (i = 0; i < (whole_run ? 6 : 1); i++)
-        if (place_whole("--save", ARRAY, config.save, saved_as[i]))
-            return EOS_USAGE;
+        if (place("--data", INPUT, config.data[i], ""))
+            return failed;
+    if (place("--test", INPUT, config.test, "") ||
+        place("--init", INPUT, config.init, "") ||
+        place("--direction", INPUT, config.direction, ""))
+        return failed;
+    for (i = 0; i < 2; i++)
+        if (!fstat(STDOUT_FILENO + (int)i, &info) && S_ISREG(info.st_mode) &&
+            place_add(streams[i], STREAM, streams[i], &info, true))
+            return failed;
+    if (place("--log", LOG, config.log, "") ||
+        place("--log", LOG, slow, ".slow") ||
+        place("--checkpoint", CHECKPOINT, config.checkpoint, "") ||
+        place("--checkpoint", LOCK, config.checkpoint, ".lock"))
+        return failed;
+    for (i = 0; i < saved; i++)
+        if (place("--save", ARRAY, config.save, saved_as[i]))
+            return failed;
     if (config.out && !*config.out)
         return fail(EOS_USAGE,
                     "--out: the name is empty; a folder's is needed");
     for (i = 0; config.out && !stat(config.out, &info) && i < 5; i++)
-        if (place_whole("--out", ARRAY, config.out, derived_as[i]))
-            return EOS_USAGE;
+        if (place("--out", ARRAY, config.out, derived_as[i]))
+            return failed;
     return EOS_DONE;
 }
 
@@ -1940,11 +1892,11 @@ static int places_check(bool whole_run)
  * the run goes on without. */
 static int lock(int fd, const char *name)
 {
-    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    struct flock all = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     struct stat info;
 
     if (fstat(fd, &info) || !S_ISREG(info.st_mode) ||
-        !fcntl(fd, F_SETLK, &whole) || (errno != EACCES && errno != EAGAIN))
+        !fcntl(fd, F_SETLK, &all) || (errno != EACCES && errno != EAGAIN))
         return EOS_DONE;
     return fail(EOS_USAGE,
                 "%s: another run writes there; wait for its end, or give "
@@ -6726,7 +6678,7 @@ static int begin(const struct eos_config *c, const char *command)
         return fail(EOS_USAGE, "--resume: needs --checkpoint FILE");
     if (config.resume && config.fresh)
         return fail(EOS_USAGE, "--fresh and --resume: one or the other");
-    if (places_check(!strcmp(command, "run")) || eos_start(c))
+    if (places_check(!strcmp(command, "run") ? 6 : 1) || eos_start(c))
         return failed;
     if (!config.init)
         eos_init(config.seed, path.gd);
@@ -7585,7 +7537,7 @@ int eos_toy(const struct eos_config *c)
                     config.unstable);
     if (config.lr <= 0)
         config.lr = 0.05;
-    if (lr_check() || places_check(false) ||
+    if (lr_check() || places_check(0) ||
         log_open(&logfile, config.log, NULL, "toy", TOY))
         return failed;
     block_start(&logfile);
