@@ -1670,29 +1670,25 @@ static int npy_write(const char *name, size_t n, const double *x)
 {
     static struct whole file;
     unsigned char bytes[8 * 512] = "\x93NUMPY\x01";
-    char *text = (char *)bytes + 10;
     size_t i, j;
     uint64_t word;
-    int len, status = whole_open(&file, name);
+    char text[80];
 
-    if (status)
-        return status;
-    len = snprintf(text, 118,
-                   "{'descr': '<f8', 'fortran_order': False, "
-                   "'shape': (%zu,), }",
-                   n);
-    memset(text + len, ' ', (size_t)(118 - len));
-    text[117] = '\n';
     put_le(bytes + 8, 118, 2);
-    status = whole_write(&file, bytes, 128);
-    for (i = 0; !status && i < n; i += j) {
+    snprintf(text, sizeof text,
+             "{'descr': '<f8', 'fortran_order': False, 'shape': (%zu,), }", n);
+    snprintf((char *)bytes + 10, 119, "%-117s\n", text);
+    if (whole_open(&file, name) || whole_write(&file, bytes, 128))
+        return failed;
+    for (i = 0; i < n; i += j) {
         for (j = 0; j < 512 && i + j < n; j++) {
             memcpy(&word, x + i + j, sizeof word);
             put_le(bytes + 8 * j, word, 8);
         }
-        status = whole_write(&file, bytes, 8 * j);
+        if (whole_write(&file, bytes, 8 * j))
+            return failed;
     }
-    return status ? status : whole_close(&file);
+    return whole_close(&file);
 }
 
 /* --- What a command reads and writes ---
@@ -6074,11 +6070,6 @@ static int full_step(size_t t, bool stay)
 
 /* --- The summary --- */
 
-static void summary(const char *name, double x)
-{
-    note("summary %s: %s", name, all_digits(x));
-}
-
 /* What was assumed, how far it went at worst, whether it held. */
 static void summary_claims(void)
 {
@@ -6101,7 +6092,7 @@ static void summary_claims(void)
 /* The last line, and the only one of training alone. */
 static int summary_unconverged(void)
 {
-    summary("unconverged", (double)eig.unconverged);
+    note("summary unconverged: %zu", eig.unconverged);
     return logs_check();
 }
 
@@ -6142,11 +6133,11 @@ static int summary_write(const char *stop)
     size_t i;
 
     text_put(&out, "\n");
-    summary("steps", (double)stats.rows);
+    note("summary steps: %zu", stats.rows);
     note("summary stop: %s", stop);
     for (i = 0; i < sizeof lines / sizeof *lines && stats.rows; i++)
         if (lines[i].here)
-            summary(lines[i].name, lines[i].value);
+            note("summary %s: %s", lines[i].name, all_digits(lines[i].value));
     if (config.stats == EOS_FULL && stats.rows)
         summary_claims();
     return summary_unconverged();
@@ -6181,91 +6172,89 @@ static struct progress {
 } progress;
 static bool resumed; /* it comes from a checkpoint */
 
-/* The state as a table of regions of memory. */
-static struct region {
-    void *at;
-    size_t bytes;
-} regions[160];
-static size_t regions_n;
-
-static void region(void *at, size_t bytes)
-{
-    regions[regions_n++] = (struct region){at, bytes};
-}
+/* What is done with each region of the state: it is counted, written or read.
+ * A region may decide which others there are, and so comes before them. */
+typedef int region_fn(void *at, size_t bytes);
 
 /* The vectors from `first` to n of a set whose elements have so many bytes. */
-static void region_vectors(void *set, size_t element, size_t first, size_t n)
+static int vectors_each(region_fn *each, void *set, size_t element,
+                        size_t first, size_t n)
 {
     const size_t stride = vec_stride(net.params) * element;
 
     for (; first < n; first++)
-        region((char *)set + first * stride, net.params * element);
+        if (each((char *)set + first * stride, net.params * element))
+            return failed;
+    return EOS_DONE;
 }
 
-static void region_warm(struct warm *w)
+static int warm_each(region_fn *each, struct warm *w)
 {
-    region(&w->known, sizeof w->known);
-    region(&w->newest, sizeof w->newest);
-    region(w->at, sizeof w->at);
-    region(w->value, sizeof w->value);
-    region(w->resid, sizeof w->resid);
-    region_vectors(w->u.f32, sizeof(float), 0, size_min(w->known, HISTORY));
-    region(&w->seconds, sizeof w->seconds);
-    region_vectors(w->second.f32, sizeof(float), 0, size_min(w->seconds, 2));
+    return each(&w->known, sizeof w->known) ||
+           each(&w->newest, sizeof w->newest) || each(w->at, sizeof w->at) ||
+           each(w->value, sizeof w->value) || each(w->resid, sizeof w->resid) ||
+           vectors_each(each, w->u.f32, sizeof(float), 0,
+                        size_min(w->known, HISTORY)) ||
+           each(&w->seconds, sizeof w->seconds) ||
+           vectors_each(each, w->second.f32, sizeof(float), 0,
+                        size_min(w->seconds, 2));
 }
 
-/* Makes the table.  What the first regions hold decides which others there
- * are: while a checkpoint is read, the table is made anew for each of them. */
-static void regions_list(void)
+static int regions_each(region_fn *each)
 {
-    const bool tracked = progress.phase == TRACK;
-    const bool everything = config.stats == EOS_FULL;
-    const size_t most = several() ? DIRECTIONS : 0;
-    const size_t k = tracked ? size_min(dagger.k, most) : 0;
     double *const vectors[] = {
         path.gd,  path.pg,     path.gf,      path.v[0], dagger.u,
         dagger.T, dagger.grad, dagger.Hv[0], path.v[1], dagger.Hv[1]};
-    size_t n = !tracked ? 2 : config.generalized ? 10 : 8, i;
+    const bool everything = config.stats == EOS_FULL;
+    size_t n = 2, k = 0, starts = 0, i;
 
-    regions_n = 0;
-    region(&progress, offsetof(struct progress, slow.named));
-    region(&eig.rng, sizeof eig.rng);
-    region(&row, sizeof row);
-    region(&dagger, offsetof(struct dagger, grad));
-    region(&stats, offsetof(struct stats, ratio));
-    region(stats.ratio, size_min(stats.rows, STEPS_MAX) * sizeof *stats.ratio);
+    if (each(&progress, offsetof(struct progress, slow.named)) ||
+        each(&eig.rng, sizeof eig.rng) || each(&row, sizeof row) ||
+        each(&dagger, offsetof(struct dagger, grad)) ||
+        each(&stats, offsetof(struct stats, ratio)) ||
+        each(stats.ratio,
+             size_min(stats.rows, STEPS_MAX) * sizeof *stats.ratio))
+        return failed;
+    if (progress.phase == TRACK) {
+        n = config.generalized ? 10 : 8;
+        k = several() ? size_min(dagger.k, DIRECTIONS) : 0;
+        starts = everything ? full_starts(progress.step) : 0;
+    }
     for (i = 0; i < n; i++)
-        region_vectors(vectors[i], sizeof(double), 0, 1);
-    region_vectors(dagger.u, sizeof(double), 1, k);
-    region_vectors(dagger.T_ij, sizeof(double), 0, k * (k + 1) / 2);
-    region_warm(&warm.gd);
-    region_warm(&warm.pg);
-    region_warm(&warm.gf);
-    region_warm(&warm.pr[0]);
-    region_warm(&warm.pr[1]);
-    region(&shared.lambda2, sizeof shared.lambda2);
-    region(shared.known, sizeof shared.known);
+        if (vectors_each(each, vectors[i], sizeof(double), 0, 1))
+            return failed;
+    if (vectors_each(each, dagger.u, sizeof(double), 1, k) ||
+        vectors_each(each, dagger.T_ij, sizeof(double), 0, k * (k + 1) / 2) ||
+        warm_each(each, &warm.gd) || warm_each(each, &warm.pg) ||
+        warm_each(each, &warm.gf) || warm_each(each, &warm.pr[0]) ||
+        warm_each(each, &warm.pr[1]) ||
+        each(&shared.lambda2, sizeof shared.lambda2) ||
+        each(shared.known, sizeof shared.known))
+        return failed;
     for (i = 0; i < shared.room; i++)
-        region_vectors(shared.u.f32, sizeof(float), i, i + shared.known[i]);
-    region(&full, everything ? sizeof full : 0);
-    region_vectors(full_w, sizeof(double), 0,
-                   tracked && everything ? full_starts(progress.step) : 0);
+        if (vectors_each(each, shared.u.f32, sizeof(float), i,
+                         i + shared.known[i]))
+            return failed;
+    return each(&full, everything ? sizeof full : 0) ||
+           vectors_each(each, full_w, sizeof(double), 0, starts);
 }
 
 static struct {
     struct whole file;
     int fd;
-    uint64_t hash;
+    uint64_t bytes, hash; /* of the state; of what is written so far */
     char text[CKPT_TEXT]; /* of this run */
     char lock[PATH];      /* CHECKPOINT.lock, while there is one */
 } ckpt;
 
-static int ckpt_refuse(const char *why)
+static int ckpt_count(void *at, size_t n)
 {
-    return fail(EOS_USAGE, "%s: %s", config.checkpoint, why);
+    (void)at;
+    ckpt.bytes += n;
+    return EOS_DONE;
 }
 
-static int ckpt_put(const void *bytes, size_t n)
+static int ckpt_put(void *bytes, size_t n)
 {
     ckpt.hash = hash_bytes(ckpt.hash, bytes, n);
     return whole_write(&ckpt.file, bytes, n);
@@ -6307,8 +6296,7 @@ static void ckpt_text(const char *command)
 static int ckpt_write(void)
 {
     unsigned char head[CKPT_HEAD] = CKPT_MAGIC, tail[8];
-    size_t text = strlen(ckpt.text), i;
-    uint64_t bytes = 0;
+    size_t text = strlen(ckpt.text);
 
     if (text_check(&logfile) || text_check(&slowfile))
         return failed;
@@ -6320,18 +6308,15 @@ static int ckpt_write(void)
     progress.max_steps = config.max_steps;
     progress.log = logfile.mark;
     progress.slow = slowfile.mark;
-    regions_list();
-    for (i = 0; i < regions_n; i++)
-        bytes += regions[i].bytes;
+    ckpt.bytes = 0;
+    regions_each(ckpt_count);
     put_le(head + CKPT_HEAD - 16, text, 8);
-    put_le(head + CKPT_HEAD - 8, bytes, 8);
+    put_le(head + CKPT_HEAD - 8, ckpt.bytes, 8);
     ckpt.hash = HASH_START;
     if (whole_open(&ckpt.file, config.checkpoint) ||
-        ckpt_put(head, sizeof head) || ckpt_put(ckpt.text, text))
+        ckpt_put(head, sizeof head) || ckpt_put(ckpt.text, text) ||
+        regions_each(ckpt_put))
         return failed;
-    for (i = 0; i < regions_n; i++)
-        if (ckpt_put(regions[i].at, regions[i].bytes))
-            return failed;
     put_le(tail, ckpt.hash, 8);
     return ckpt_put(tail, sizeof tail) || whole_close(&ckpt.file) ? failed
                                                                   : EOS_DONE;
@@ -6352,21 +6337,27 @@ static int ckpt_verify(uint64_t *text)
     struct stat info;
 
     if (!ckpt_begins(ckpt.fd, head))
-        return ckpt_refuse("not a checkpoint of this eos; --resume needs a "
-                           "file that --checkpoint wrote");
+        return fail(EOS_USAGE,
+                    "%s: not a checkpoint of this eos; --resume needs a file "
+                    "that --checkpoint wrote",
+                    config.checkpoint);
     *text = get_le(head + CKPT_HEAD - 16, 8);
     state = get_le(head + CKPT_HEAD - 8, 8);
     if (fstat(ckpt.fd, &info) || *text >= CKPT_TEXT || state > INT64_MAX / 2 ||
         (uint64_t)info.st_size != sizeof head + *text + state + sizeof tail)
-        return ckpt_refuse("damaged: its size is not the one it tells; an "
-                           "older copy or a new start is needed");
+        return fail(EOS_USAGE,
+                    "%s: damaged: its size is not the one it tells; an older "
+                    "copy or a new start is needed",
+                    config.checkpoint);
     hash = hash_bytes(hash, head, sizeof head);
     if (!hash_read(ckpt.fd, *text + state, &hash) ||
         ckpt_get(tail, sizeof tail) || lseek(ckpt.fd, CKPT_HEAD, SEEK_SET) < 0)
         return cannot(EOS_USAGE, config.checkpoint, "read");
     if (get_le(tail, 8) != hash)
-        return ckpt_refuse("damaged: its checksum does not hold; an older "
-                           "copy or a new start is needed");
+        return fail(EOS_USAGE,
+                    "%s: damaged: its checksum does not hold; an older copy "
+                    "or a new start is needed",
+                    config.checkpoint);
     return EOS_DONE;
 }
 
@@ -6394,7 +6385,6 @@ static int ckpt_resume(void)
 {
     char then[CKPT_TEXT] = "";
     uint64_t text = 0;
-    size_t i;
 
     ckpt.fd = open(config.checkpoint, O_RDONLY | O_CLOEXEC);
     if (ckpt.fd < 0 && errno == ENOENT) {
@@ -6404,9 +6394,7 @@ static int ckpt_resume(void)
     if (ckpt.fd < 0)
         return cannot(EOS_USAGE, config.checkpoint, "open");
     resumed = !ckpt_verify(&text) && !ckpt_get(then, (size_t)text) &&
-              !ckpt_compare(then);
-    for (i = 0; regions_list(), resumed && i < regions_n; i++)
-        resumed = !ckpt_get(regions[i].at, regions[i].bytes);
+              !ckpt_compare(then) && !regions_each(ckpt_get);
     close(ckpt.fd);
     hvps = progress.hvps;
     eig.unconverged = progress.unconverged;
@@ -6428,10 +6416,13 @@ static int ckpt_spare(void)
 
     if (fd >= 0)
         close(fd);
-    return !same ? EOS_DONE
-                 : ckpt_refuse("holds a run of the same options: --resume goes "
-                               "on with it, --fresh replaces it, another name "
-                               "or deleting it keeps both or none");
+    if (!same)
+        return EOS_DONE;
+    return fail(EOS_USAGE,
+                "%s: holds a run of the same options: --resume goes on with "
+                "it, --fresh replaces it, another name or deleting it keeps "
+                "both or none",
+                config.checkpoint);
 }
 
 static void ckpt_unlock(void)
@@ -6473,16 +6464,6 @@ static void signal_caught(int number)
     if (caught)
         _exit(128 + number);
     caught = number;
-}
-
-static void signals_catch(void)
-{
-    struct sigaction action = {.sa_handler = signal_caught};
-
-    sigemptyset(&action.sa_mask);
-    action.sa_flags = SA_RESTART;
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
 }
 
 /* Between two steps: a checkpoint where one is due, or the end where a signal
@@ -6672,6 +6653,8 @@ static void greet(const char *command, int fd)
 static int begin(const struct eos_config *c, const char *command)
 {
     const bool deriv = !strcmp(command, "deriv");
+    struct sigaction action = {.sa_handler = signal_caught,
+                               .sa_flags = SA_RESTART};
 
     config = *c;
     if (config.resume && !config.checkpoint)
@@ -6691,7 +6674,9 @@ static int begin(const struct eos_config *c, const char *command)
         return EOS_DONE;
     tell("about %zu MB of memory, %zu thread%s", room_used / 1000000 + 2,
          pool.workers, pool.workers > 1 ? "s" : "");
-    signals_catch();
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
     return EOS_DONE;
 }
 
@@ -7837,12 +7822,8 @@ int main(int argc, char **argv)
     while (fd >= 0 && fd <= STDERR_FILENO);
     close(fd);
     status = choose(argc, argv);
-    if (status) {
-        char line[sizeof failure + 16];
-        int n = snprintf(line, sizeof line, "eos: %s\n", failure);
-
-        write_all(STDERR_FILENO, line, (size_t)n);
-    }
+    if (status)
+        tell("%s", failure);
     return status;
 }
 #endif
