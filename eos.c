@@ -1348,14 +1348,12 @@ static void tell(const char *format, ...)
 {
     char line[2 * PATH] = "eos: ";
     va_list args;
-    int n;
 
     va_start(args, format);
-    n = vsnprintf(line + 5, sizeof line - 6, format, args);
+    vsnprintf(line + 5, sizeof line - 6, format, args);
     va_end(args);
-    n = (int)size_min((size_t)(n < 0 ? 0 : n), sizeof line - 7) + 5;
-    line[n] = '\n';
-    write_all(STDERR_FILENO, line, (size_t)n + 1);
+    strcat(line, "\n");
+    write_all(STDERR_FILENO, line, strlen(line));
 }
 
 /* Reads until n bytes or the end of the file; -1 on error. */
@@ -1424,20 +1422,18 @@ static void text_flush(struct text *t)
 LIKE_PRINTF(2, 3)
 static void text_put(struct text *t, const char *format, ...)
 {
-    char line[2 * PATH];
+    enum { LINE = 2 * PATH };
     va_list args;
     int n;
 
     if (t->fd < 0)
         return;
-    va_start(args, format);
-    n = vsnprintf(line, sizeof line, format, args);
-    va_end(args);
-    n = n < 0 ? 0 : (int)size_min((size_t)n, sizeof line - 1);
-    if (t->used + (size_t)n > sizeof t->buffer)
+    if (t->used + LINE > sizeof t->buffer)
         text_flush(t);
-    memcpy(t->buffer + t->used, line, (size_t)n);
-    t->used += (size_t)n;
+    va_start(args, format);
+    n = vsnprintf(t->buffer + t->used, LINE, format, args);
+    va_end(args);
+    t->used += n < 0 ? 0 : size_min((size_t)n, LINE - 1);
 }
 
 static int text_check(struct text *t)
@@ -2050,21 +2046,6 @@ static const double synth_variation = 0.6; /* of the contrast: 0.4 to 1.6 */
 static double complex synth_root[SIDE], synth_field[SIDE][SIDE];
 static float synth_proto[CLASSES][VARIANTS][CHANNELS][SIDE][SIDE];
 
-/* exp(2 pi i k / SIDE) by halving angles: square roots are exact to the last
- * bit everywhere, libm's cosine is not. */
-static void synth_roots(void)
-{
-    double c = -1, s = 0; /* of the angle 2 pi step / SIDE */
-    size_t step, k;
-
-    for (synth_root[0] = 1, step = SIDE / 2; step; step /= 2) {
-        for (k = 0; k < SIDE; k += 2 * step)
-            synth_root[k + step] = synth_root[k] * (c + s * I);
-        s = sqrt((1 - c) / 2);
-        c = sqrt((1 + c) / 2);
-    }
-}
-
 /* to[n] = the inverse transform of n elements `stride` apart: that of the even
  * ones and that of the odd ones, joined. */
 static void synth_line(const double complex *from, size_t stride, size_t n,
@@ -2137,12 +2118,21 @@ static void synth_image(uint64_t *rng, float image[CHANNELS][SIDE][SIDE])
             image[2][y][x] += (float)(synth_chroma * creal(synth_field[y][x]));
 }
 
+/* Makes the prototypes.  The roots, exp(2 pi i k / SIDE), come by halving
+ * angles: square roots are exact to the last bit everywhere, libm's cosine is
+ * not. */
 static void synth_start(void)
 {
+    double c = -1, s = 0; /* of the angle 2 pi step / SIDE */
     uint64_t rng = 1;
-    size_t i;
+    size_t step, k, i;
 
-    synth_roots();
+    for (synth_root[0] = 1, step = SIDE / 2; step; step /= 2) {
+        for (k = 0; k < SIDE; k += 2 * step)
+            synth_root[k + step] = synth_root[k] * (c + s * I);
+        s = sqrt((1 - c) / 2);
+        c = sqrt((1 + c) / 2);
+    }
     for (i = 0; i < CLASSES * VARIANTS; i++)
         synth_image(&rng, synth_proto[i / VARIANTS][i % VARIANTS]);
 }
@@ -2201,7 +2191,7 @@ static int data_normalise(void)
     size_t i, at, c;
 
     for (c = 0; c < CHANNELS; c++) {
-        double sum = 0, squares = 0; /* the sum is of whole numbers: exact */
+        double sum = 0, squares = 0; /* the sum is of integers: exact */
 
         for (i = 0; i < train.n; i++)
             for (at = c; at < PIXELS; at += CHANNELS)
@@ -5574,7 +5564,6 @@ static void pace_tell(struct pace *p, const char *phase, size_t step,
     double each = (now - p->began) / (double)(step - p->first);
     double left = each * (double)(steps - step);
     char line[160], rest[80];
-    int n;
 
     if (p->began <= 0) { /* the first step is slower than the others */
         p->began = now;
@@ -5590,10 +5579,10 @@ static void pace_tell(struct pace *p, const char *phase, size_t step,
                  floor(left / 60), floor(fmod(left, 60)));
     else
         pace_reach(p, rest, sizeof rest);
-    n = snprintf(line, sizeof line, "%s%s: step %zu%s, %.3g steps a second%s",
-                 terminal ? "\r" : "eos: ", phase, step, rest, 1 / each,
-                 terminal && step != steps ? "   " : "\n");
-    write_all(STDERR_FILENO, line, (size_t)n);
+    snprintf(line, sizeof line, "%s%s: step %zu%s, %.3g steps a second%s",
+             terminal ? "\r" : "eos: ", phase, step, rest, 1 / each,
+             terminal && step != steps ? "   " : "\n");
+    write_all(STDERR_FILENO, line, strlen(line));
 }
 
 /* --- Opening a log --- */
@@ -6635,18 +6624,16 @@ static void greet(const char *command, int fd)
     const char *images = config.ndata ? config.data[0] : NULL;
     const char *slash = images ? strrchr(images, '/') : NULL;
     char line[256], model[16], loss[16];
-    int n;
 
-    n = snprintf(line, sizeof line,
-                 "%s: %s, %s, %zu images of %.30s, eta = %g, seed %" PRIu64
-                 "\n",
-                 command, option_of(FIELD(model), model, sizeof model),
-                 option_of(FIELD(loss), loss, sizeof loss), train.n,
-                 slash    ? slash + 1
-                 : images ? images
-                          : "the built-in synthetic set",
-                 config.lr, config.seed);
-    write_all(fd, line, size_min((size_t)n, sizeof line - 1));
+    snprintf(line, sizeof line,
+             "%s: %s, %s, %zu images of %.30s, eta = %g, seed %" PRIu64 "\n",
+             command, option_of(FIELD(model), model, sizeof model),
+             option_of(FIELD(loss), loss, sizeof loss), train.n,
+             slash    ? slash + 1
+             : images ? images
+                      : "the built-in synthetic set",
+             config.lr, config.seed);
+    write_all(fd, line, strlen(line));
 }
 
 /* All that comes before a command's first step; theta is in path.gd then. */
@@ -7247,19 +7234,6 @@ int eos_train(const struct eos_config *c)
  * 15  deriv: all derivatives at given parameters, for other programs to compare
  * ------------------------------------------------------------------------ */
 
-static int deriv_folder(void)
-{
-    struct stat info;
-
-    if (mkdir(config.out, 0777) && errno != EEXIST)
-        return cannot(EOS_USAGE, config.out, "create the folder");
-    if (stat(config.out, &info) || !S_ISDIR(info.st_mode))
-        return fail(EOS_USAGE, "%s: is no folder", config.out);
-    if (access(config.out, W_OK))
-        return cannot(EOS_USAGE, config.out, "write there");
-    return EOS_DONE;
-}
-
 /* The numbers on standard output; then what is wrong with them. */
 static int deriv_print(const double norms[3])
 {
@@ -7303,6 +7277,7 @@ int eos_deriv(const struct eos_config *c)
 {
     static operator_fn *const order[] = {hessian, third, fourth};
     struct eos_config exact = *c;
+    struct stat info;
     const double *v;
     double norms[3];
     size_t i;
@@ -7313,10 +7288,14 @@ int eos_deriv(const struct eos_config *c)
     if (exact.tol <= 0)
         exact.tol = exact.deriv == EOS_F64 ? 1e-10 : 1e-6;
     if (begin(&exact, "deriv") ||
-        (config.direction &&
-         npy_read(config.direction, net.params, path.v[0])) ||
-        deriv_folder())
+        (config.direction && npy_read(config.direction, net.params, path.v[0])))
         return failed;
+    if (mkdir(config.out, 0777) && errno != EEXIST)
+        return cannot(EOS_USAGE, config.out, "create the folder");
+    if (stat(config.out, &info) || !S_ISDIR(info.st_mode))
+        return fail(EOS_USAGE, "%s: is no folder", config.out);
+    if (access(config.out, W_OK))
+        return cannot(EOS_USAGE, config.out, "write there");
     v = config.direction ? path.v[0] : dagger.u;
     measure(&dagger, path.gd, true);
     if (save("--out", config.out, derived_as[0], dagger.grad))
@@ -7568,9 +7547,9 @@ static const struct command {
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
-/* A whole number of at most 64 bits. */
-static int parse_whole(const char *name, const char *text, double low,
-                       double high, uint64_t *to)
+/* An integer of at most 64 bits. */
+static int parse_integer(const char *name, const char *text, double low,
+                         double high, uint64_t *to)
 {
     unsigned long long n;
     char *end;
@@ -7642,7 +7621,7 @@ static int parse_value(const struct option_spec *o, const char *text,
     enum { FILES_MAX = sizeof c->data / sizeof *c->data };
     void *to = (char *)c + o->field;
     char name[32];
-    uint64_t whole;
+    uint64_t n;
 
     snprintf(name, sizeof name, "--%s", o->name);
     switch (o->kind) {
@@ -7650,12 +7629,12 @@ static int parse_value(const struct option_spec *o, const char *text,
         *(bool *)to = true;
         return EOS_DONE;
     case COUNT:
-        if (parse_whole(name, text, o->low, o->high, &whole))
+        if (parse_integer(name, text, o->low, o->high, &n))
             return failed;
-        *(size_t *)to = (size_t)whole;
+        *(size_t *)to = (size_t)n;
         return EOS_DONE;
     case SEED:
-        return parse_whole(name, text, 0, INFINITY, to);
+        return parse_integer(name, text, 0, INFINITY, to);
     case NUMBER:
         return parse_number(o, name, text, to);
     case CHOICE:
@@ -7781,7 +7760,7 @@ static int perform(const struct command *c, int argc, char **argv)
         return fail(EOS_USAGE, "eos %s: needs%s", c->name, c->arguments);
     if (c->call)
         return c->call(&to);
-    if (parse_whole("eos synth", argv[optind], 1, 1e9, &records))
+    if (parse_integer("eos synth", argv[optind], 1, 1e9, &records))
         return failed;
     return eos_synth(records);
 }

@@ -804,7 +804,7 @@ Test(synthetic, a_line_is_its_inverse_fourier_transform)
     long double angle, r, m;
     size_t stride, n, k;
 
-    synth_roots();
+    synth_start();
     random_vector(1, 3 * SIDE, re);
     random_vector(2, 3 * SIDE, im);
     for (k = 0; k < 3 * SIDE; k++)
@@ -879,7 +879,7 @@ Test(synthetic, fields_have_a_1_over_f_spectrum_and_unit_variance)
     uint64_t rng = 99;
     size_t i, at;
 
-    synth_roots();
+    synth_start();
     for (i = 0; i < FIELDS; i++) {
         synth_fields(&rng);
         add_spectrum(creal, ring[0], count[0]);
