@@ -1786,40 +1786,15 @@ static int place_add(const char *option, enum file_kind kind, const char *name,
     return EOS_DONE;
 }
 
-/* Looks at a name that a command reads or writes. */
-static int place_look(const char *option, enum file_kind kind, const char *path,
-                      bool beside)
-{
-    char folder[PATH];
-    struct stat info;
-    const bool there = !stat(path, &info);
-
-    if (there && kind == LOG && !S_ISREG(info.st_mode) &&
-        !S_ISDIR(info.st_mode))
-        return EOS_DONE; /* a device or a pipe takes what it gets */
-    if (!there && kind == INPUT)
-        return EOS_DONE; /* whoever reads it tells */
-    if (!there) {
-        if (!lstat(path, &info))
-            return fail(EOS_USAGE,
-                        "%s: is a symbolic link to nothing; %s needs a file",
-                        path, option);
-        folder_of(path, folder);
-        if (stat(folder, &info))
-            return cannot(EOS_USAGE, path, "create");
-    }
-    if (place_add(option, kind, path, &info, there))
-        return failed;
-    return kind == INPUT ? EOS_DONE : replaceable(option, kind, path, beside);
-}
-
-/* The same for a name that an option gives, NULL: none, with a suffix, and for
- * the name beside it under which an output is made. */
+/* A name that an option gives (NULL: none), with a suffix.  An output that is
+ * made beside its name takes two. */
 static int place(const char *option, enum file_kind kind, const char *name,
                  const char *suffix)
 {
     const bool whole = kind == CHECKPOINT || kind == ARRAY;
-    char path[PATH];
+    char path[PATH], folder[PATH];
+    struct stat info;
+    bool there;
     size_t i;
 
     if (!name)
@@ -1832,7 +1807,22 @@ static int place(const char *option, enum file_kind kind, const char *name,
                              i ? ".tmp" : "") >= sizeof path)
             return fail(EOS_USAGE, "%s: the name is too long: %.60s...", option,
                         name);
-        if (place_look(option, kind, path, i || kind == LOCK))
+        there = !stat(path, &info);
+        if (!there && kind == INPUT)
+            break; /* whoever reads it tells */
+        if (there && kind == LOG && !S_ISREG(info.st_mode) &&
+            !S_ISDIR(info.st_mode))
+            break; /* a device or a pipe takes what it gets */
+        if (!there && !lstat(path, &info))
+            return fail(EOS_USAGE,
+                        "%s: is a symbolic link to nothing; %s needs a file",
+                        path, option);
+        folder_of(path, folder);
+        if (!there && stat(folder, &info))
+            return cannot(EOS_USAGE, path, "create");
+        if (place_add(option, kind, path, &info, there) ||
+            (kind != INPUT &&
+             replaceable(option, kind, path, i || kind == LOCK)))
             return failed;
     }
     return EOS_DONE;
@@ -5361,11 +5351,11 @@ enum {
     LAST = 1,         /* they end */
     SCREEN = 2,       /* on the terminal, not in the log */
     TESTED = 4,       /* there are test images */
-    PAPER = 8,        /* without, */
-    GENERALIZED = 16, /* with --generalized */
-    ONE = 32,         /* with one unstable direction, */
-    SEVERAL = 64,     /* with several */
-    EVERYTHING = 128, /* with --stats full */
+    PAPER = 8,        /* --generalized is not asked for */
+    GENERALIZED = 16, /* it is */
+    ONE = 32,         /* --unstable is 1 */
+    SEVERAL = 64,     /* it is more */
+    EVERYTHING = 128, /* --stats full */
     APPROACHING = 256,
     TRAINING = 512
 };
@@ -5404,6 +5394,8 @@ static void log_line(struct text *t, const struct column *c, unsigned have,
     bool here = true;
     size_t i;
 
+    if (names)
+        text_put(t, "# columns:");
     for (; c->when != LAST; c++) {
         if (!c->name)
             here = !(c->when & ~have);
@@ -5484,10 +5476,8 @@ static void block_start(struct text *t)
  * wanted, the row. */
 static int row_write(const struct column *table, unsigned have, bool names_only)
 {
-    if (!logfile.mark.named) {
-        text_put(&logfile, "# columns:");
+    if (!logfile.mark.named)
         log_line(&logfile, table, have, true);
-    }
     if (!out.mark.named)
         out_line(table, have, true);
     logfile.mark.named = out.mark.named = true;
@@ -5639,37 +5629,36 @@ static int log_open(struct text *t, const char *name, const struct mark *old,
                     const char *command, unsigned commands)
 {
     uint64_t hash = HASH_START;
-    bool goes_on = false;
     struct stat info;
+    bool goes_on;
 
     t->mark = (struct mark){0};
-    if (name) {
-        t->name = name;
-        t->fd = old ? open(name, O_RDWR | O_CLOEXEC) : -1;
-        goes_on = t->fd >= 0;
-        if (old && !goes_on && errno != ENOENT)
-            return cannot(EOS_USAGE, name, "open");
-        if (!goes_on)
-            t->fd = open(name, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
-        if (t->fd < 0)
-            return cannot(EOS_USAGE, name, "create");
-        if (lock(t->fd, name))
-            return failed;
-        if (goes_on && (!old->size || !hash_read(t->fd, old->size, &hash) ||
-                        hash != old->hash))
-            return fail(EOS_USAGE,
-                        "%s: is not the log that the checkpoint goes on with; "
-                        "name another, or remove it",
-                        name);
-        if (goes_on)
-            t->mark = *old;
-        if (!fstat(t->fd, &info) && S_ISREG(info.st_mode) &&
-            (ftruncate(t->fd, (off_t)t->mark.size) ||
-             lseek(t->fd, (off_t)t->mark.size, SEEK_SET) < 0))
-            return goes_on
-                       ? cannot(EOS_FAILED, name, "cut it to the checkpoint")
+    if (!name)
+        return EOS_DONE;
+    t->name = name;
+    t->fd = old ? open(name, O_RDWR | O_CLOEXEC) : -1;
+    goes_on = t->fd >= 0;
+    if (old && !goes_on && errno != ENOENT)
+        return cannot(EOS_USAGE, name, "open");
+    if (!goes_on)
+        t->fd = open(name, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+    if (t->fd < 0)
+        return cannot(EOS_USAGE, name, "create");
+    if (lock(t->fd, name))
+        return failed;
+    if (goes_on && (!old->size || !hash_read(t->fd, old->size, &hash) ||
+                    hash != old->hash))
+        return fail(EOS_USAGE,
+                    "%s: is not the log that the checkpoint goes on with; name "
+                    "another, or remove it",
+                    name);
+    if (goes_on)
+        t->mark = *old;
+    if (!fstat(t->fd, &info) && S_ISREG(info.st_mode) &&
+        (ftruncate(t->fd, (off_t)t->mark.size) ||
+         lseek(t->fd, (off_t)t->mark.size, SEEK_SET) < 0))
+        return goes_on ? cannot(EOS_FAILED, name, "cut it to the checkpoint")
                        : cannot(EOS_USAGE, name, "empty it");
-    }
     if (!goes_on)
         log_header(t, command, commands);
     return EOS_DONE;
@@ -5911,7 +5900,7 @@ static void full_advance(size_t t)
     }
 }
 
-/* v.D(v) after v <- D(v) / |D(v)|, from u. */
+/* v.D(v) after RHO_ROUNDS times v <- D(v) / |D(v)|, which begin with u. */
 static double full_rho(operator_fn *derivative)
 {
     const size_t p = net.params;
@@ -6028,10 +6017,8 @@ static int full_slow(size_t t)
                           : "nan");
     for (i = 0; i < PROFILE && delta >= 0; i++) {
         full_loss(delta * (10.0 * (double)i / (PROFILE - 1) - 5));
-        if (i == 0) {
-            text_put(&slowfile, "# columns:");
+        if (i == 0)
             log_line(&slowfile, profile_columns, 0, true);
-        }
         log_line(&slowfile, profile_columns, 0, false);
     }
     return text_check(&slowfile);
