@@ -2033,7 +2033,7 @@ static const double synth_chroma = 0.2;    /* colour against brightness */
 static const double synth_contrast = 35;   /* bytes a standard deviation */
 static const double synth_variation = 0.6; /* of the contrast: 0.4 to 1.6 */
 
-static double complex synth_root[SIDE], synth_field[SIDE][SIDE];
+static double complex synth_root[SIDE];
 static float synth_proto[CLASSES][VARIANTS][CHANNELS][SIDE][SIDE];
 
 /* to[n] = the inverse transform of n elements `stride` apart: that of the even
@@ -2060,7 +2060,7 @@ static void synth_line(const double complex *from, size_t stride, size_t n,
 /* Two independent fields of variance 1, the real and the imaginary part, from
  * random coefficients of amplitude 1/|f|.  The second transform finds its lines
  * in the columns that the first one leaves. */
-static void synth_fields(uint64_t *rng)
+static void synth_fields(uint64_t *rng, double complex field[SIDE][SIDE])
 {
     static double complex wave[SIDE][SIDE], half_way[SIDE][SIDE];
     double power = 0, scale;
@@ -2084,28 +2084,27 @@ static void synth_fields(uint64_t *rng)
     scale = 1 / sqrt(power / 3); /* re^2 and im^2 average 1/3 a term */
     for (y = 0; y < SIDE; y++)
         for (x = 0; x < SIDE; x++)
-            synth_field[y][x] = scale * wave[x][y];
+            field[y][x] = scale * wave[x][y];
 }
 
 /* A colour field: one brightness and two weaker opponent colours. */
 static void synth_image(uint64_t *rng, float image[CHANNELS][SIDE][SIDE])
 {
+    static double complex first[SIDE][SIDE], second[SIDE][SIDE];
     size_t x, y;
 
-    synth_fields(rng);
+    synth_fields(rng, first);
+    synth_fields(rng, second);
     for (y = 0; y < SIDE; y++)
         for (x = 0; x < SIDE; x++) {
-            double grey = creal(synth_field[y][x]);
-            double red = synth_chroma * cimag(synth_field[y][x]);
+            double grey = creal(first[y][x]);
+            double red = synth_chroma * cimag(first[y][x]);
+            double blue = synth_chroma * creal(second[y][x]);
 
             image[0][y][x] = (float)(grey + red);
             image[1][y][x] = (float)(grey - red);
-            image[2][y][x] = (float)grey;
+            image[2][y][x] = (float)grey + (float)blue;
         }
-    synth_fields(rng);
-    for (y = 0; y < SIDE; y++)
-        for (x = 0; x < SIDE; x++)
-            image[2][y][x] += (float)(synth_chroma * creal(synth_field[y][x]));
 }
 
 /* Makes the prototypes.  The roots, exp(2 pi i k / SIDE), come by halving
