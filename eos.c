@@ -5576,10 +5576,11 @@ static void pace_tell(struct pace *p, const char *phase, size_t step,
 
 /* --- Opening a log --- */
 
-/* The opening comments: every option of such commands, and what else makes the
- * numbers. */
-static void log_header(struct text *t, const char *command, unsigned commands)
+/* The opening comments: every option of the toy, or of run and train, whose
+ * logs can be compared line by line, and what else makes the numbers. */
+static void log_header(struct text *t, const char *command)
 {
+    const unsigned commands = strcmp(command, "toy") ? RUN | TRAIN : TOY;
     char text[64];
     size_t i;
 
@@ -5590,7 +5591,7 @@ static void log_header(struct text *t, const char *command, unsigned commands)
 
             text_put(t, "# %s: %s\n", options[i].name, value ? value : "none");
         }
-    if (!(commands & NETS))
+    if (commands == TOY)
         return;
     for (i = 0; i < config.ndata; i++)
         text_put(t, "# data: %s\n", config.data[i]);
@@ -5625,7 +5626,7 @@ static bool hash_read(int fd, uint64_t n, uint64_t *hash)
  * NULL: the log is cut there and goes on, but one that another run wrote is
  * left alone, and one that is gone begins anew. */
 static int log_open(struct text *t, const char *name, const struct mark *old,
-                    const char *command, unsigned commands)
+                    const char *command)
 {
     uint64_t hash = HASH_START;
     struct stat info;
@@ -5659,7 +5660,7 @@ static int log_open(struct text *t, const char *name, const struct mark *old,
         return goes_on ? cannot(EOS_FAILED, name, "cut it to the checkpoint")
                        : cannot(EOS_USAGE, name, "empty it");
     if (!goes_on)
-        log_header(t, command, commands);
+        log_header(t, command);
     return EOS_DONE;
 }
 
@@ -6588,8 +6589,7 @@ static int files_open(const char *command)
             (config.resume && ckpt_resume()))
             return failed;
     }
-    if (log_open(&logfile, config.log, resumed ? &progress.log : NULL, command,
-                 RUN | TRAIN))
+    if (log_open(&logfile, config.log, resumed ? &progress.log : NULL, command))
         return failed;
     if (logfile.mark.blocks && progress.steps != config.steps)
         text_put(&logfile, "# steps: %zu\n", config.steps);
@@ -6600,8 +6600,7 @@ static int files_open(const char *command)
     if (!config.log || !everything)
         return EOS_DONE;
     snprintf(slow, sizeof slow, "%s.slow", config.log);
-    return log_open(&slowfile, slow, resumed ? &progress.slow : NULL, command,
-                    RUN | TRAIN);
+    return log_open(&slowfile, slow, resumed ? &progress.slow : NULL, command);
 }
 
 /* The first line for people. */
@@ -7488,7 +7487,7 @@ int eos_toy(const struct eos_config *c)
     if (config.lr <= 0)
         config.lr = 0.05;
     if (lr_check() || places_check(0) ||
-        log_open(&logfile, config.log, NULL, "toy", TOY))
+        log_open(&logfile, config.log, NULL, "toy"))
         return failed;
     block_start(&logfile);
     toy_start(s, config.unstable);
