@@ -553,10 +553,9 @@ static void parallel(size_t tasks, task_fn *fn, const void *work)
 static void pool_start(size_t n)
 {
     pthread_attr_t attr;
-    size_t i;
 
     n = size_min(n, THREADS);
-    for (i = pool.started + 1; i < n; i++) {
+    for (size_t i = pool.started + 1; i < n; i++) {
         pool.born[i] = pool.round;
         if (pthread_attr_init(&attr) ||
             pthread_attr_setstack(&attr, pool_stack[i], STACK) ||
@@ -589,7 +588,7 @@ static double log1p_pos(double y)
     static const double ln2_hi = 6.93147180369123816490e-01;
     static const double ln2_lo = 1.90821492927058770002e-10;
     double s, s2, sum = 0;
-    int e = 0, k;
+    int e = 0;
 
     if (!(y < INFINITY))
         return y;
@@ -605,7 +604,7 @@ static double log1p_pos(double y)
         s = y / (2 + y);
     }
     s2 = s * s;
-    for (k = 23; k >= 3; k -= 2) /* |s| <= .1716: s^24 < 5e-19 */
+    for (int k = 23; k >= 3; k -= 2) /* |s| <= .1716: s^24 < 5e-19 */
         sum = (sum + 1.0 / k) * s2;
     return e * ln2_hi + (2 * s + (2 * s * sum + e * ln2_lo));
 }
@@ -633,9 +632,8 @@ static double rng_sign_unit(uint64_t *state)
 static uint64_t hash_bytes(uint64_t h, const void *bytes, size_t n)
 {
     const unsigned char *b = bytes;
-    size_t i;
 
-    for (i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++)
         h = (h ^ b[i]) * 0x100000001b3;
     return h;
 }
@@ -683,12 +681,12 @@ static size_t chunk_end(const struct operands *o, size_t task)
 static double sum_products(const double *x, const double *y, size_t n)
 {
     double s[8] = {0};
-    size_t i, j;
+    size_t i;
 
     for (i = 0; i + 8 <= n; i += 8)
-        for (j = 0; j < 8; j++)
+        for (size_t j = 0; j < 8; j++)
             s[j] += x[i + j] * y[i + j];
-    for (j = 0; i + j < n; j++)
+    for (size_t j = 0; i + j < n; j++)
         s[j] += x[i + j] * y[i + j];
     return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
 }
@@ -699,10 +697,10 @@ static double dots_part[EIG_MAX + BASIS][P_MAX / CHUNK_SUM + 1];
 static void vec_dots_task(size_t worker, size_t task, const void *work)
 {
     const struct operands *o = work;
-    size_t begin = task * CHUNK_SUM, len = chunk_end(o, task) - begin, j;
+    size_t begin = task * CHUNK_SUM, len = chunk_end(o, task) - begin;
 
     (void)worker;
-    for (j = 0; j < o->m; j++)
+    for (size_t j = 0; j < o->m; j++)
         dots_part[j][task] = sum_products(
             o->set.f64 + j * vec_stride(o->n) + begin, o->y + begin, len);
 }
@@ -712,10 +710,10 @@ static void vec_dots(size_t n, size_t m, double *set, const double *y,
                      double *out)
 {
     const struct operands o = {n, m, {.f64 = set}, NULL, y, NULL};
-    size_t tasks = pieces(n, CHUNK_SUM), i, j;
+    size_t tasks = pieces(n, CHUNK_SUM), i;
 
     parallel(tasks, vec_dots_task, &o);
-    for (j = 0; j < m; j++)
+    for (size_t j = 0; j < m; j++)
         for (out[j] = 0, i = 0; i < tasks; i++)
             out[j] += dots_part[j][i];
 }
@@ -739,18 +737,17 @@ INLINE void vec_combine_few(const struct operands *o, size_t at,
 {
     const size_t stride = vec_stride(o->n);
     double sum[8];
-    size_t i, j;
 
-    for (i = 0; i < len; i++)
+    for (size_t i = 0; i < len; i++)
         sum[i] = o->y ? o->y[at + i] : -0.0; /* -0 + x = x, whatever its sign */
-    for (j = 0; j < o->m; j++) {
+    for (size_t j = 0; j < o->m; j++) {
         const double a = o->coef[j];
 
-        for (i = 0; i < len; i++)
+        for (size_t i = 0; i < len; i++)
             sum[i] += a * (narrow ? (double)o->set.f32[j * stride + at + i]
                                   : o->set.f64[j * stride + at + i]);
     }
-    for (i = 0; i < len; i++)
+    for (size_t i = 0; i < len; i++)
         o->out[at + i] = sum[i];
 }
 
@@ -820,10 +817,10 @@ static void vecs_read(size_t n, double *out, struct vecs set, size_t i)
 static void vecs_write_task(size_t worker, size_t task, const void *work)
 {
     const struct operands *o = work;
-    size_t i, end = chunk_end(o, task);
+    size_t end = chunk_end(o, task);
 
     (void)worker;
-    for (i = task * CHUNK_SUM; i < end; i++)
+    for (size_t i = task * CHUNK_SUM; i < end; i++)
         if (o->set.f64)
             o->set.f64[i] = o->y[i];
         else
@@ -962,9 +959,8 @@ INLINE TARGET V v_fma(V a, V b, V c)
     return (V)vfmaq_f64((float64x2_t)c, (float64x2_t)a, (float64x2_t)b);
 #elif MULTIPLY_ADD == ISA_FMA || \
     (!defined __x86_64__ && (UINTPTR_MAX > 0xffffffff || defined FP_FAST_FMA))
-    size_t i;
 
-    for (i = 0; i < LANES; i++)
+    for (size_t i = 0; i < LANES; i++)
 #if BITS == 32
         c[i] = __builtin_fmaf(a[i], b[i], c[i]);
 #else
@@ -1064,7 +1060,6 @@ INLINE TARGET V v_exp(V x)
     /* clang-format on */
     V t, r, sum;
     IV n, half;
-    int i;
 
     x = N(v_max)(low, N(v_min)(high, x));
     t = v_fma(x, v_set(log2e), v_set(magic));
@@ -1074,7 +1069,7 @@ INLINE TARGET V v_exp(V x)
     r = v_fma(t, v_set(-ln2_lo), r);
     sum = v_set(inverse_factorial[DEGREE]);
     UNROLL
-    for (i = DEGREE - 1; i >= 0; i--)
+    for (int i = DEGREE - 1; i >= 0; i--)
         sum = v_fma(sum, r, v_set(inverse_factorial[i]));
     half = n >> 1;
     sum = sum * (V)((half + BIAS) << MANTISSA);
@@ -1097,37 +1092,36 @@ INLINE TARGET void N(gemm_tile_of)(const size_t rows, const size_t nv,
     const size_t a_next = rows * w->a.row * sizeof *a;
     const size_t from_row = w->start ? 0 : w->c_row;
     V acc[MR + TALL][NV], bk[NV];
-    size_t seg, k, i, j;
 
     UNROLL
-    for (i = 0; i < rows; i++) {
+    for (size_t i = 0; i < rows; i++) {
         UNROLL
-        for (j = 0; j < nv; j++)
+        for (size_t j = 0; j < nv; j++)
             acc[i][j] = v_load(from + i * from_row + j * LANES);
     }
-    for (seg = 0; seg < w->segs; seg++) {
+    for (size_t seg = 0; seg < w->segs; seg++) {
         const REAL *ak = a + seg * w->a.seg, *bs = b + seg * w->b.seg;
 
         UNROLL_4
-        for (k = 0; k < w->len; k++, ak += w->a.step, bs += w->b.step) {
+        for (size_t k = 0; k < w->len; k++, ak += w->a.step, bs += w->b.step) {
             __builtin_prefetch((const void *)((uintptr_t)ak + a_next));
             UNROLL
-            for (j = 0; j < nv; j++)
+            for (size_t j = 0; j < nv; j++)
                 bk[j] = v_load(bs + j * LANES);
             UNROLL
-            for (i = 0; i < rows; i++) {
+            for (size_t i = 0; i < rows; i++) {
                 const V ai = v_set(ak[i * w->a.row]);
 
                 UNROLL
-                for (j = 0; j < nv; j++)
+                for (size_t j = 0; j < nv; j++)
                     acc[i][j] = v_fma(ai, bk[j], acc[i][j]);
             }
         }
     }
     UNROLL
-    for (i = 0; i < rows; i++) {
+    for (size_t i = 0; i < rows; i++) {
         UNROLL
-        for (j = 0; j < nv; j++)
+        for (size_t j = 0; j < nv; j++)
             v_store(c + i * w->c_row + j * LANES, acc[i][j]);
     }
 }
@@ -1191,9 +1185,9 @@ static TARGET void gemm(const struct walk *w, size_t m, size_t n, const REAL *a,
     const size_t vectors = pieces(n, LANES);
     const REAL *start = w->start;
     struct walk at = *w;
-    size_t i, j, rows, nv;
+    size_t rows, nv;
 
-    for (j = 0; j < vectors; j += nv) {
+    for (size_t j = 0; j < vectors; j += nv) {
         const REAL *bj = b + j * LANES;
 
         nv = gemm_group(vectors - j, most);
@@ -1202,7 +1196,7 @@ static TARGET void gemm(const struct walk *w, size_t m, size_t n, const REAL *a,
             at.b.step = nv * LANES;
             at.b.seg = w->len * at.b.step;
         }
-        for (i = 0; i < m; i += rows) {
+        for (size_t i = 0; i < m; i += rows) {
             REAL *to = c + i * w->c_row + j * LANES;
             const REAL *from = start ? start + j * LANES : to;
 
@@ -1236,9 +1230,9 @@ static TARGET void gemm_sum(size_t m, size_t n, const REAL *c, size_t c_row,
                             double *sum, size_t sum_row)
 {
     const size_t step = VBYTES / sizeof(double);
-    size_t i, j;
+    size_t j;
 
-    for (i = 0; i < m; i++, c += c_row, sum += sum_row) {
+    for (size_t i = 0; i < m; i++, c += c_row, sum += sum_row) {
         for (j = 0; j + step <= n; j += step)
             *(N(loose_doubles) *)(sum + j) +=
                 N(v_doubles)(*(const N(few) *)(c + j));
@@ -1254,18 +1248,17 @@ INLINE TARGET void N(gemm_rows_few)(const size_t few, size_t m, const REAL *x,
 {
     const size_t step = VBYTES / sizeof(double);
     N(doubles) total[4];
-    size_t i, j;
 
     UNROLL
-    for (j = 0; j < few; j++)
+    for (size_t j = 0; j < few; j++)
         total[j] = *(const N(loose_doubles) *)(sum + j * step);
-    for (i = 0; i < m; i++, x += row) {
+    for (size_t i = 0; i < m; i++, x += row) {
         UNROLL
-        for (j = 0; j < few; j++)
+        for (size_t j = 0; j < few; j++)
             total[j] += N(v_doubles)(*(const N(few) *)(x + j * step));
     }
     UNROLL
-    for (j = 0; j < few; j++)
+    for (size_t j = 0; j < few; j++)
         *(N(loose_doubles) *)(sum + j * step) = total[j];
 }
 
@@ -1273,22 +1266,20 @@ static TARGET void gemm_rows(size_t m, size_t n, const REAL *x, size_t row,
                              double *sum)
 {
     const size_t step = VBYTES / sizeof(double);
-    size_t i, j;
+    size_t j;
 
     for (j = 0; j + 4 * step <= n; j += 4 * step)
         N(gemm_rows_few)(4, m, x + j, row, sum + j);
     for (; j + step <= n; j += step)
         N(gemm_rows_few)(1, m, x + j, row, sum + j);
     for (; j < n; j++)
-        for (i = 0; i < m; i++)
+        for (size_t i = 0; i < m; i++)
             sum[j] += (double)x[i * row + j];
 }
 
 INLINE TARGET void N(v_clear)(REAL *x, size_t n)
 {
-    size_t i;
-
-    for (i = 0; i < n; i += LANES)
+    for (size_t i = 0; i < n; i += LANES)
         v_store(x + i, (V){0});
 }
 
@@ -1635,7 +1626,7 @@ static int npy_header(int fd, const char *name, size_t n, int *bytes)
 static int npy_read(const char *name, size_t n, double *x)
 {
     unsigned char bytes[8 * 512], more;
-    size_t i = 0, j, some;
+    size_t i = 0, some;
     int fd = open(name, O_RDONLY | O_CLOEXEC), size = 8, status;
 
     if (fd < 0)
@@ -1648,7 +1639,7 @@ static int npy_read(const char *name, size_t n, double *x)
                           "%s: cut short: its header promises %zu "
                           "elements",
                           name, n);
-        for (j = 0; !status && j < some; j += (size_t)size) {
+        for (size_t j = 0; !status && j < some; j += (size_t)size) {
             x[i++] = get_real(bytes + j, size);
             if (!isfinite(x[i - 1]))
                 status = fail(EOS_USAGE, "%s: element %zu is not finite", name,
@@ -1666,7 +1657,7 @@ static int npy_write(const char *name, size_t n, const double *x)
 {
     static struct whole file;
     unsigned char bytes[8 * 512] = "\x93NUMPY\x01";
-    size_t i, j;
+    size_t j;
     uint64_t word;
     char text[80];
 
@@ -1676,7 +1667,7 @@ static int npy_write(const char *name, size_t n, const double *x)
     snprintf((char *)bytes + 10, 119, "%-117s\n", text);
     if (whole_open(&file, name) || whole_write(&file, bytes, 128))
         return failed;
-    for (i = 0; i < n; i += j) {
+    for (size_t i = 0; i < n; i += j) {
         for (j = 0; j < 512 && i + j < n; j++) {
             memcpy(&word, x + i + j, sizeof word);
             put_le(bytes + 8 * j, word, 8);
@@ -1770,11 +1761,10 @@ static int place_add(const char *option, enum file_kind kind, const char *name,
 {
     struct place *p = &places[places_n];
     const char *slash = strrchr(name, '/');
-    const struct place *q;
 
     *p = (struct place){option, kind, there, info->st_dev, info->st_ino, ""};
     snprintf(p->last, sizeof p->last, "%s", slash ? slash + 1 : name);
-    for (q = places; q < p; q++)
+    for (const struct place *q = places; q < p; q++)
         if ((kind > STREAM || q->kind != kind) && q->there == there &&
             q->device == p->device && q->inode == p->inode &&
             (there || !strcmp(q->last, p->last)))
@@ -1795,14 +1785,13 @@ static int place(const char *option, enum file_kind kind, const char *name,
     char path[PATH], folder[PATH];
     struct stat info;
     bool there;
-    size_t i;
 
     if (!name)
         return EOS_DONE;
     if (!*name)
         return fail(EOS_USAGE, "%s: the name is empty; a file's is needed",
                     option);
-    for (i = 0; i < 1 + (size_t)whole; i++) {
+    for (size_t i = 0; i < 1 + (size_t)whole; i++) {
         if ((size_t)snprintf(path, sizeof path, "%s%s%s", name, suffix,
                              i ? ".tmp" : "") >= sizeof path)
             return fail(EOS_USAGE, "%s: the name is too long: %.60s...", option,
@@ -1839,17 +1828,16 @@ static int places_check(size_t saved)
     static const char *const streams[] = {"standard output", "standard error"};
     const char *slow = config.stats == EOS_FULL ? config.log : NULL;
     struct stat info;
-    size_t i;
 
     places_n = 0;
-    for (i = 0; i < config.ndata; i++)
+    for (size_t i = 0; i < config.ndata; i++)
         if (place("--data", INPUT, config.data[i], ""))
             return failed;
     if (place("--test", INPUT, config.test, "") ||
         place("--init", INPUT, config.init, "") ||
         place("--direction", INPUT, config.direction, ""))
         return failed;
-    for (i = 0; i < 2; i++)
+    for (size_t i = 0; i < 2; i++)
         if (!fstat(STDOUT_FILENO + (int)i, &info) && S_ISREG(info.st_mode) &&
             place_add(streams[i], STREAM, streams[i], &info, true))
             return failed;
@@ -1858,13 +1846,13 @@ static int places_check(size_t saved)
         place("--checkpoint", CHECKPOINT, config.checkpoint, "") ||
         place("--checkpoint", LOCK, config.checkpoint, ".lock"))
         return failed;
-    for (i = 0; i < saved; i++)
+    for (size_t i = 0; i < saved; i++)
         if (place("--save", ARRAY, config.save, saved_as[i]))
             return failed;
     if (config.out && !*config.out)
         return fail(EOS_USAGE,
                     "--out: the name is empty; a folder's is needed");
-    for (i = 0; config.out && !stat(config.out, &info) && i < 5; i++)
+    for (size_t i = 0; config.out && !stat(config.out, &info) && i < 5; i++)
         if (place("--out", ARRAY, config.out, derived_as[i]))
             return failed;
     return EOS_DONE;
@@ -1957,7 +1945,7 @@ struct filling {
 static void filling_put(struct filling *f, const unsigned char *record)
 {
     const unsigned char *planes = record + 1;
-    size_t at = f->set->n, label = record[0], pixel, c;
+    size_t at = f->set->n, label = record[0];
 
     f->seen++;
     if (two_classes()) {
@@ -1972,8 +1960,8 @@ static void filling_put(struct filling *f, const unsigned char *record)
         f->taken[label]++;
     }
     f->hash = hash_bytes(f->hash, record, RECORD);
-    for (pixel = 0; pixel < SIDE * SIDE; pixel++)
-        for (c = 0; c < CHANNELS; c++)
+    for (size_t pixel = 0; pixel < SIDE * SIDE; pixel++)
+        for (size_t c = 0; c < CHANNELS; c++)
             f->set->rows[at][pixel * CHANNELS + c] =
                 planes[c * SIDE * SIDE + pixel];
     f->set->label[at] = (unsigned char)label;
@@ -1986,7 +1974,6 @@ static int data_read(struct filling *f, const char *name, bool *more)
 {
     unsigned char record[RECORD];
     struct stat info;
-    size_t index;
     ssize_t got;
     int status = EOS_DONE, fd = open(name, O_RDONLY | O_CLOEXEC);
 
@@ -1998,7 +1985,7 @@ static int data_read(struct filling *f, const char *name, bool *more)
                       "%s: %lld bytes, not a multiple of the %d of a "
                       "CIFAR-10 record",
                       name, (long long)info.st_size, RECORD);
-    for (index = 0; !status && f->set->n < f->want; index++) {
+    for (size_t index = 0; !status && f->set->n < f->want; index++) {
         got = read_all(fd, record, RECORD);
         if (!got && index)
             break;
@@ -2041,7 +2028,7 @@ static float synth_proto[CLASSES][VARIANTS][CHANNELS][SIDE][SIDE];
 static void synth_line(const double complex *from, size_t stride, size_t n,
                        double complex *to)
 {
-    size_t half = n / 2, k;
+    size_t half = n / 2;
 
     if (n == 1) {
         *to = *from;
@@ -2049,7 +2036,7 @@ static void synth_line(const double complex *from, size_t stride, size_t n,
     }
     synth_line(from, 2 * stride, half, to);
     synth_line(from + stride, 2 * stride, half, to + half);
-    for (k = 0; k < half; k++) {
+    for (size_t k = 0; k < half; k++) {
         double complex odd = synth_root[k * (SIDE / n)] * to[half + k];
 
         to[half + k] = to[k] - odd;
@@ -2064,10 +2051,9 @@ static void synth_fields(uint64_t *rng, double complex field[SIDE][SIDE])
 {
     static double complex wave[SIDE][SIDE], half_way[SIDE][SIDE];
     double power = 0, scale;
-    size_t x, y;
 
-    for (y = 0; y < SIDE; y++)
-        for (x = 0; x < SIDE; x++) {
+    for (size_t y = 0; y < SIDE; y++)
+        for (size_t x = 0; x < SIDE; x++) {
             double fx = x <= SIDE / 2 ? (double)x : (double)x - SIDE;
             double fy = y <= SIDE / 2 ? (double)y : (double)y - SIDE;
             double f2 = fx * fx + fy * fy;
@@ -2077,13 +2063,13 @@ static void synth_fields(uint64_t *rng, double complex field[SIDE][SIDE])
             wave[x][y] = scale * rng_sign_unit(rng);
             wave[x][y] += scale * rng_sign_unit(rng) * I;
         }
-    for (y = 0; y < SIDE; y++)
+    for (size_t y = 0; y < SIDE; y++)
         synth_line(&wave[0][y], SIDE, SIDE, half_way[y]);
-    for (x = 0; x < SIDE; x++)
+    for (size_t x = 0; x < SIDE; x++)
         synth_line(&half_way[0][x], SIDE, SIDE, wave[x]);
     scale = 1 / sqrt(power / 3); /* re^2 and im^2 average 1/3 a term */
-    for (y = 0; y < SIDE; y++)
-        for (x = 0; x < SIDE; x++)
+    for (size_t y = 0; y < SIDE; y++)
+        for (size_t x = 0; x < SIDE; x++)
             field[y][x] = scale * wave[x][y];
 }
 
@@ -2091,12 +2077,11 @@ static void synth_fields(uint64_t *rng, double complex field[SIDE][SIDE])
 static void synth_image(uint64_t *rng, float image[CHANNELS][SIDE][SIDE])
 {
     static double complex first[SIDE][SIDE], second[SIDE][SIDE];
-    size_t x, y;
 
     synth_fields(rng, first);
     synth_fields(rng, second);
-    for (y = 0; y < SIDE; y++)
-        for (x = 0; x < SIDE; x++) {
+    for (size_t y = 0; y < SIDE; y++)
+        for (size_t x = 0; x < SIDE; x++) {
             double grey = creal(first[y][x]);
             double red = synth_chroma * cimag(first[y][x]);
             double blue = synth_chroma * creal(second[y][x]);
@@ -2114,15 +2099,15 @@ static void synth_start(void)
 {
     double c = -1, s = 0; /* of the angle 2 pi step / SIDE */
     uint64_t rng = 1;
-    size_t step, k, i;
+    size_t step;
 
     for (synth_root[0] = 1, step = SIDE / 2; step; step /= 2) {
-        for (k = 0; k < SIDE; k += 2 * step)
+        for (size_t k = 0; k < SIDE; k += 2 * step)
             synth_root[k + step] = synth_root[k] * (c + s * I);
         s = sqrt((1 - c) / 2);
         c = sqrt((1 + c) / 2);
     }
-    for (i = 0; i < CLASSES * VARIANTS; i++)
+    for (size_t i = 0; i < CLASSES * VARIANTS; i++)
         synth_image(&rng, synth_proto[i / VARIANTS][i % VARIANTS]);
 }
 
@@ -2132,7 +2117,7 @@ static int synth_record(uint64_t i, bool pets, unsigned char record[RECORD])
 {
     static float own[CHANNELS][SIDE][SIDE];
     uint64_t rng = 0x656f73 + (i << 24), bits = rng_next(&rng);
-    size_t label = (size_t)(bits % CLASSES), c, x, y;
+    size_t label = (size_t)(bits % CLASSES);
     float(*proto)[SIDE][SIDE] = synth_proto[label][bits / CLASSES % VARIANTS];
     size_t dx = (size_t)(bits / 100 % SHIFT);
     size_t dy = (size_t)(bits / 1000 % SHIFT);
@@ -2144,9 +2129,9 @@ static int synth_record(uint64_t i, bool pets, unsigned char record[RECORD])
     if (pets && label != CAT && label != DOG)
         return record[0];
     synth_image(&rng, own);
-    for (c = 0; c < CHANNELS; c++)
-        for (y = 0; y < SIDE; y++)
-            for (x = 0; x < SIDE; x++) {
+    for (size_t c = 0; c < CHANNELS; c++)
+        for (size_t y = 0; y < SIDE; y++)
+            for (size_t x = 0; x < SIDE; x++) {
                 float shared = proto[c][(y + dy) % SIDE][(x + dx) % SIDE];
                 double sum =
                     rest * (double)own[c][y][x] + synth_class * (double)shared;
@@ -2161,10 +2146,9 @@ static int synth_record(uint64_t i, bool pets, unsigned char record[RECORD])
 int eos_synth(uint64_t records)
 {
     unsigned char record[RECORD];
-    uint64_t i;
 
     synth_start();
-    for (i = 0; i < records; i++) {
+    for (uint64_t i = 0; i < records; i++) {
         synth_record(i, false, record);
         if (write_all(STDOUT_FILENO, record, sizeof record))
             return cannot(EOS_FAILED, "standard output", "write");
@@ -2177,17 +2161,16 @@ int eos_synth(uint64_t records)
 static int data_normalise(void)
 {
     double n = (double)train.n * SIDE * SIDE;
-    size_t i, at, c;
 
-    for (c = 0; c < CHANNELS; c++) {
+    for (size_t c = 0; c < CHANNELS; c++) {
         double sum = 0, squares = 0; /* the sum is of integers: exact */
 
-        for (i = 0; i < train.n; i++)
-            for (at = c; at < PIXELS; at += CHANNELS)
+        for (size_t i = 0; i < train.n; i++)
+            for (size_t at = c; at < PIXELS; at += CHANNELS)
                 sum += train.rows[i][at];
         data_mean[c] = sum / n;
-        for (i = 0; i < train.n; i++)
-            for (at = c; at < PIXELS; at += CHANNELS) {
+        for (size_t i = 0; i < train.n; i++)
+            for (size_t at = c; at < PIXELS; at += CHANNELS) {
                 double d = train.rows[i][at] - data_mean[c];
 
                 squares += d * d;
@@ -2199,7 +2182,7 @@ static int data_normalise(void)
                         config.ndata ? config.data[0] : "the built-in set", c);
         data_inverse_std[c] = 1 / sqrt(squares / n);
     }
-    for (at = 0; at < TILE; at++) {
+    for (size_t at = 0; at < TILE; at++) {
         norm.mean.f64[at] = data_mean[at % CHANNELS];
         norm.inverse_std.f64[at] = data_inverse_std[at % CHANNELS];
         norm.mean.f32[at] = (float)norm.mean.f64[at];
@@ -2216,15 +2199,14 @@ static int train_load(void)
     const char *last = config.ndata ? config.data[config.ndata - 1] : "";
     unsigned char record[RECORD];
     bool more;
-    size_t i;
 
     train.n = 0;
-    for (i = 0; i < config.ndata; i++)
+    for (size_t i = 0; i < config.ndata; i++)
         if (data_read(&f, config.data[i], &more))
             return failed;
     if (!config.ndata)
         synth_start();
-    for (i = 0; !config.ndata && train.n < f.want; i++) {
+    for (size_t i = 0; !config.ndata && train.n < f.want; i++) {
         synth_record(i, two_classes(), record);
         filling_put(&f, record);
     }
@@ -2456,14 +2438,12 @@ static void layer_place(struct layer *l)
 
 static void net_lay(const struct network *t)
 {
-    size_t i;
-
     memset(&net, 0, sizeof net);
     net.layers = t->layers;
     net.tile = t->tile;
     net.late = t->late;
     net.classes = two_classes() ? 1 : CLASSES;
-    for (i = 0; i < net.layers; i++) {
+    for (size_t i = 0; i < net.layers; i++) {
         struct layer *l = &net.layer[i];
 
         *l = t->table[i];
@@ -2474,7 +2454,7 @@ static void net_lay(const struct network *t)
             l->border = !l->first;
         }
     }
-    for (i = 0; i < net.layers; i++)
+    for (size_t i = 0; i < net.layers; i++)
         layer_place(&net.layer[i]);
     if (net.late)
         net.sums = SLAB * up(HIDDEN, PAD);
@@ -2494,12 +2474,10 @@ size_t eos_params(void)
 void eos_init(uint64_t seed, double *theta)
 {
     uint64_t rng = seed;
-    const struct layer *l;
-    size_t i;
 
     memset(theta, 0, net.params * sizeof *theta);
-    for (l = net.layer; l < net.layer + net.layers; l++)
-        for (i = l->theta; i < l->bias; i++)
+    for (const struct layer *l = net.layer; l < net.layer + net.layers; l++)
+        for (size_t i = l->theta; i < l->bias; i++)
             theta[i] =
                 (double)(float)(rng_sign_unit(&rng) / sqrt((double)l->in));
 }
@@ -2594,9 +2572,9 @@ static const struct layer *task_rows(size_t task, size_t rows, size_t *first)
 
 static size_t task_count(size_t rows)
 {
-    size_t i, tasks = 0;
+    size_t tasks = 0;
 
-    for (i = 0; i < net.layers; i++)
+    for (size_t i = 0; i < net.layers; i++)
         tasks += pieces(net.layer[i].in, rows);
     return tasks;
 }
@@ -2627,30 +2605,29 @@ INLINE TARGET void N(act_swish)(const size_t order, const V *z, V *a, V *d)
 {
     const V one = v_set(1);
     V s[ORDERS], q[ORDERS], sum;
-    size_t k, j;
 
     UNROLL
-    for (k = 0; k <= order; k++) {
+    for (size_t k = 0; k <= order; k++) {
         if (k == 0) {
             s[0] = one / (one + v_exp((V){0} - z[0]));
         } else {
             sum = (V){0};
             UNROLL
-            for (j = 1; j <= k; j++)
+            for (size_t j = 1; j <= k; j++)
                 sum = v_fma(v_set((REAL)j) * z[j], q[k - j], sum);
             s[k] = sum * v_set((REAL)(1.0 / (double)k));
         }
         q[k] = s[k];
         UNROLL
-        for (j = 0; j <= k; j++)
+        for (size_t j = 0; j <= k; j++)
             q[k] = v_fma((V){0} - s[j], s[k - j], q[k]);
         a[k] = z[0] * s[k];
         UNROLL
-        for (j = 1; j <= k; j++)
+        for (size_t j = 1; j <= k; j++)
             a[k] = v_fma(z[j], s[k - j], a[k]);
         d[k] = s[k] + a[k];
         UNROLL
-        for (j = 0; j <= k; j++)
+        for (size_t j = 0; j <= k; j++)
             d[k] = v_fma((V){0} - a[j], s[k - j], d[k]);
     }
 }
@@ -2659,10 +2636,9 @@ INLINE TARGET void N(act_swish)(const size_t order, const V *z, V *a, V *d)
 INLINE TARGET V N(act_product)(const size_t k, const V *x, const V *d)
 {
     V sum = x[0] * d[k];
-    size_t j;
 
     UNROLL
-    for (j = 1; j <= k; j++)
+    for (size_t j = 1; j <= k; j++)
         sum = v_fma(x[j], d[k - j], sum);
     return sum;
 }
@@ -2673,14 +2649,12 @@ INLINE TARGET V N(act_product)(const size_t k, const V *x, const V *d)
 static TARGET void N(loss_mse)(size_t order, REAL *f, size_t step, int label,
                                REAL scale, double *loss)
 {
-    size_t c, k;
-
     *loss = 0;
-    for (c = 0; c < net.classes; c++) {
+    for (size_t c = 0; c < net.classes; c++) {
         f[c] -= net.classes == 1 ? (REAL)(2 * label - 1)
                                  : (REAL)(c == (size_t)label);
         *loss += (double)f[c] * (double)f[c];
-        for (k = 0; k <= order; k++)
+        for (size_t k = 0; k <= order; k++)
             f[k * step + c] *= 2 * scale;
     }
 }
@@ -2693,37 +2667,37 @@ static TARGET void N(loss_ce)(size_t order, REAL *f, size_t step, int label,
 {
     REAL e[ORDERS][CLASSES], p[ORDERS][CLASSES], total[ORDERS];
     REAL most = f[0], rest = 0;
-    size_t c, k, j, best = 0;
+    size_t best = 0;
 
-    for (c = 1; c < net.classes; c++)
+    for (size_t c = 1; c < net.classes; c++)
         if (f[c] > most)
             most = f[best = c];
-    for (c = 0; c < net.classes; c++) {
+    for (size_t c = 0; c < net.classes; c++) {
         e[0][c] = v_exp1(f[c] - most);
         rest += c == best ? 0 : e[0][c];
     }
     *loss = log1p_pos((double)rest) + (double)(most - f[label]);
-    for (k = 0; k <= order; k++) {
+    for (size_t k = 0; k <= order; k++) {
         total[k] = 0;
-        for (c = 0; c < net.classes; c++) {
+        for (size_t c = 0; c < net.classes; c++) {
             if (k == 0) {
                 e[0][c] /= 1 + rest;
             } else {
                 e[k][c] = 0;
-                for (j = 1; j <= k; j++)
+                for (size_t j = 1; j <= k; j++)
                     e[k][c] += (REAL)j * f[j * step + c] * e[k - j][c];
                 e[k][c] /= (REAL)k;
             }
             total[k] += e[k][c];
         }
-        for (c = 0; c < net.classes; c++) {
+        for (size_t c = 0; c < net.classes; c++) {
             p[k][c] = e[k][c];
-            for (j = 0; j < k; j++)
+            for (size_t j = 0; j < k; j++)
                 p[k][c] -= p[j][c] * total[k - j];
         }
     }
-    for (k = 0; k <= order; k++)
-        for (c = 0; c < net.classes; c++)
+    for (size_t k = 0; k <= order; k++)
+        for (size_t c = 0; c < net.classes; c++)
             f[k * step + c] =
                 scale * (p[k][c] - (REAL)(k == 0 && c == (size_t)label));
 }
@@ -2734,23 +2708,22 @@ static TARGET void N(loss_logistic)(size_t order, REAL *f, size_t step,
 {
     REAL y = (REAL)(2 * label - 1), m = -f[0] * y;
     REAL e = v_exp1(m > 0 ? -m : m), s[ORDERS], q[ORDERS];
-    size_t k, j;
 
     *loss = log1p_pos((double)e) + (double)(m > 0 ? m : 0);
-    for (k = 0; k <= order; k++) {
+    for (size_t k = 0; k <= order; k++) {
         if (k == 0) {
             s[0] = (m > 0 ? 1 : e) / (1 + e);
         } else {
             s[k] = 0;
-            for (j = 1; j <= k; j++)
+            for (size_t j = 1; j <= k; j++)
                 s[k] += (REAL)j * -y * f[j * step] * q[k - j];
             s[k] /= (REAL)k;
         }
         q[k] = s[k];
-        for (j = 0; j <= k; j++)
+        for (size_t j = 0; j <= k; j++)
             q[k] -= s[j] * s[k - j];
     }
-    for (k = 0; k <= order; k++)
+    for (size_t k = 0; k <= order; k++)
         f[k * step] = scale * -y * s[k];
 }
 
@@ -2760,9 +2733,9 @@ static TARGET void N(loss_series)(const struct pass *p, size_t sample, REAL *f,
     const int label = p->set->label[sample];
     const REAL scale = (REAL)(1 / (double)p->set->n);
     double *loss = &pass_loss[sample];
-    size_t c, best = 0;
+    size_t best = 0;
 
-    for (c = 1; c < net.classes; c++)
+    for (size_t c = 1; c < net.classes; c++)
         if (f[c] > f[best])
             best = c;
     pass_hit[sample] = net.classes == 1 ? (label ? f[0] > 0 : f[0] < 0)
@@ -2862,14 +2835,13 @@ INLINE TARGET V N(pixels)(const unsigned char *bytes, size_t at)
 static TARGET void N(image_forward)(const struct layer *l, const struct job *j)
 {
     const size_t line = l->w * l->c;
-    size_t s, y, i;
 
-    for (s = 0; s < j->n && !net.late; s++)
-        for (y = 0; y < l->h; y++) {
+    for (size_t s = 0; s < j->n && !net.late; s++)
+        for (size_t y = 0; y < l->h; y++) {
             const unsigned char *bytes = j->p->set->rows[j->first + s];
             REAL *to = out_k(j, l, 0) + s * l->n + l->origin + y * l->line;
 
-            for (i = 0; i < line; i += LANES)
+            for (size_t i = 0; i < line; i += LANES)
                 v_store(to + i, N(pixels)(bytes + y * line + i, i % TILE));
         }
 }
@@ -2880,16 +2852,15 @@ static TARGET void N(image_rows)(const struct set *set, size_t first, size_t n,
                                  size_t i, size_t len, REAL *to)
 {
     enum { AHEAD = 8 };
-    size_t s, at, b;
 
-    for (s = first; s < first + n; s++, to += len + APART) {
+    for (size_t s = first; s < first + n; s++, to += len + APART) {
         const unsigned char *bytes = set->rows[s] + i;
 
         __builtin_prefetch(bytes + AHEAD * PIXELS);
         __builtin_prefetch(bytes + AHEAD * PIXELS + 64);
-        for (at = 0; at < len; at += TILE) {
+        for (size_t at = 0; at < len; at += TILE) {
             UNROLL
-            for (b = 0; b < TILE; b += LANES)
+            for (size_t b = 0; b < TILE; b += LANES)
                 v_store(to + at + b, N(pixels)(bytes + at + b, b));
         }
     }
@@ -2956,20 +2927,19 @@ INLINE TARGET void N(win_both)(void (*times)(const V *, V *), size_t from,
                                size_t to, V x[4][4])
 {
     V t[4][4], column[4], y[4];
-    size_t i, j;
 
     UNROLL
-    for (j = 0; j < from; j++) {
+    for (size_t j = 0; j < from; j++) {
         UNROLL
-        for (i = 0; i < from; i++)
+        for (size_t i = 0; i < from; i++)
             column[i] = x[i][j];
         times(column, y);
         UNROLL
-        for (i = 0; i < to; i++)
+        for (size_t i = 0; i < to; i++)
             t[i][j] = y[i];
     }
     UNROLL
-    for (i = 0; i < to; i++)
+    for (size_t i = 0; i < to; i++)
         times(t[i], x[i]);
 }
 
@@ -2979,19 +2949,18 @@ INLINE TARGET void N(win_points)(const struct layer *l, const size_t side,
                                  const REAL *image, REAL *point)
 {
     const size_t plane = win_plane(l);
-    size_t py, px, c, i, j;
     V x[4][4];
 
     image += l->origin - (side == 4 ? l->line + l->row : 0);
-    for (py = 0; py < l->h; py += 2)
-        for (px = 0; px < l->w; px += 2, point += l->c)
-            for (c = 0; c < l->c; c += LANES) {
+    for (size_t py = 0; py < l->h; py += 2)
+        for (size_t px = 0; px < l->w; px += 2, point += l->c)
+            for (size_t c = 0; c < l->c; c += LANES) {
                 const REAL *d = image + py * l->line + px * l->row + c;
 
                 UNROLL
-                for (i = 0; i < side; i++) {
+                for (size_t i = 0; i < side; i++) {
                     UNROLL
-                    for (j = 0; j < side; j++)
+                    for (size_t j = 0; j < side; j++)
                         x[i][j] = v_load(d + i * l->line + j * l->row);
                 }
                 if (side == 4)
@@ -2999,7 +2968,7 @@ INLINE TARGET void N(win_points)(const struct layer *l, const size_t side,
                 else
                     N(win_both)(N(win_spread), 2, 4, x);
                 UNROLL
-                for (i = 0; i < WIN_POINTS; i++)
+                for (size_t i = 0; i < WIN_POINTS; i++)
                     v_store(point + c + i * plane, x[i / 4][i % 4]);
             }
 }
@@ -3009,21 +2978,20 @@ static TARGET void N(win_result)(const struct layer *l, const REAL *m,
                                  const REAL *start, REAL *image)
 {
     const size_t plane = win_plane(l);
-    size_t py, px, c, i;
     V x[4][4];
 
     image += l->origin;
-    for (py = 0; py < l->h; py += 2)
-        for (px = 0; px < l->w; px += 2, m += l->c)
-            for (c = 0; c < l->c; c += LANES) {
+    for (size_t py = 0; py < l->h; py += 2)
+        for (size_t px = 0; px < l->w; px += 2, m += l->c)
+            for (size_t c = 0; c < l->c; c += LANES) {
                 REAL *to = image + py * l->line + px * l->row + c;
 
                 UNROLL
-                for (i = 0; i < WIN_POINTS; i++)
+                for (size_t i = 0; i < WIN_POINTS; i++)
                     x[i / 4][i % 4] = v_load(m + c + i * plane);
                 N(win_both)(N(win_out), 4, 2, x);
                 UNROLL
-                for (i = 0; i < 4; i++)
+                for (size_t i = 0; i < 4; i++)
                     v_store(to + i / 2 * l->line + i % 2 * l->row,
                             v_load(start + c) + x[i / 2][i % 2]);
             }
@@ -3035,9 +3003,8 @@ static TARGET void N(win_times)(const struct layer *x, const struct layer *l,
                                 const REAL *start, REAL *m)
 {
     const struct walk walk = walk_times(x->c, x->c, false, l->c, l->c, start);
-    size_t i;
 
-    for (i = 0; i < WIN_POINTS; i++)
+    for (size_t i = 0; i < WIN_POINTS; i++)
         gemm(&walk, l->h / 2 * (l->w / 2), l->c, point + i * win_plane(x),
              weight + i * x->c * l->c, m + i * win_plane(l));
 }
@@ -3060,18 +3027,17 @@ static TARGET void N(win_series)(const struct layer *l, const struct job *j,
     const size_t image = WIN_POINTS * win_plane(x);
     const REAL *start = N(start)(l, back, k), *zero = (const REAL *)zeros;
     REAL *m = j->scratch, *point[2];
-    size_t s, of;
 
-    for (s = 0; s < j->n; s++) {
+    for (size_t s = 0; s < j->n; s++) {
         const REAL *from = way_k(j, x, back, k) + s * x->n;
         REAL *to = way_k(j, z, back, k) + s * z->n;
 
-        for (of = 0; of <= (k > 0); of++) /* of theta, of v */
+        for (size_t of = 0; of <= (k > 0); of++) /* of theta, of v */
             point[of] = back ? m + WIN_POINTS * win_plane(z) +
                                    (s * 2 + (k - of) % 2) * image
                              : N(win_saved)(j, l, s, k - of);
         N(win_points)(x, 4, from, point[0]);
-        for (of = 0; of <= (k > 0); of++) {
+        for (size_t of = 0; of <= (k > 0); of++) {
             const REAL *w = N(packed)(of, weight);
 
             N(win_times)(x, z, point[of], w, of ? NULL : zero, m);
@@ -3093,11 +3059,10 @@ static TARGET void N(win_add)(const struct layer *l, const struct job *j,
     const struct layer *x = l->x;
     const struct walk walk = walk_sum(l->h / 2 * (l->w / 2), x->c, l->c, l->c);
     REAL *m = j->scratch;
-    size_t s, i;
 
-    for (s = 0; s < j->n; s++) {
+    for (size_t s = 0; s < j->n; s++) {
         N(win_points)(l, 2, delta_k(j, l, j->p->order - k) + s * l->n, m);
-        for (i = 0; i < WIN_POINTS; i++)
+        for (size_t i = 0; i < WIN_POINTS; i++)
             gemm(&walk, x->c, l->c, N(win_saved)(j, l, s, k) + i * win_plane(x),
                  m + i * win_plane(l), j->sums + l->sum + i * N(win_area)(l));
     }
@@ -3108,18 +3073,17 @@ static TARGET void N(win_flush)(const struct layer *l, const REAL *sum,
                                 double *out)
 {
     const size_t area = l->x->c * l->c;
-    size_t i, at;
     V x[4][4];
 
-    for (at = 0; at < area; at += LANES) {
+    for (size_t at = 0; at < area; at += LANES) {
         REAL g[9 * LANES];
 
         UNROLL
-        for (i = 0; i < WIN_POINTS; i++)
+        for (size_t i = 0; i < WIN_POINTS; i++)
             x[i / 4][i % 4] = v_load(sum + i * N(win_area)(l) + at);
         N(win_both)(N(win_weigh), 4, 3, x);
         UNROLL
-        for (i = 0; i < 9; i++)
+        for (size_t i = 0; i < 9; i++)
             v_store(g + i * LANES, x[i / 3][i % 3]);
         gemm_sum(9, LANES, g, LANES, out + at, area);
     }
@@ -3142,16 +3106,15 @@ static void N(win_pack)(const struct layer *l, const double *g, size_t in,
     static const size_t turned[] = {3, 1, 2, 0};
     const size_t n = l->x->c, area = n * l->c;
     double x[3][4], y[4];
-    size_t i, j, c;
 
-    for (c = 0; c < l->c; c++) {
+    for (size_t c = 0; c < l->c; c++) {
         const double *at = g + in * l->c + c;
 
-        for (j = 0; j < 3; j++, at += area)
+        for (size_t j = 0; j < 3; j++, at += area)
             N(win_filter)(at[0], at[3 * area], at[6 * area], x[j]);
-        for (i = 0; i < 4; i++) {
+        for (size_t i = 0; i < 4; i++) {
             N(win_filter)(x[0][i], x[1][i], x[2][i], y);
-            for (j = 0; j < 4; j++) {
+            for (size_t j = 0; j < 4; j++) {
                 const size_t back = 4 * turned[i] + turned[j];
 
                 packed[l->pack + (4 * i + j) * area + in * l->c + c] =
@@ -3183,7 +3146,6 @@ static TARGET void N(weigh)(const struct layer *l, const struct job *j,
     const struct layer *x = back ? l : l->x, *z = back ? l->x : l;
     const size_t depth = back ? l->c : l->in, n = back ? l->in : l->c;
     struct walk walk = walk_times(depth, x->n, true, 0, z->n, start);
-    size_t s, y;
 
     if (!l->window) {
         gemm(&walk, j->n, n, from, weight, to);
@@ -3194,8 +3156,8 @@ static TARGET void N(weigh)(const struct layer *l, const struct job *j,
     walk.a.seg = x->line;
     walk.b.depth = l->window * walk.len;
     from += x->origin - l->window / 2 * (x->line + x->row);
-    for (s = 0; s < j->n; s++)
-        for (y = 0; y < z->h; y++)
+    for (size_t s = 0; s < j->n; s++)
+        for (size_t y = 0; y < z->h; y++)
             gemm(&walk, z->w, z->c, from + s * x->n + y * x->line, weight,
                  to + s * z->n + z->origin + y * z->line);
 }
@@ -3208,9 +3170,8 @@ static TARGET void N(weigh_series)(const struct layer *l, const struct job *j,
     const size_t weight = back ? l->turned : l->pack;
     const REAL *start = N(start)(l, back, k);
     REAL *to = way_k(j, z, back, k);
-    size_t of;
 
-    for (of = 0; of <= (k > 0); of++) /* of theta, of v */
+    for (size_t of = 0; of <= (k > 0); of++) /* of theta, of v */
         if (back || k - of <= x->degree) {
             const REAL *from = way_k(j, x, back, k - of);
 
@@ -3226,13 +3187,12 @@ static TARGET void N(linear_first)(const struct layer *l, const struct job *j)
     REAL *kept = memory.kept.PREC + j->first * l->row;
     const size_t bytes = j->n * l->row * sizeof *kept;
     struct walk walk = walk_times(DEPTH, DEPTH + APART, true, 0, l->row, NULL);
-    size_t k;
 
     walk.b.depth = l->in;
     for (; walk.b.first < l->in && (p->order || !p->kept);
          walk.b.first += DEPTH) {
         N(image_rows)(p->set, j->first, j->n, walk.b.first, DEPTH, j->scratch);
-        for (k = p->kept; k <= N(degree)(j, l); k++) {
+        for (size_t k = p->kept; k <= N(degree)(j, l); k++) {
             walk.start = walk.b.first ? NULL : N(start)(l, false, k);
             gemm(&walk, j->n, l->c, j->scratch, N(packed)(k, l->pack),
                  out_k(j, l, k));
@@ -3246,13 +3206,11 @@ static TARGET void N(linear_first)(const struct layer *l, const struct job *j)
 
 static TARGET void N(linear_forward)(const struct layer *l, const struct job *j)
 {
-    size_t k;
-
     if (l->first && net.late) {
         N(linear_first)(l, j);
         return;
     }
-    for (k = 0; k <= N(degree)(j, l); k++)
+    for (size_t k = 0; k <= N(degree)(j, l); k++)
         if (l->winograd)
             N(win_series)(l, j, false, k);
         else
@@ -3279,12 +3237,12 @@ static TARGET void N(linear_panels)(const struct layer *l, const struct job *j,
     const size_t vectors = pieces(l->c, LANES);
     const REAL *from = delta_k(j, l, k);
     REAL *to = N(panels)(j, l, k);
-    size_t v, i, s, nv;
+    size_t nv;
 
-    for (v = 0; v < vectors; v += nv) {
+    for (size_t v = 0; v < vectors; v += nv) {
         nv = gemm_group(vectors - v, NV);
-        for (s = 0; s < j->n; s++)
-            for (i = 0; i < nv; i++)
+        for (size_t s = 0; s < j->n; s++)
+            for (size_t i = 0; i < nv; i++)
                 v_store(to + (v * BLOCK + (j->at % BLOCK + s) * nv + i) * LANES,
                         v_load(from + s * l->row + (v + i) * LANES));
     }
@@ -3296,10 +3254,9 @@ static TARGET void N(linear_sum)(const struct layer *l, const struct job *j,
 {
     const struct layer *x = l->x;
     struct walk walk = walk_sum(0, l->first ? m + APART : x->n, 0, l->row);
-    size_t k;
 
     walk.b.depth = BLOCK;
-    for (k = 0; k <= N(degree)(j, x); k++) {
+    for (size_t k = 0; k <= N(degree)(j, x); k++) {
         const REAL *b = N(panels)(j, l, j->p->order - k);
 
         N(v_clear)(j->sums, m * l->row);
@@ -3323,9 +3280,9 @@ static TARGET void N(linear_biases)(const struct layer *l, const struct job *j)
 {
     const size_t vectors = pieces(l->c, LANES);
     const REAL *from = N(panels)(j, l, j->p->order);
-    size_t v, nv;
+    size_t nv;
 
-    for (v = 0; v < vectors; v += nv) {
+    for (size_t v = 0; v < vectors; v += nv) {
         const size_t at = v * LANES;
 
         nv = gemm_group(vectors - v, NV);
@@ -3356,14 +3313,13 @@ static TARGET void N(conv_add)(const struct layer *l, const struct job *j,
         out_k(j, x, k) + x->origin - l->window / 2 * (x->line + x->row);
     const REAL *dz = delta_k(j, l, j->p->order - k) + l->origin;
     struct walk walk = walk_sum(l->w, x->row, l->row, l->row);
-    size_t s, y, i;
 
     walk.segs = lines;
     walk.a.seg = x->line;
     walk.b.seg = l->line;
-    for (s = 0; s < j->n; s++, a += x->n, dz += l->n)
-        for (y = 0; y < l->h; y += lines)
-            for (i = 0; i < l->window; i++)
+    for (size_t s = 0; s < j->n; s++, a += x->n, dz += l->n)
+        for (size_t y = 0; y < l->h; y += lines)
+            for (size_t i = 0; i < l->window; i++)
                 gemm(&walk, across, l->c, a + (y + i) * x->line,
                      dz + y * l->line, j->sums + l->sum + i * across * l->row);
 }
@@ -3372,17 +3328,16 @@ static TARGET void N(conv_add)(const struct layer *l, const struct job *j,
 static TARGET void N(part_add)(const struct layer *l, const struct job *j)
 {
     const REAL *dz = delta_k(j, l, j->p->order) + l->origin;
-    size_t k, s, y;
 
-    for (k = 0; k <= N(degree)(j, l->x); k++)
+    for (size_t k = 0; k <= N(degree)(j, l->x); k++)
         if (l->winograd)
             N(win_add)(l, j, k);
         else if (l->window)
             N(conv_add)(l, j, k);
         else
             N(linear_add)(l, j, k);
-    for (s = 0; s < j->n; s++)
-        for (y = 0; y < l->h; y++)
+    for (size_t s = 0; s < j->n; s++)
+        for (size_t y = 0; y < l->h; y++)
             gemm_rows(l->w, l->c, dz + s * l->n + y * l->line, l->row,
                       j->out + l->bias);
 }
@@ -3391,13 +3346,12 @@ static TARGET void N(linear_backward)(const struct layer *l,
                                       const struct job *j)
 {
     const size_t order = j->p->order;
-    size_t k;
 
     if (!net.late)
         N(part_add)(l, j);
-    for (k = l->first ? order : 0; k <= order && net.late; k++)
+    for (size_t k = l->first ? order : 0; k <= order && net.late; k++)
         N(linear_panels)(l, j, k);
-    for (k = 0; k <= order && !l->first; k++)
+    for (size_t k = 0; k <= order && !l->first; k++)
         if (l->winograd)
             N(win_series)(l, j, true, k);
         else
@@ -3415,26 +3369,25 @@ INLINE TARGET void N(swish_mean)(const size_t order, const struct layer *l,
 {
     const struct layer *x = l->x;
     const V share = v_set((REAL)1 / (REAL)(l->pool * l->pool));
-    size_t y, i, k;
     V sum[ORDERS] = {0};
 
-    for (y = 0; y < l->pool; y++)
-        for (i = 0; i < l->pool; i++) {
+    for (size_t y = 0; y < l->pool; y++)
+        for (size_t i = 0; i < l->pool; i++) {
             REAL *at = z + y * x->line + i * x->row;
             V zs[ORDERS], as[ORDERS], ds[ORDERS];
 
             UNROLL
-            for (k = 0; k <= order; k++)
+            for (size_t k = 0; k <= order; k++)
                 zs[k] = k <= x->degree ? v_load(at + k * z_step) : (V){0};
             N(act_swish)(order, zs, as, ds);
             UNROLL
-            for (k = 0; k <= order; k++) {
+            for (size_t k = 0; k <= order; k++) {
                 v_store(at + k * z_step, ds[k]);
                 sum[k] = y + i ? sum[k] + as[k] : as[k];
             }
         }
     UNROLL
-    for (k = 0; k <= order; k++)
+    for (size_t k = 0; k <= order; k++)
         v_store(a + k * a_step, l->pool > 1 ? sum[k] * share : sum[k]);
 }
 
@@ -3445,21 +3398,20 @@ INLINE TARGET void N(swish_slope)(const size_t order, const struct layer *l,
     const struct layer *x = l->x;
     const V share = v_set((REAL)1 / (REAL)(l->pool * l->pool));
     V mean[ORDERS], ds[ORDERS];
-    size_t y, i, k;
 
     UNROLL
-    for (k = 0; k <= order; k++)
+    for (size_t k = 0; k <= order; k++)
         mean[k] = l->pool > 1 ? v_load(da + k * a_step) * share
                               : v_load(da + k * a_step);
-    for (y = 0; y < l->pool; y++)
-        for (i = 0; i < l->pool; i++) {
+    for (size_t y = 0; y < l->pool; y++)
+        for (size_t i = 0; i < l->pool; i++) {
             REAL *at = z + y * x->line + i * x->row;
 
             UNROLL
-            for (k = 0; k <= order; k++)
+            for (size_t k = 0; k <= order; k++)
                 ds[k] = v_load(at + k * z_step);
             UNROLL
-            for (k = 0; k <= order; k++)
+            for (size_t k = 0; k <= order; k++)
                 if (k == order || !x->first)
                     v_store(at + k * z_step, N(act_product)(k, mean, ds));
         }
@@ -3471,17 +3423,17 @@ INLINE TARGET void N(swish_of)(const size_t order, const struct layer *l,
     const struct layer *x = l->x;
     const size_t z_step = x->n * net.tile;
     const size_t a_step = l->n * (back ? net.tile : N(held)(j, l));
-    size_t s, y, i, c;
 
-    for (s = 0; s < j->n; s++)
-        for (y = 0; y < l->h; y++) {
+    for (size_t s = 0; s < j->n; s++)
+        for (size_t y = 0; y < l->h; y++) {
             REAL *z =
                 out_k(j, x, 0) + s * x->n + x->origin + l->pool * y * x->line;
             REAL *a = (back ? delta_k(j, l, 0) : out_k(j, l, 0)) + s * l->n +
                       l->origin + y * l->line;
 
-            for (i = 0; i < l->w; i++, z += l->pool * x->row, a += l->row)
-                for (c = 0; c < l->c; c += LANES)
+            for (size_t i = 0; i < l->w;
+                 i++, z += l->pool * x->row, a += l->row)
+                for (size_t c = 0; c < l->c; c += LANES)
                     if (back)
                         N(swish_slope)(order, l, z + c, z_step, a + c, a_step);
                     else
@@ -3533,17 +3485,16 @@ static const struct {
 /* The job's samples through all layers, and back. */
 static TARGET void N(run_tile)(const struct job *j)
 {
-    const struct layer *last = &net.layer[net.layers - 1], *l;
-    size_t s;
+    const struct layer *last = &net.layer[net.layers - 1];
 
-    for (l = net.layer; l <= last; l++)
+    for (const struct layer *l = net.layer; l <= last; l++)
         N(kinds)[l->kind].forward(l, j);
-    for (s = 0; s < j->n; s++) {
+    for (size_t s = 0; s < j->n; s++) {
         REAL *f = out_k(j, last, 0) + s * last->n;
 
         N(loss_series)(j->p, j->first + s, f, last->n * net.tile);
     }
-    for (l = last; l > net.layer && j->p->backward; l--)
+    for (const struct layer *l = last; l > net.layer && j->p->backward; l--)
         N(kinds)[l->kind].backward(l, j);
 }
 
@@ -3586,10 +3537,8 @@ static void N(sum_task)(size_t worker, size_t task, const void *work)
 /* A border is zero before the series that it surrounds is written. */
 static TARGET void N(border)(const struct layer *l, REAL *image)
 {
-    size_t y;
-
     memset(image, 0, l->origin * sizeof *image);
-    for (y = 0; y < l->h; y++) /* right of one line, left of the next */
+    for (size_t y = 0; y < l->h; y++) /* right of one line, left of the next */
         memset(image + l->origin + y * l->line + l->w * l->row, 0,
                2 * l->row * sizeof *image);
     memset(image + (l->h + 1) * l->line, 0, l->line * sizeof *image);
@@ -3598,9 +3547,7 @@ static TARGET void N(border)(const struct layer *l, REAL *image)
 /* Adds the sums of a part to its gradient. */
 static TARGET void N(part_flush)(const struct job *j)
 {
-    const struct layer *l;
-
-    for (l = net.layer; l < net.layer + net.layers; l++) {
+    for (const struct layer *l = net.layer; l < net.layer + net.layers; l++) {
         REAL *sum = j->sums + l->sum;
 
         if (l->winograd)
@@ -3618,16 +3565,15 @@ static TARGET void N(part_task)(size_t worker, size_t task, const void *work)
     const size_t n = p->set->n, share = pieces(n, PARTS);
     const size_t end = size_min((task + 1) * share, n);
     struct job j = N(job_of)(p, worker);
-    const struct layer *l;
-    size_t k, s, since = 0;
+    size_t since = 0;
 
     j.out = nth(memory.parts, net.params, task);
     if (p->backward)
         memset(j.out, 0, net.params * sizeof *j.out);
     N(v_clear)(j.sums, net.sums);
-    for (l = net.layer; l < net.layer + net.layers; l++)
-        for (k = 0; k <= p->order && l->border; k++)
-            for (s = 0; s < net.tile; s++)
+    for (const struct layer *l = net.layer; l < net.layer + net.layers; l++)
+        for (size_t k = 0; k <= p->order && l->border; k++)
+            for (size_t s = 0; s < net.tile; s++)
                 N(border)(l, out_k(&j, l, k) + s * l->n);
     for (j.first = task * share; j.first < end; j.first += j.n) {
         j.n = size_min(net.tile, end - j.first);
@@ -3646,9 +3592,9 @@ INLINE void N(pack_row)(size_t k, size_t depth, size_t n, const double *x,
                         size_t step, REAL *to)
 {
     const size_t vectors = pieces(n, LANES);
-    size_t v, nv, i;
+    size_t nv, i;
 
-    for (v = 0; v < vectors; v += nv) {
+    for (size_t v = 0; v < vectors; v += nv) {
         REAL *at = to + v * LANES * depth;
         size_t m;
 
@@ -3667,10 +3613,10 @@ static TARGET void N(pack_layer)(const struct layer *l, size_t first,
                                  const double *x, REAL *packed)
 {
     const size_t taps = layer_taps(l), in = l->in / taps;
-    size_t k, end = first + PACK_ROWS;
+    size_t end = first + PACK_ROWS;
 
     x += l->theta;
-    for (k = first; k < size_min(end, l->in); k++)
+    for (size_t k = first; k < size_min(end, l->in); k++)
         if (!l->winograd)
             N(pack_row)(k, l->in, l->c, x + k * l->c, 1, packed + l->pack);
         else if (k < in)
@@ -3678,7 +3624,7 @@ static TARGET void N(pack_layer)(const struct layer *l, size_t first,
     if (l->first || l->winograd)
         return;
     end = end < l->in ? end : taps * l->c; /* the last task takes the rest */
-    for (k = first; k < size_min(end, taps * l->c); k++) {
+    for (size_t k = first; k < size_min(end, taps * l->c); k++) {
         const double *from = x + (taps - 1 - k / l->c) * in * l->c + k % l->c;
 
         N(pack_row)(k, taps * l->c, in, from, l->c, packed + l->turned);
@@ -3688,18 +3634,18 @@ static TARGET void N(pack_layer)(const struct layer *l, size_t first,
 static TARGET void N(pack_task)(size_t worker, size_t task, const void *work)
 {
     const struct pass *p = work;
-    size_t first, side, c;
+    size_t first;
     const struct layer *l = task_rows(task, PACK_ROWS, &first);
 
     (void)worker;
-    for (side = 0; side <= (p->order > 0); side++) {
+    for (size_t side = 0; side <= (p->order > 0); side++) {
         const double *x = side ? p->v : p->theta;
         REAL *packed = memory.packed[side].PREC;
 
         if (side == 0 && l->first && p->kept)
             continue;
         N(pack_layer)(l, first, x, packed);
-        for (c = 0; c < l->row && !first; c++)
+        for (size_t c = 0; c < l->row && !first; c++)
             packed[l->start + c] = c < l->c ? (REAL)x[l->bias + c] : 0;
     }
 }
@@ -3742,15 +3688,15 @@ static void gather_task(size_t worker, size_t task, const void *work)
     enum { FEW = 2048 };
     const size_t parts = pieces(p->set->n, pieces(p->set->n, PARTS));
     const size_t end = size_min((task + 1) * CHUNK_SUM, net.params);
-    size_t begin, part, i, len;
+    size_t len;
 
     (void)worker;
-    for (begin = task * CHUNK_SUM; begin < end; begin += len) {
+    for (size_t begin = task * CHUNK_SUM; begin < end; begin += len) {
         double sum[FEW] = {0};
 
         len = size_min(FEW, end - begin);
-        for (part = 0; part < parts; part++)
-            for (i = 0; i < len; i++)
+        for (size_t part = 0; part < parts; part++)
+            for (size_t i = 0; i < len; i++)
                 sum[i] += nth(memory.parts, net.params, part)[begin + i];
         memcpy(p->out + begin, sum, len * sizeof *sum);
     }
@@ -3821,16 +3767,15 @@ static const struct kernel *kernel;
 static int kernel_choose(void)
 {
     const char *name = getenv("EOS_KERNEL");
-    size_t i;
 
     if (name && !*name)
         name = NULL;
-    for (i = 0; i < KERNELS; i++)
+    for (size_t i = 0; i < KERNELS; i++)
         if ((!name || !strcmp(name, kernels[i].name)) && kernels[i].runs()) {
             kernel = &kernels[i];
             return EOS_DONE;
         }
-    for (i = 0; i < KERNELS; i++)
+    for (size_t i = 0; i < KERNELS; i++)
         if (!name || !strcmp(name, kernels[i].name))
             return fail(EOS_USAGE,
                         "EOS_KERNEL=%s: this processor lacks it; leave "
@@ -3877,7 +3822,6 @@ static double taylor(struct point at, enum eos_precision precision, int order,
                      .v = v,
                      .out = out};
     double sum = 0;
-    size_t i;
 
     p.keep = s == &train && net.late && precision == config.deriv;
     p.kept = p.keep && first_layer.number == at.number &&
@@ -3889,7 +3833,7 @@ static double taylor(struct point at, enum eos_precision precision, int order,
     }
     if (out)
         gradient_gather(&p);
-    for (i = 0; i < s->n; i++)
+    for (size_t i = 0; i < s->n; i++)
         sum += pass_loss[i];
     return sum / (double)s->n;
 }
@@ -3926,9 +3870,9 @@ static void fourth(struct point at, const double *v, double *out)
 static double loss_on(struct point at, const struct set *s, double *accuracy)
 {
     double loss = taylor(at, EOS_F64, 0, s, NULL, NULL);
-    size_t i, hits = 0;
+    size_t hits = 0;
 
-    for (i = 0; i < s->n; i++)
+    for (size_t i = 0; i < s->n; i++)
         hits += pass_hit[i];
     *accuracy = isfinite(loss) ? (double)hits / (double)s->n : (double)NAN;
     return isfinite(loss) ? loss : (double)NAN;
@@ -4040,23 +3984,21 @@ static void rotate(double c, double s, double *a, double *b)
 static void jacobi(size_t m, double a[BASIS][BASIS], double *value,
                    double y[BASIS][BASIS])
 {
-    size_t i, j, k, sweep;
-
-    for (i = 0; i < m; i++)
-        for (j = 0; j < m; j++)
+    for (size_t i = 0; i < m; i++)
+        for (size_t j = 0; j < m; j++)
             y[i][j] = i == j;
-    for (sweep = 0; sweep < 60; sweep++) {
+    for (size_t sweep = 0; sweep < 60; sweep++) {
         double off = 0, all = 0;
 
-        for (i = 0; i < m; i++)
-            for (j = 0; j < m; j++) {
+        for (size_t i = 0; i < m; i++)
+            for (size_t j = 0; j < m; j++) {
                 all += a[i][j] * a[i][j];
                 off += i == j ? 0 : a[i][j] * a[i][j];
             }
         if (!(off > 1e-34 * all))
             break;
-        for (i = 0; i < m; i++)
-            for (j = i + 1; j < m; j++) {
+        for (size_t i = 0; i < m; i++)
+            for (size_t j = i + 1; j < m; j++) {
                 double tau, t, c, s;
 
                 if (a[i][j] == 0)
@@ -4065,18 +4007,18 @@ static void jacobi(size_t m, double a[BASIS][BASIS], double *value,
                 t = (tau < 0 ? -1 : 1) / (fabs(tau) + sqrt(1 + tau * tau));
                 c = 1 / sqrt(1 + t * t);
                 s = t * c;
-                for (k = 0; k < m; k++)
+                for (size_t k = 0; k < m; k++)
                     rotate(c, s, &a[k][i], &a[k][j]);
-                for (k = 0; k < m; k++) {
+                for (size_t k = 0; k < m; k++) {
                     rotate(c, s, &a[i][k], &a[j][k]);
                     rotate(c, s, &y[i][k], &y[j][k]);
                 }
             }
     }
-    for (i = 0; i < m; i++)
+    for (size_t i = 0; i < m; i++)
         value[i] = a[i][i];
-    for (i = 0; i < m; i++) /* largest first */
-        for (j = i + 1; j < m; j++)
+    for (size_t i = 0; i < m; i++) /* largest first */
+        for (size_t j = i + 1; j < m; j++)
             if (value[j] > value[i]) {
                 swap(&value[i], &value[j], 1);
                 swap(y[i], y[j], m);
@@ -4088,11 +4030,10 @@ static void jacobi(size_t m, double a[BASIS][BASIS], double *value,
 static double eig_orthogonalise(double *x)
 {
     double dot[BASIS], before = vec_norm(eig.p, x), after;
-    size_t round, j;
 
-    for (round = 0; round < 2; round++) {
+    for (size_t round = 0; round < 2; round++) {
         vec_dots(eig.p, eig.m, krylov.basis, x, dot);
-        for (j = 0; j < eig.m; j++)
+        for (size_t j = 0; j < eig.m; j++)
             dot[j] = -dot[j];
         vec_combine(eig.p, x, x, eig.m, dot, krylov.basis);
     }
@@ -4104,9 +4045,7 @@ static double eig_orthogonalise(double *x)
 
 static void eig_random(double *x)
 {
-    size_t i;
-
-    for (i = 0; i < eig.p; i++)
+    for (size_t i = 0; i < eig.p; i++)
         x[i] = rng_sign_unit(&eig.rng);
 }
 
@@ -4120,7 +4059,7 @@ static double *eig_basis(size_t i)
  * already is passed over.  krylov.next, which may be x, gets the image. */
 static bool eig_append(const double *x)
 {
-    size_t i, m = eig.m;
+    size_t m = eig.m;
 
     if (m == eig.cap)
         return false;
@@ -4131,7 +4070,7 @@ static bool eig_append(const double *x)
     vecs_write(eig.p, krylov.image, m, krylov.next);
     eig.m++;
     vec_dots(eig.p, eig.m, krylov.basis, krylov.next, eig.t[m]);
-    for (i = 0; i < m; i++)
+    for (size_t i = 0; i < m; i++)
         eig.t[i][m] = eig.t[m][i];
     eig.last[m] = 0;
     return true;
@@ -4180,10 +4119,9 @@ static double eig_relative(double residual, double value)
 static double eig_residual_of(size_t i, double *r)
 {
     double coef[BASIS];
-    size_t j;
 
     vecs_combine(eig.p, r, NULL, eig.m, eig.y[i], krylov.image);
-    for (j = 0; j < eig.m; j++)
+    for (size_t j = 0; j < eig.m; j++)
         coef[j] = -eig.value[i] * eig.y[i][j];
     vec_combine(eig.p, r, r, eig.m, coef, krylov.basis);
     return eig_relative(vec_norm(eig.p, r), eig.value[i]);
@@ -4225,12 +4163,12 @@ static void eig_turn_task(size_t worker, size_t task, const void *work)
 static void eig_restart(size_t leading)
 {
     double *last = turn.coef[leading], length = 0, dot, t[BASIS][BASIS];
-    size_t i, j, a, b;
+    size_t j, a;
 
     memcpy(turn.coef, eig.y, sizeof turn.coef);
     memcpy(last, eig.last, sizeof eig.last);
     for (a = 0; a < 2; a++)
-        for (i = 0; i < leading; i++) {
+        for (size_t i = 0; i < leading; i++) {
             for (dot = 0, j = 0; j < eig.m; j++)
                 dot += turn.coef[i][j] * last[j];
             for (j = 0; j < eig.m; j++)
@@ -4243,10 +4181,10 @@ static void eig_restart(size_t leading)
         last[j] /= length;
     turn.m = leading + (length > 1e-6);
     parallel(pieces(eig.p, CHUNK_SUM), eig_turn_task, NULL);
-    for (i = 0; i < turn.m; i++)
+    for (size_t i = 0; i < turn.m; i++)
         for (j = 0; j < turn.m; j++)
             for (t[i][j] = 0, a = 0; a < eig.m; a++)
-                for (b = 0; b < eig.m; b++)
+                for (size_t b = 0; b < eig.m; b++)
                     t[i][j] += turn.coef[i][a] * eig.t[a][b] * turn.coef[j][b];
     memcpy(eig.t, t, sizeof t);
     memset(eig.last, 0, sizeof eig.last);
@@ -4259,9 +4197,9 @@ static void eig_restart(size_t leading)
  * residual is above what was good enough there, or `wanted`. */
 static size_t eig_recheck(size_t wanted, const double *enough)
 {
-    size_t target = wanted, i;
+    size_t target = wanted;
 
-    for (i = wanted; i-- && wanted > 1;) {
+    for (size_t i = wanted; i-- && wanted > 1;) {
         eig.resid[i] = eig_residual_of(i, krylov.next);
         if (eig.resid[i] > enough[i])
             target = i;
@@ -4283,9 +4221,9 @@ static void eig_iterate(size_t wanted, double tol)
 {
     double best = INFINITY, enough[EIG_MAX], goal;
     bool stalled;
-    size_t target = 0, idle = 0, rounds;
+    size_t target = 0, idle = 0;
 
-    for (rounds = 0; rounds < 2000; rounds++) {
+    for (size_t rounds = 0; rounds < 2000; rounds++) {
         while (eig.m < wanted)
             if (!eig_append_random() && eig.m == eig.cap)
                 return;
@@ -4339,7 +4277,6 @@ static bool eig_missed(size_t wanted)
     const double size = fmax(fabs(eig.value[0]), fabs(eig.value[eig.m - 1]));
     const double sought = eig.value[wanted - 1] + 0.02 * size;
     double known[EIG_MAX], bottom = 0;
-    size_t step, i;
 
     if (eig.p <= wanted || eig.cap < wanted + 2)
         return false;
@@ -4347,14 +4284,14 @@ static bool eig_missed(size_t wanted)
     memset(eig.last, 0, sizeof eig.last);
     eig_restart(wanted);
     eig_random(krylov.next);
-    for (step = 1; step < STEPS && eig_append(krylov.next); step++) {
+    for (size_t step = 1; step < STEPS && eig_append(krylov.next); step++) {
         double found, bound;
 
         eig_ritz();
-        for (i = 0; i < wanted; i++)
+        for (size_t i = 0; i < wanted; i++)
             if (eig.value[i] > known[i] + 1e-3 * size)
                 return true;
-        for (i = 0; i < eig.m; i++)
+        for (size_t i = 0; i < eig.m; i++)
             bottom = fmin(bottom, eig.value[i]);
         found = eig.value[wanted];
         eig_residual_of(wanted, krylov.next);
@@ -4374,9 +4311,7 @@ static bool eig_missed(size_t wanted)
  * certain. */
 static void eig_solve(size_t wanted, double tol, bool all)
 {
-    size_t round;
-
-    for (round = 0; round <= EIG_MAX; round++) {
+    for (size_t round = 0; round <= EIG_MAX; round++) {
         eig_iterate(wanted, tol);
         if (!all || !eig_missed(wanted))
             break;
@@ -4390,16 +4325,15 @@ static void eig_solve(size_t wanted, double tol, bool all)
 static void eig_power(size_t wanted, double tol)
 {
     double *x = krylov.next, *hx = eig_basis(wanted);
-    size_t i, j, round;
 
-    for (i = 0; i < wanted; i++) {
+    for (size_t i = 0; i < wanted; i++) {
         double shift = 0, value = 0, resid, best = INFINITY;
         size_t idle = 0;
 
         eig.m = i; /* what is found is the basis */
         vec_copy(eig.p, x, eig_basis(i));
         eig_orthogonalise(x);
-        for (round = 0; round < 20000; round++) {
+        for (size_t round = 0; round < 20000; round++) {
             eig.apply(eig.at, x, hx);
             value = vec_dot(eig.p, x, hx);
             vec_add(eig.p, eig_basis(i), hx, -value, x);
@@ -4426,8 +4360,8 @@ static void eig_power(size_t wanted, double tol)
         memset(eig.y[i], 0, sizeof eig.y[i]);
         eig.y[i][i] = 1;
     }
-    for (i = 1; i < wanted; i++) /* largest first */
-        for (j = i; j && eig.value[j] > eig.value[j - 1]; j--) {
+    for (size_t i = 1; i < wanted; i++) /* largest first */
+        for (size_t j = i; j && eig.value[j] > eig.value[j - 1]; j--) {
             swap(&eig.value[j], &eig.value[j - 1], 1);
             swap(&eig.resid[j], &eig.resid[j - 1], 1);
             swap(eig.y[j], eig.y[j - 1], BASIS);
@@ -4495,21 +4429,19 @@ static bool shared_is_dagger(void)
 
 static void sketch_of(const double *theta, double *sketch)
 {
-    size_t begin, i, j;
-
     memset(sketch, 0, SKETCH * sizeof *sketch);
-    for (begin = 0; begin < net.params; begin += CHUNK_SUM) {
+    for (size_t begin = 0; begin < net.params; begin += CHUNK_SUM) {
         const size_t end = size_min(begin + CHUNK_SUM, net.params);
         uint64_t rng = begin / CHUNK_SUM;
         double sum[SKETCH] = {0};
 
-        for (i = begin; i < end; i += SKETCH) {
+        for (size_t i = begin; i < end; i += SKETCH) {
             const uint64_t signs = rng_next(&rng);
 
-            for (j = 0; j < SKETCH && i + j < end; j++)
+            for (size_t j = 0; j < SKETCH && i + j < end; j++)
                 sum[j] += (signs >> j & 1 ? 1 : -1) * theta[i + j];
         }
-        for (j = 0; j < SKETCH; j++)
+        for (size_t j = 0; j < SKETCH; j++)
             sketch[j] += sum[j];
     }
 }
@@ -4518,9 +4450,8 @@ static void sketch_of(const double *theta, double *sketch)
 static double sketch_product(const double *a, const double *b, const double *c)
 {
     double sum = 0;
-    size_t i;
 
-    for (i = 0; i < SKETCH; i++)
+    for (size_t i = 0; i < SKETCH; i++)
         sum += (a[i] - b[i]) * (a[i] - c[i]);
     return sum;
 }
@@ -4530,27 +4461,26 @@ static bool warm_guess(const struct warm *w, const double *here, double *x)
 {
     double D[BASIS][BASIS], value[BASIS], y[BASIS][BASIS], c[HISTORY] = {0};
     double rho = 1e-200, all = 0;
-    size_t i, j;
 
     if (!w->known)
         return false;
-    for (i = 0; i < w->known; i++) {
-        for (j = 0; j < w->known; j++)
+    for (size_t i = 0; i < w->known; i++) {
+        for (size_t j = 0; j < w->known; j++)
             D[i][j] = sketch_product(here, w->at[i], w->at[j]);
         rho += 1e-5 * D[i][i] / (double)w->known;
     }
     jacobi(w->known, D, value, y);
-    for (j = 0; j < w->known; j++) {
+    for (size_t j = 0; j < w->known; j++) {
         double sum = 0;
 
-        for (i = 0; i < w->known; i++)
+        for (size_t i = 0; i < w->known; i++)
             sum += y[j][i];
-        for (i = 0; i < w->known; i++)
+        for (size_t i = 0; i < w->known; i++)
             c[i] += y[j][i] * sum / (fmax(value[j], 0) + rho);
     }
-    for (i = 0; i < w->known; i++)
+    for (size_t i = 0; i < w->known; i++)
         all += c[i];
-    for (i = 0; i < w->known; i++)
+    for (size_t i = 0; i < w->known; i++)
         c[i] /= all;
     vecs_combine(net.params, x, NULL, w->known, c, w->u);
     return true;
@@ -4591,14 +4521,14 @@ static void warm_store(struct warm *w, const double *here, const double *u)
  * largest magnitude is positive. */
 static void warm_sign(const struct warm *w, double *u)
 {
-    size_t i, most = 0;
+    size_t most = 0;
     double along;
 
     if (w->known) {
         vecs_read(net.params, krylov.next, w->u, w->newest);
         along = vec_dot(net.params, u, krylov.next);
     } else {
-        for (i = 0; i < net.params; i++)
+        for (size_t i = 0; i < net.params; i++)
             if (fabs(u[i]) > fabs(u[most]))
                 most = i;
         along = u[most];
@@ -4618,13 +4548,13 @@ static void solve_lobpcg(const struct warm *w, const double *here,
 {
     const bool block = shared_is_dagger() && w->dagger;
     double *guess = krylov.next;
-    size_t most = thorough ? EIG_MAX : wanted, i;
+    size_t most = thorough ? EIG_MAX : wanted;
 
     eig.value_only = shared_is_dagger() && wanted > 1;
     if (!block && warm_guess(w, here, guess) && eig_append(guess) &&
         eig.t[0][0] < 1.1 * shared.lambda2 && most < 2)
         most = 2;
-    for (i = !thorough && !block; i < most; i++)
+    for (size_t i = !thorough && !block; i < most; i++)
         if (warm_vector(w, i, guess))
             eig_append(guess);
     if (thorough)
@@ -4640,27 +4570,26 @@ static void sharpness(struct point at, struct warm *w, size_t wanted,
     const bool own = shared_is_dagger() && !w->dagger;
     double here[SKETCH];
     bool far = false;
-    size_t i;
 
     thorough = thorough || !w->known;
     sketch_of(at.theta, here);
     eig_start(net.params, hessian, at, wanted);
     if (config.eig == EOS_LOBPCG)
         solve_lobpcg(w, here, wanted, thorough);
-    for (i = 0; i < wanted && config.eig == EOS_POWER; i++)
+    for (size_t i = 0; i < wanted && config.eig == EOS_POWER; i++)
         if (!(i ? warm_vector(w, i, eig_basis(i))
                 : warm_guess(w, here, eig_basis(0))))
             eig_random(eig_basis(i));
     if (config.eig == EOS_POWER)
         eig_power(wanted, config.tol);
-    for (i = 0; i < wanted; i++) {
+    for (size_t i = 0; i < wanted; i++) {
         w->value[i] = eig.value[i];
         w->resid[i] = eig.resid[i];
         far = far || (isfinite(eig.value[i]) && /* else it is lost */
                       !(eig.resid[i] <= 10 * eig_goal(i, wanted, config.tol)));
     }
     eig.unconverged += far;
-    for (i = 1; i < wanted || (i == 1 && thorough && eig.m > 1); i++) {
+    for (size_t i = 1; i < wanted || (i == 1 && thorough && eig.m > 1); i++) {
         eig_vector(i, u);
         if (!own)
             shared_store(i, u);
@@ -4746,11 +4675,10 @@ static void dynamics_room(void)
     const size_t p = net.params, K = size_max(config.unstable, 1);
     double **const one[] = {&scratch.in, &scratch.out, &path.gd, &path.pg,
                             &path.gf,    &dagger.grad, &dagger.T};
-    size_t i;
 
-    for (i = 0; i < sizeof one / sizeof *one; i++)
+    for (size_t i = 0; i < sizeof one / sizeof *one; i++)
         *one[i] = room_vectors(p, 1);
-    for (i = 0; i < 1 + (size_t)config.generalized; i++) {
+    for (size_t i = 0; i < 1 + (size_t)config.generalized; i++) {
         path.v[i] = room_vectors(p, 1);
         dagger.Hv[i] = room_vectors(p, 1);
         warm_room(&warm.pr[i], i == 0 && several());
@@ -4824,10 +4752,9 @@ static void along(const struct dagger *d, const double *v, double *x)
 static void perp(const struct dagger *d, const double *v, double *x, double *to)
 {
     double back[DIRECTIONS];
-    size_t i;
 
     along(d, v, x);
-    for (i = 0; i < d->k; i++)
+    for (size_t i = 0; i < d->k; i++)
         back[i] = -x[i];
     vec_combine(net.params, to, v, d->k, back, d->u);
 }
@@ -4892,9 +4819,7 @@ static void seen_offset(struct seen *s, const struct dagger *d, const double *v)
 static void seen_sharpness(struct seen *s, struct point at, struct warm *w,
                            size_t wanted, bool thorough, double *u)
 {
-    size_t i;
-
-    for (i = 0; i < EIG_MAX; i++)
+    for (size_t i = 0; i < EIG_MAX; i++)
         w->value[i] = (double)NAN;
     if (isfinite(s->L))
         sharpness(at, w, wanted, thorough, u);
@@ -4954,9 +4879,9 @@ struct cone {
 static void cone_product(const struct cone *q, size_t a, size_t b, double *to)
 {
     const double *x = q->vector[a], *y = q->vector[b];
-    size_t e, i, j;
+    size_t i, j;
 
-    for (e = 0; e < q->n; e++) {
+    for (size_t e = 0; e < q->n; e++) {
         i = pair[e].i;
         j = pair[e].j;
         to[e] = 0.5 * (x[i] * y[j] + x[j] * y[i]) *
@@ -4966,9 +4891,7 @@ static void cone_product(const struct cone *q, size_t a, size_t b, double *to)
 
 static void cone_times(const struct cone *q, const double *x, double *gx)
 {
-    size_t e;
-
-    for (e = 0; e < q->n; e++)
+    for (size_t e = 0; e < q->n; e++)
         gx[e] = sum_products(q->g[e], x, q->n);
 }
 
@@ -4976,20 +4899,19 @@ static void cone_times(const struct cone *q, const double *x, double *gx)
 static double cone_residual(struct cone *q, const double *x)
 {
     double gx[PAIRS], one[PAIRS], w[BASIS][BASIS];
-    size_t a, e;
 
     cone_times(q, x, gx);
-    for (e = 0; e < q->n; e++)
+    for (size_t e = 0; e < q->n; e++)
         w[pair[e].i][pair[e].j] = w[pair[e].j][pair[e].i] =
             (x[e] - q->c[e] - gx[e]) / sqrt(pair[e].count);
     jacobi(q->k, w, q->value, q->vector);
     memset(q->p, 0, sizeof q->p);
-    for (a = 0; a < q->k; a++) {
+    for (size_t a = 0; a < q->k; a++) {
         cone_product(q, a, a, one);
-        for (e = 0; e < q->n && !(q->value[a] <= 0); e++)
+        for (size_t e = 0; e < q->n && !(q->value[a] <= 0); e++)
             q->p[e] += q->value[a] * one[e];
     }
-    for (e = 0; e < q->n; e++)
+    for (size_t e = 0; e < q->n; e++)
         q->r[e] = x[e] - q->p[e];
     return sqrt(sum_products(q->r, q->r, q->n));
 }
@@ -4998,9 +4920,9 @@ static double cone_residual(struct cone *q, const double *x)
  * lost. */
 static void eliminate(size_t n, double (*a)[PAIRS], double *x)
 {
-    size_t i, j, k, most;
+    size_t i, most;
 
-    for (k = 0; k < n; k++) {
+    for (size_t k = 0; k < n; k++) {
         for (most = k, i = k + 1; i < n; i++)
             if (fabs(a[i][k]) > fabs(a[most][k]))
                 most = i;
@@ -5009,13 +4931,13 @@ static void eliminate(size_t n, double (*a)[PAIRS], double *x)
         for (i = k + 1; i < n; i++) {
             const double times = a[i][k] / a[k][k];
 
-            for (j = k; j < n; j++)
+            for (size_t j = k; j < n; j++)
                 a[i][j] -= times * a[k][j];
             x[i] -= times * x[k];
         }
     }
-    for (k = n; k--;) {
-        for (j = k + 1; j < n; j++)
+    for (size_t k = n; k--;) {
+        for (size_t j = k + 1; j < n; j++)
             x[k] -= a[k][j] * x[j];
         x[k] /= a[k][k];
     }
@@ -5028,20 +4950,19 @@ static void eliminate(size_t n, double (*a)[PAIRS], double *x)
 static void cone_newton(const struct cone *q, double *step)
 {
     double slope[PAIRS][PAIRS], one[PAIRS], row[PAIRS];
-    size_t e, i, j;
 
-    for (i = 0; i < q->n; i++)
-        for (j = 0; j < q->n; j++)
+    for (size_t i = 0; i < q->n; i++)
+        for (size_t j = 0; j < q->n; j++)
             slope[i][j] = i == j ? 1 + 1e-13 : 0;
-    for (e = 0; e < q->n; e++) {
+    for (size_t e = 0; e < q->n; e++) {
         const size_t a = pair[e].i, b = pair[e].j; /* value[a] >= value[b] */
         const double up = q->value[a], down = q->value[b];
         const double share = up <= 0 ? 0 : down > 0 ? 1 : up / (up - down);
 
         cone_product(q, a, b, one);
         cone_times(q, one, row);
-        for (i = 0; i < q->n; i++)
-            for (j = 0; j < q->n; j++)
+        for (size_t i = 0; i < q->n; i++)
+            for (size_t j = 0; j < q->n; j++)
                 slope[i][j] -= share * one[i] * (one[j] - row[j]);
     }
     memcpy(step, q->r, sizeof q->r);
@@ -5055,14 +4976,13 @@ static double cone_solve(struct cone *q, double *x)
     enum { ROUNDS = 60 };
     double step[PAIRS], trial[PAIRS], p[PAIRS], gx[PAIRS], t;
     double now = cone_residual(q, x), before = INFINITY;
-    size_t round, e;
 
-    for (round = 0; round < ROUNDS && now < before; round++) {
+    for (size_t round = 0; round < ROUNDS && now < before; round++) {
         before = now;
         memcpy(p, q->p, sizeof p);
         cone_newton(q, step);
         for (t = 1; t > 1e-3; t *= 0.5) {
-            for (e = 0; e < q->n; e++)
+            for (size_t e = 0; e < q->n; e++)
                 trial[e] = x[e] - t * step[e];
             now = cone_residual(q, trial);
             if (now < (1 - 0.1 * t) * before)
@@ -5089,28 +5009,27 @@ static double sdcp(size_t k, const double *C, double (*G)[PAIRS], double *S)
     struct cone q = {.k = k, .n = k * (k + 1) / 2};
     double x[PAIRS] = {0}, best[PAIRS], root[PAIRS], c, g, left, then;
     double ridge = 0, next = 1;
-    size_t i, j;
 
-    for (i = 0; i < q.n; i++)
+    for (size_t i = 0; i < q.n; i++)
         root[i] = sqrt(pair[i].count);
-    for (i = 0; i < q.n; i++) {
+    for (size_t i = 0; i < q.n; i++) {
         q.c[i] = root[i] * C[i];
-        for (j = 0; j < q.n; j++)
+        for (size_t j = 0; j < q.n; j++)
             q.g[i][j] = root[i] * root[j] * G[i][j];
     }
     c = sqrt(sum_products(q.c, q.c, PAIRS));
     g = sqrt(sum_products(q.g[0], q.g[0], PAIRS * PAIRS));
     g = g > 0 ? g : 1;
-    for (i = 0; i < q.n; i++) {
+    for (size_t i = 0; i < q.n; i++) {
         q.c[i] /= c > 0 ? c : 1;
-        for (j = 0; j < q.n; j++)
+        for (size_t j = 0; j < q.n; j++)
             q.g[i][j] /= g;
     }
     left = cone_solve(&q, x);
     memcpy(best, q.p, sizeof best);
     if (left > 1e-12) {
         for (memset(x, 0, sizeof x); ridge != next; cone_solve(&q, x)) {
-            for (i = 0; i < q.n; i++)
+            for (size_t i = 0; i < q.n; i++)
                 q.g[i][i] += next - ridge;
             ridge = next;
             next = next > 1e-13 ? next / 8 : 0;
@@ -5120,7 +5039,7 @@ static double sdcp(size_t k, const double *C, double (*G)[PAIRS], double *S)
             memcpy(best, q.p, sizeof best);
         left = fmin(left, then);
     }
-    for (i = 0; i < q.n; i++)
+    for (size_t i = 0; i < q.n; i++)
         S[i] = c / g * best[i] / root[i];
     return left;
 }
@@ -5152,14 +5071,13 @@ static void several_tensor(struct dagger *d)
 {
     const size_t p = net.params, n = d->k * (d->k + 1) / 2;
     double x[DIRECTIONS];
-    size_t i, j, a, b;
 
-    for (j = 0; j < d->k; j++) {
+    for (size_t j = 0; j < d->k; j++) {
         if (j == 0)
             vec_add(p, dagger_T(d, 0, 0), d->T, d->su, d->u);
         else
             third(d->at, dagger_u(d, j), dagger_T(d, j, j));
-        for (i = 0; i < j; i++) {
+        for (size_t i = 0; i < j; i++) {
             double *to = dagger_T(d, i, j);
 
             vec_add(p, scratch.in, dagger_u(d, i), 1, dagger_u(d, j));
@@ -5169,13 +5087,13 @@ static void several_tensor(struct dagger *d)
             vec_axpy(p, -0.5, dagger_T(d, j, j), to);
         }
     }
-    for (a = 0; a < n; a++)
+    for (size_t a = 0; a < n; a++)
         perp(d, nth(d->T_ij, p, a), x, nth(d->T_ij, p, a));
     vec_dots(p, n, d->T_ij, d->grad, d->A);
-    for (a = 0; a < n; a++) {
+    for (size_t a = 0; a < n; a++) {
         d->A[a] = -d->A[a];
         vec_dots(p, a + 1, d->T_ij, nth(d->T_ij, p, a), d->G[a]);
-        for (b = 0; b < a; b++)
+        for (size_t b = 0; b < a; b++)
             d->G[b][a] = d->G[a][b];
     }
 }
@@ -5198,14 +5116,13 @@ static void several_measure(struct dagger *d)
 static void several_sdcp(struct dagger *d, double a, double g, double *S)
 {
     double C[PAIRS] = {0}, left;
-    size_t e;
 
-    for (e = 0; e < d->k * (d->k + 1) / 2; e++)
+    for (size_t e = 0; e < d->k * (d->k + 1) / 2; e++)
         C[e] = (pair[e].count == 1 ? 2 / config.lr - d->lambda[pair[e].i] : 0) -
                a * d->A[e];
     left = sdcp(d->k, C, d->G, S);
     d->unsolved = left > d->unsolved ? left : d->unsolved;
-    for (e = 0; e < d->k * (d->k + 1) / 2; e++)
+    for (size_t e = 0; e < d->k * (d->k + 1) / 2; e++)
         S[e] /= g;
 }
 
@@ -5227,18 +5144,17 @@ static double project_several(struct dagger *d, double *theta)
 {
     const size_t n = d->k * (d->k + 1) / 2;
     double Z[PAIRS], x[DIRECTIONS], squares;
-    size_t i, a, b;
 
     several_sdcp(d, 0, 1, Z);
     along(d, d->grad, x);
-    for (i = 0; i < d->k; i++)
+    for (size_t i = 0; i < d->k; i++)
         x[i] /= -d->lambda[i];
-    for (a = 0; a < n; a++)
+    for (size_t a = 0; a < n; a++)
         Z[a] *= -pair[a].count;
     combine(d, theta, theta, x, Z);
     squares = sum_products(x, x, d->k);
-    for (a = 0; a < n; a++)
-        for (b = 0; b < n; b++)
+    for (size_t a = 0; a < n; a++)
+        for (size_t b = 0; b < n; b++)
             squares += Z[a] * d->G[a][b] * Z[b];
     return sqrt(squares);
 }
@@ -5249,13 +5165,13 @@ static double project_several(struct dagger *d, double *theta)
 static void predict_several(const struct dagger *d, size_t which, double *v)
 {
     double x[DIRECTIONS], along_U[DIRECTIONS], Y[PAIRS], m[PAIRS];
-    size_t i, j, a;
+    size_t a;
 
     along(d, v, x);
     vec_dots(net.params, d->k * (d->k + 1) / 2, d->T_ij, v, Y);
-    for (i = 0; i < d->k; i++) {
+    for (size_t i = 0; i < d->k; i++) {
         along_U[i] = which ? d->pull[i] : 0;
-        for (j = 0; j < d->k; j++) {
+        for (size_t j = 0; j < d->k; j++) {
             a = pair_of(i, j);
             along_U[i] += Y[a] * x[j];
             m[a] = pair[a].count *
@@ -5285,9 +5201,8 @@ static void measure(struct dagger *d, const double *theta, bool second)
 static void project(struct dagger *d, double *theta, bool second)
 {
     double step, last = 0, r;
-    size_t round;
 
-    for (round = 0; round < config.proj; round++) {
+    for (size_t round = 0; round < config.proj; round++) {
         measure(d, theta, false);
         if (!several()) {
             project_one(d, theta);
@@ -5391,14 +5306,13 @@ static void log_line(struct text *t, const struct column *c, unsigned have,
                      bool names)
 {
     bool here = true;
-    size_t i;
 
     if (names)
         text_put(t, "# columns:");
     for (; c->when != LAST; c++) {
         if (!c->name)
             here = !(c->when & ~have);
-        for (i = 0; here && c->name && i < column_series(c); i++) {
+        for (size_t i = 0; here && c->name && i < column_series(c); i++) {
             const int stem = (int)strlen(c->name) - 1;
             const double x = column_value(c, i);
 
@@ -5582,10 +5496,9 @@ static void log_header(struct text *t, const char *command)
 {
     const unsigned commands = strcmp(command, "toy") ? RUN | TRAIN : TOY;
     char text[64];
-    size_t i;
 
     text_put(t, "# eos: %s\n# command: %s\n", VERSION, command);
-    for (i = 0; i < OPTIONS; i++)
+    for (size_t i = 0; i < OPTIONS; i++)
         if (options[i].commands & commands && options[i].kind != FILES) {
             const char *value = option_text(&options[i], text, sizeof text);
 
@@ -5593,7 +5506,7 @@ static void log_header(struct text *t, const char *command)
         }
     if (commands == TOY)
         return;
-    for (i = 0; i < config.ndata; i++)
+    for (size_t i = 0; i < config.ndata; i++)
         text_put(t, "# data: %s\n", config.data[i]);
     if (!config.ndata)
         text_put(t, "# data: built-in synthetic set\n");
@@ -5740,9 +5653,9 @@ static void window_add(struct window *w, double a, double b, size_t t)
 
 static void stats_row(void)
 {
-    size_t i, t = row.t;
+    size_t t = row.t;
 
-    for (i = 0; i < 1 + (size_t)config.generalized; i++) {
+    for (size_t i = 0; i < 1 + (size_t)config.generalized; i++) {
         score_add(&stats.L[i], row.pr[i].L, row.gd.L);
         score_add(&stats.S[i], row.pr[i].S, row.gd.S);
         stats.resid = fmax(stats.resid, row.pr[i].resid);
@@ -5767,9 +5680,8 @@ static void stats_row(void)
 static double stats_ratio(void)
 {
     double sum = 0, n = 0;
-    size_t i;
 
-    for (i = (stats.rows + 1) / 2; i < stats.rows; i++)
+    for (size_t i = (stats.rows + 1) / 2; i < stats.rows; i++)
         if (!(stats.ratio[i] < 0)) {
             sum += stats.ratio[i];
             n++;
@@ -5871,9 +5783,7 @@ static void full_derivatives(void)
 /* beta_{s->t-1} of the starts before t. */
 static void full_betas(size_t t)
 {
-    size_t i;
-
-    for (i = 0; i < STARTS; i++)
+    for (size_t i = 0; i < STARTS; i++)
         full.beta[i] = i < full_starts(t) ? vec_dot(net.params, dagger.T,
                                                     nth(full_w, net.params, i))
                                           : (double)NAN;
@@ -5883,9 +5793,8 @@ static void full_betas(size_t t)
 static void full_advance(size_t t)
 {
     const size_t p = net.params, place = t / SELDOM % STARTS;
-    size_t i;
 
-    for (i = 0; i < full_starts(t); i++) {
+    for (size_t i = 0; i < full_starts(t); i++) {
         double *w = nth(full_w, p, i);
 
         if (t % SELDOM == 0 && i == place)
@@ -5904,10 +5813,9 @@ static void full_advance(size_t t)
 static double full_rho(operator_fn *derivative)
 {
     const size_t p = net.params;
-    size_t round;
 
     vec_copy(p, scratch.in, dagger.u);
-    for (round = 0; round < RHO_ROUNDS; round++) {
+    for (size_t round = 0; round < RHO_ROUNDS; round++) {
         derivative(dagger.at, scratch.in, scratch.out);
         vec_scale(p, scratch.in, 1 / vec_norm(p, scratch.out), scratch.out);
     }
@@ -5951,16 +5859,15 @@ static void full_judge_row(void)
 {
     const double T = sqrt(dagger.beta), third_scale = dagger.eps * full.rho3;
     const double scale = dagger.eps / config.lr;
-    size_t i;
 
     full_judge(TOP_UNIQUE, dagger.lambda2 / dagger.S);
     full_judge(EIGENGAP, dagger.lambda2 * config.lr);
     full_judge(SHARPENING, dagger.alpha);
     full_judge(ALIGNED, dagger.gamma);
     full_judge(SMALL_EPS, dagger.eps);
-    for (i = 0; i < STARTS; i++)
+    for (size_t i = 0; i < STARTS; i++)
         full_judge(COUPLED, full.beta[i] / (T * full.start_norm[i]));
-    for (i = 0; i < 2; i++) {
+    for (size_t i = 0; i < 2; i++) {
         full_judge(ALONG_H, full.dHd[i] / scale);
         full_judge(NORM_H, full.Hd[i] / scale);
         full_judge(NORM_D3, full.D3d[i] / third_scale);
@@ -5994,7 +5901,6 @@ static int full_slow(size_t t)
 {
     const double delta = dagger.alpha >= 0 ? sqrt(dagger.delta2) : (double)NAN;
     double ratio = (double)NAN;
-    size_t i;
 
     if (delta >= 0) {
         ratio = full_loss(delta);
@@ -6015,7 +5921,7 @@ static int full_slow(size_t t)
              ratio < 1    ? "sub-quadratic"
              : ratio >= 1 ? "super-quadratic"
                           : "nan");
-    for (i = 0; i < PROFILE && delta >= 0; i++) {
+    for (size_t i = 0; i < PROFILE && delta >= 0; i++) {
         full_loss(delta * (10.0 * (double)i / (PROFILE - 1) - 5));
         if (i == 0)
             log_line(&slowfile, profile_columns, 0, true);
@@ -6028,9 +5934,8 @@ static int full_slow(size_t t)
 static int full_step(size_t t, bool stay)
 {
     const bool slow = t % SELDOM == 0;
-    size_t i;
 
-    for (i = 0; i < CLAIMS && t == 0; i++)
+    for (size_t i = 0; i < CLAIMS && t == 0; i++)
         full.worst[i] = (double)NAN;
     full_derivatives();
     full_betas(t);
@@ -6049,9 +5954,7 @@ static int full_step(size_t t, bool stay)
 /* What was assumed, how far it went at worst, whether it held. */
 static void summary_claims(void)
 {
-    size_t i;
-
-    for (i = 0; i < CLAIMS; i++) {
+    for (size_t i = 0; i < CLAIMS; i++) {
         const bool least = claims[i].least;
         const double x = full.worst[i], bound = claims[i].bound;
 
@@ -6106,12 +6009,11 @@ static int summary_write(const char *stop)
         {"hvps_per_step", true, stats.hvps / (double)stats.rows},
         {"resid_max", true, stats.resid},
     };
-    size_t i;
 
     text_put(&out, "\n");
     note("summary steps: %zu", stats.rows);
     note("summary stop: %s", stop);
-    for (i = 0; i < sizeof lines / sizeof *lines && stats.rows; i++)
+    for (size_t i = 0; i < sizeof lines / sizeof *lines && stats.rows; i++)
         if (lines[i].here)
             note("summary %s: %s", lines[i].name, all_digits(lines[i].value));
     if (config.stats == EOS_FULL && stats.rows)
@@ -6182,7 +6084,7 @@ static int regions_each(region_fn *each)
         path.gd,  path.pg,     path.gf,      path.v[0], dagger.u,
         dagger.T, dagger.grad, dagger.Hv[0], path.v[1], dagger.Hv[1]};
     const bool everything = config.stats == EOS_FULL;
-    size_t n = 2, k = 0, starts = 0, i;
+    size_t n = 2, k = 0, starts = 0;
 
     if (each(&progress, offsetof(struct progress, slow.named)) ||
         each(&eig.rng, sizeof eig.rng) || each(&row, sizeof row) ||
@@ -6196,7 +6098,7 @@ static int regions_each(region_fn *each)
         k = several() ? size_min(dagger.k, DIRECTIONS) : 0;
         starts = everything ? full_starts(progress.step) : 0;
     }
-    for (i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++)
         if (vectors_each(each, vectors[i], sizeof(double), 0, 1))
             return failed;
     if (vectors_each(each, dagger.u, sizeof(double), 1, k) ||
@@ -6207,7 +6109,7 @@ static int regions_each(region_fn *each)
         each(&shared.lambda2, sizeof shared.lambda2) ||
         each(shared.known, sizeof shared.known))
         return failed;
-    for (i = 0; i < shared.room; i++)
+    for (size_t i = 0; i < shared.room; i++)
         if (vectors_each(each, shared.u.f32, sizeof(float), i,
                          i + shared.known[i]))
             return failed;
@@ -6250,14 +6152,14 @@ static void ckpt_text(const char *command)
     const uint16_t one = 1;
     const bool little = *(const unsigned char *)&one;
     char text[64], *to = ckpt.text;
-    size_t i, n;
+    size_t n;
 
     n = (size_t)snprintf(to, CKPT_TEXT,
                          "eos: %s\nmachine: %zu bits, %s-endian\n"
                          "command: %s\n",
                          VERSION, 8 * sizeof(size_t), little ? "little" : "big",
                          command);
-    for (i = 0; i < OPTIONS; i++)
+    for (size_t i = 0; i < OPTIONS; i++)
         if (options[i].shapes)
             n += (size_t)snprintf(to + n, CKPT_TEXT - n, "%s: %s\n",
                                   options[i].name,
@@ -6961,7 +6863,6 @@ static void track_flow(const struct dagger *d, double *theta, bool thorough,
     const size_t p = net.params;
     struct point at = point_at(theta);
     double ignored, substeps;
-    size_t i;
 
     vec_add(p, scratch.in, theta, -1, d->at.theta);
     row.gf.dist = vec_norm(p, scratch.in);
@@ -6979,7 +6880,7 @@ static void track_flow(const struct dagger *d, double *theta, bool thorough,
         theta[0] = (double)NAN;
         return;
     }
-    for (i = 0; i < (size_t)substeps; i++, at = point_at(theta)) {
+    for (size_t i = 0; i < (size_t)substeps; i++, at = point_at(theta)) {
         gradient(at, config.deriv, scratch.out);
         vec_axpy(p, -config.lr / substeps, scratch.out, theta);
     }
@@ -7044,14 +6945,13 @@ static int track_step(struct paths *now, struct dagger *d, size_t t, bool stay,
 {
     const bool thorough = t % SELDOM == 0;
     const size_t predictions = 1 + (size_t)config.generalized;
-    size_t i;
     bool alive;
 
     row.t = t;
     if (config.stats == EOS_FULL && full_step(t, stay))
         return failed;
     alive = track_descent(d, now->gd, thorough, stay);
-    for (i = 0; i < predictions; i++)
+    for (size_t i = 0; i < predictions; i++)
         track_prediction(d, i, now->v[i], thorough);
     track_flow(d, now->gf, thorough, stay || !alive);
     row.th_L = d->L + row.pr[0].x * row.pr[0].x / config.lr;
@@ -7069,7 +6969,7 @@ static int track_step(struct paths *now, struct dagger *d, size_t t, bool stay,
         return track_lost(t);
     if (stay)
         return EOS_DONE;
-    for (i = 0; i < predictions; i++)
+    for (size_t i = 0; i < predictions; i++)
         predict(d, i, now->v[i]);
     constrain(d, now->pg, (t + 1) % SELDOM == 0);
     predict_prepare(d, now->v);
@@ -7082,7 +6982,6 @@ static int track_step(struct paths *now, struct dagger *d, size_t t, bool stay,
 static void track_start(struct paths *now, struct dagger *d)
 {
     const size_t p = net.params;
-    size_t i;
 
     if (warm.gd.known) {
         vecs_read(p, scratch.in, warm.gd.u, warm.gd.newest);
@@ -7099,7 +6998,7 @@ static void track_start(struct paths *now, struct dagger *d)
     }
     vec_copy(p, now->gf, now->gd);
     project(d, now->pg, true);
-    for (i = 0; i < 1 + (size_t)config.generalized; i++)
+    for (size_t i = 0; i < 1 + (size_t)config.generalized; i++)
         vec_add(p, now->v[i], now->gd, -1, now->pg);
     predict_prepare(d, now->v);
 }
@@ -7110,10 +7009,9 @@ static void track_start(struct paths *now, struct dagger *d)
 static int track_survives(void)
 {
     enum { FAR = 100, LOOK = 20 };
-    size_t i;
 
     vec_copy(net.params, scratch.in, path.gd);
-    for (i = 0; i < LOOK && row.gd.S > FAR * 2 / config.lr; i++) {
+    for (size_t i = 0; i < LOOK && row.gd.S > FAR * 2 / config.lr; i++) {
         if (!isfinite(
                 gradient(point_at(scratch.in), config.deriv, scratch.out)))
             return diverged("gradient descent", i);
@@ -7173,7 +7071,6 @@ static int run(const struct eos_config *c)
     static const char *const names[] = {"-gd.npy", "-pg.npy", "-gf.npy",
                                         "-v.npy", "-u.npy"};
     int status;
-    size_t i;
 
     if (c->from_instability && !c->init)
         return fail(EOS_USAGE, "--from-instability: needs --init FILE.npy");
@@ -7186,7 +7083,7 @@ static int run(const struct eos_config *c)
             return failed;
     }
     status = track(&path, &dagger);
-    for (i = 0; i < 5 && (!status || status == EOS_DIVERGED); i++) {
+    for (size_t i = 0; i < 5 && (!status || status == EOS_DIVERGED); i++) {
         const double *const all[] = {path.gd, path.pg, path.gf, path.v[0],
                                      dagger.u};
 
@@ -7235,9 +7132,8 @@ static int deriv_print(const double norms[3])
                  {"resid", dagger.resid},
                  {"alpha", dagger.alpha},
                  {"beta", dagger.beta}};
-    size_t i;
 
-    for (i = 0; i < sizeof lines / sizeof *lines; i++)
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
         text_put(&out, "%s %s\n", lines[i].name, all_digits(lines[i].value));
     if (text_check(&out))
         return failed;
@@ -7265,7 +7161,6 @@ int eos_deriv(const struct eos_config *c)
     struct stat info;
     const double *v;
     double norms[3];
-    size_t i;
 
     if (!c->out)
         return fail(EOS_USAGE,
@@ -7285,7 +7180,7 @@ int eos_deriv(const struct eos_config *c)
     measure(&dagger, path.gd, true);
     if (save("--out", config.out, derived_as[0], dagger.grad))
         return failed;
-    for (i = 0; i < 3; i++) {
+    for (size_t i = 0; i < 3; i++) {
         order[i](dagger.at, v, scratch.in);
         norms[i] = vec_norm(net.params, scratch.in);
         if (save("--out", config.out, derived_as[1 + i], scratch.in))
@@ -7340,28 +7235,25 @@ static void toy_ode(double s[2], double h)
 {
     static const double part[] = {0, 0.5, 0.5, 1}, weight[] = {1, 2, 2, 1};
     double slope[2] = {0}, sum[2] = {0};
-    size_t i, j;
 
-    for (i = 0; i < 4; i++) {
+    for (size_t i = 0; i < 4; i++) {
         const double X = s[0] + part[i] * h * slope[0];
         const double Y = s[1] + part[i] * h * slope[1];
 
         slope[0] = X * Y;
         slope[1] = config.alpha - 0.5 * config.beta * X * X;
-        for (j = 0; j < 2; j++)
+        for (size_t j = 0; j < 2; j++)
             sum[j] += weight[i] * slope[j];
     }
-    for (j = 0; j < 2; j++)
+    for (size_t j = 0; j < 2; j++)
         s[j] += h / 6 * sum[j];
 }
 
 /* xx' */
 static void toy_square(size_t k, const double *x, double *xx)
 {
-    size_t i, j;
-
-    for (j = 0; j < k; j++)
-        for (i = 0; i <= j; i++)
+    for (size_t j = 0; j < k; j++)
+        for (size_t i = 0; i <= j; i++)
             xx[pair_of(i, j)] = x[i] * x[j];
 }
 
@@ -7369,9 +7261,9 @@ static void toy_square(size_t k, const double *x, double *xx)
 static void toy_times(size_t k, double a, double b, const double *y,
                       const double *x, double *to)
 {
-    size_t i, j;
+    size_t j;
 
-    for (i = 0; i < k; i++)
+    for (size_t i = 0; i < k; i++)
         for (to[i] = 0, j = 0; j < k; j++)
             to[i] += ((i == j ? a : 0) + b * y[pair_of(i, j)]) * x[j];
 }
@@ -7380,23 +7272,22 @@ static void toy_step(struct toy *s)
 {
     const double eta = config.lr, b = sqrt(config.beta);
     double xx[TOY_MATRIX], slope[TOY_MOST];
-    size_t i;
 
     toy_square(s->k, s->gd_x, xx);
     toy_times(s->k, 2 / eta, b, s->gd_y, s->gd_x, slope);
-    for (i = 0; i < s->k; i++)
+    for (size_t i = 0; i < s->k; i++)
         s->gd_x[i] -= eta * slope[i];
-    for (i = 0; i < s->n; i++)
+    for (size_t i = 0; i < s->n; i++)
         s->gd_y[i] -= eta * (0.5 * b * xx[i] - s->A[i] / b);
     s->gd_z += eta;
     toy_square(s->k, s->x, xx);
     toy_times(s->k, 1, eta, s->y, s->x, slope);
-    for (i = 0; i < s->k; i++)
+    for (size_t i = 0; i < s->k; i++)
         s->x[i] = -slope[i];
-    for (i = 0; i < s->n; i++)
+    for (size_t i = 0; i < s->n; i++)
         s->y[i] += eta * (s->A[i] - 0.5 * config.beta * xx[i]);
     toy_square(s->k, s->x, xx);
-    for (i = 0; i < s->n; i++)
+    for (size_t i = 0; i < s->n; i++)
         s->sum[i] += xx[i];
     toy_ode(s->ode, eta);
 }
@@ -7405,11 +7296,10 @@ static void toy_start(struct toy *s, size_t k)
 {
     const double A[TOY_MATRIX] = {config.alpha, config.alpha12, config.alpha2};
     double g[PAIRS][PAIRS] = {{0}}, minus[PAIRS];
-    size_t i, j;
 
     *s = (struct toy){.k = k, .n = k * (k + 1) / 2};
-    for (j = 0; j < k; j++)
-        for (i = 0; i <= j; i++) {
+    for (size_t j = 0; j < k; j++)
+        for (size_t i = 0; i <= j; i++) {
             const size_t a = pair_of(i, j);
 
             s->A[a] = A[a];
@@ -7418,7 +7308,7 @@ static void toy_start(struct toy *s, size_t k)
             s->gd_y[a] = i == j ? config.y0 : 0;
             s->y[a] = sqrt(config.beta) * s->gd_y[a];
         }
-    for (i = 0; i < k; i++)
+    for (size_t i = 0; i < k; i++)
         s->gd_x[i] = s->x[i] = config.x0;
     s->ode[0] = fabs(config.x0);
     s->ode[1] = s->y[0];
@@ -7430,9 +7320,8 @@ static void toy_start(struct toy *s, size_t k)
 static double toy_error(const double *cov, const double *sigma)
 {
     double error = 0, length = 0, d;
-    size_t i;
 
-    for (i = 0; i < TOY_MATRIX; i++) {
+    for (size_t i = 0; i < TOY_MATRIX; i++) {
         d = cov[i] - sigma[i];
         error += (i == 1 ? 2 : 1) * d * d;
         length += (i == 1 ? 2 : 1) * sigma[i] * sigma[i];
@@ -7478,7 +7367,6 @@ static const struct column toy_columns[] = {
 int eos_toy(const struct eos_config *c)
 {
     struct toy *s = &toy_now;
-    size_t i;
 
     config = *c;
     if (config.unstable < 1 || config.unstable > TOY_MOST)
@@ -7495,7 +7383,7 @@ int eos_toy(const struct eos_config *c)
         text_put(&logfile, "# sigma: %.17g %.17g %.17g\n", s->sigma[0],
                  s->sigma[1], s->sigma[2]);
     for (; s->step <= config.steps; s->step++, toy_step(s)) {
-        for (i = 0; i < TOY_MATRIX; i++)
+        for (size_t i = 0; i < TOY_MATRIX; i++)
             s->cov[i] = s->sum[i] / ((double)s->step + 1);
         s->cov_err = toy_error(s->cov, s->sigma);
         s->invariant = toy_invariant(s);
@@ -7646,12 +7534,11 @@ _Static_assert(sizeof(enum eos_model) == sizeof(int) &&
 static int help(const struct command *c)
 {
     char left[64];
-    size_t i;
 
     if (c) {
         text_put(&out, "usage: eos %s%s [OPTION]...\n%s\n\n", c->name,
                  c->arguments, c->what);
-        for (i = 0; i < OPTIONS; i++)
+        for (size_t i = 0; i < OPTIONS; i++)
             if (options[i].commands & c->bit) {
                 snprintf(left, sizeof left, "--%s %s", options[i].name,
                          options[i].value ? options[i].value : "");
@@ -7664,7 +7551,7 @@ static int help(const struct command *c)
                  "(Damian, Nichani, Lee 2023)\n\n"
                  "usage: eos [COMMAND] [OPTION]...\n\n",
                  VERSION);
-        for (i = 0; i < COMMANDS; i++)
+        for (size_t i = 0; i < COMMANDS; i++)
             text_put(&out, "  eos %s%-*s %s\n", commands[i].name,
                      (int)(9 - strlen(commands[i].name)), commands[i].arguments,
                      commands[i].what);
@@ -7696,10 +7583,10 @@ static int parse(const struct command *c, int argc, char **argv,
     enum { HELP = 256, FIRST }; /* beyond what getopt returns by itself */
     static struct option table[OPTIONS + 2];
     const char *word;
-    size_t i, n = 0;
+    size_t n = 0;
     int found;
 
-    for (i = 0; i < OPTIONS; i++)
+    for (size_t i = 0; i < OPTIONS; i++)
         if (options[i].commands & c->bit)
             table[n++] = (struct option){
                 options[i].name,
@@ -7754,7 +7641,6 @@ static int choose(int argc, char **argv)
 {
     const char *word = argc > 1 ? argv[1] : "-";
     const bool asked = !strcmp(word, "help");
-    size_t i;
 
     if (!strcmp(word, "--help") || !strcmp(word, "-h") || (asked && argc == 2))
         return help(NULL);
@@ -7766,7 +7652,7 @@ static int choose(int argc, char **argv)
         return perform(&commands[0], argc, argv);
     if (asked)
         word = argv[2];
-    for (i = 0; i < COMMANDS; i++)
+    for (size_t i = 0; i < COMMANDS; i++)
         if (!strcmp(word, commands[i].name))
             return asked ? help(&commands[i])
                          : perform(&commands[i], argc - 1, argv + 1);
