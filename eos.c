@@ -11,25 +11,33 @@
  * What it is not: a deep learning framework.  Two networks, four losses and
  * one data format are all it knows, and every buffer is static.
  *
- * Contents (nothing is used before it is defined)
- *    1  configuration and limits
- *    2  numbers: checks, threads, log, random generator, sums over vectors
- *    3  matrix products: vector operations, exp, micro-kernel   [generated]
- *    4  files: errors, reading, .npy, atomic writes
- *    5  data: CIFAR-10 records, normalisation, the built-in synthetic set
- *    6  network: layers as truncated power series, forward, back [generated]
- *    7  derivatives: the loss and its first four derivatives
- *    8  sharpness: the top eigenpairs of the Hessian
- *    9  dynamics: the constrained trajectory, the predictions
- *   9b  past the paper: several unstable directions
- *   10  log and terminal: tables of columns, progress
- *   11  statistics and summary
- *   12  checkpoints and signals
- *   13  start: defaults, room, what a command opens before its first step
- *   14  the run: approach, track, training alone
+ * Contents.  Nothing is used before it is defined: a section calls those above
+ * it.  What is global has one owner, named at the right.
+ *    1  configuration and limits, table of options          config
+ *    2  numbers: memory, threads, random numbers, vectors   room, pool
+ *    3  matrix products: vectors, exp, micro-kernel  [generated]
+ *    4  files: errors, reading, .npy, atomic writes         failed, places
+ *    5  data: CIFAR-10 records, the built-in images         train, test, norm
+ *    6  network: tables of layers, their series  [generated]  net, memory
+ *    7  derivatives: the loss and its first four            kernel, first_layer
+ *    8  sharpness: the top eigenpairs of the Hessian        eig, krylov, shared
+ *    9  dynamics: the constrained trajectory, predictions   path, dagger,
+ *   9b  past the paper: several unstable directions         warm, scratch
+ *   10  log and terminal: tables of columns, progress       out, logfile
+ *   11  statistics and summary                              row, stats, full
+ *   12  checkpoints and signals                             progress, ckpt
+ *   13  start: defaults, room, what a command opens
+ *   14  the run: approach, track, training alone            check
  *   15  deriv: all derivatives at given parameters
- *   16  toy: Section 4 of the paper
+ *   16  toy: Section 4 of the paper                         toy_now
  *   17  command line and main
+ *
+ * A step's way, each given what it reads and writes: main (17), eos_run, track,
+ * track_step (14), then for theta+ constrain, project, measure (9) and
+ * sharpness (8), and for every trajectory gradient, hessian, loss_on, taylor
+ * (7), net_pass, a task for each tile of samples, run_tile, a layer's forward
+ * and backward (6), gemm and its micro-kernel (3).  Back comes a row (11),
+ * which the tables of columns (10, 14) write.
  *
  * How one text becomes many.  What depends on the instruction set, parts of
  * sections 3 and 6, is written once over a type REAL and a vector of VBYTES
