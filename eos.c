@@ -2426,8 +2426,10 @@ static void layer_place(struct layer *l)
         l->delta = placed(&net.mem, l->n);
     if (!l->in)
         return;
-    if (net.late)
+    if (net.late) {
         l->panels = placed(l->first ? &net.first_panel : &net.panels, l->row);
+        net.sums = size_max(net.sums, SLAB * l->row);
+    }
     net.scratch = size_max(net.scratch, STRETCH * (DEPTH + APART));
     l->sums = net.late ? 0 : l->in * l->row;
     if (l->winograd) {
@@ -2464,8 +2466,6 @@ static void net_lay(const struct network *t)
     }
     for (size_t i = 0; i < net.layers; i++)
         layer_place(&net.layer[i]);
-    if (net.late)
-        net.sums = SLAB * up(HIDDEN, PAD);
 }
 
 static void net_setup(void)
