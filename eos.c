@@ -2202,8 +2202,9 @@ static int data_normalise(void)
 /* The training set, from its files or built in. */
 static int train_load(void)
 {
-    struct filling f = {&train, config.samples, two_classes(),
-                        .hash = HASH_START};
+    const bool halves = two_classes(); /* of an even number */
+    struct filling f = {&train, config.samples / (1 + halves) * (1 + halves),
+                        halves, .hash = HASH_START};
     const char *last = config.ndata ? config.data[config.ndata - 1] : "";
     unsigned char record[RECORD];
     bool more;
@@ -2215,13 +2216,13 @@ static int train_load(void)
     if (!config.ndata)
         synth_start();
     for (size_t i = 0; !config.ndata && train.n < f.want; i++) {
-        synth_record(i, two_classes(), record);
+        synth_record(i, halves, record);
         filling_put(&f, record);
     }
     data_hash = f.hash;
     if (train.n == f.want)
         return data_normalise();
-    if (two_classes())
+    if (halves)
         return fail(EOS_USAGE,
                     "%s: %zu cats and %zu dogs; --samples %zu needs "
                     "%zu of each (at most --samples %zu with this data)",
