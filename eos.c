@@ -257,6 +257,7 @@ _Static_assert(THREADS >= 1 && THREADS <= 256, "THREADS: 1 to 256");
 _Static_assert(UNSTABLE >= 1 && UNSTABLE <= 6, "UNSTABLE: 1 to 6");
 _Static_assert(BLOCK % TILE == 0, "tiles fill a block");
 _Static_assert(TILE % CHANNELS == 0, "a tile of inputs begins with red");
+_Static_assert(SIDE *CHANNELS % TILE == 0, "tiles fill a line of an image");
 
 /* Exit statuses and configuration: eos.h. */
 static struct eos_config config;
@@ -446,7 +447,7 @@ static size_t pieces(size_t n, size_t m)
      ((size_t)SAMPLES + TEST_SAMPLES) * PIXELS + ROOM_NETWORK)
 #define ROOM ROOM_FOR(UNSTABLE)
 static _Alignas(64) unsigned char room[ROOM];
-static size_t room_used; /* more than there is: room_check refuses */
+static size_t room_used; /* more than there is: room_lay refuses */
 
 static void *room_take(size_t n, size_t size)
 {
@@ -481,7 +482,8 @@ static double *room_vectors(size_t n, size_t m)
 }
 
 /* A task gets the number of the worker that runs it (for scratch memory), its
- * own number, and what the work is.  Tasks may run in any order and at the same time. */
+ * own number, and what the work is.  Tasks may run in any order, and at the
+ * same time. */
 typedef void task_fn(size_t worker, size_t task, const void *work);
 
 static struct {
@@ -714,10 +716,10 @@ static void vec_dots_task(size_t worker, size_t task, const void *work)
 }
 
 /* out[j] = set[j] . y for m vectors of n elements. */
-static void vec_dots(size_t n, size_t m, double *set, const double *y,
+static void vec_dots(size_t n, size_t m, const double *set, const double *y,
                      double *out)
 {
-    const struct operands o = {n, m, {.f64 = set}, NULL, y, NULL};
+    const struct operands o = {n, m, {.f64 = (double *)set}, NULL, y, NULL};
     size_t tasks = pieces(n, CHUNK_SUM), i;
 
     parallel(tasks, vec_dots_task, &o);
@@ -730,7 +732,7 @@ static double vec_dot(size_t n, const double *x, const double *y)
 {
     double dot;
 
-    vec_dots(n, 1, (double *)x, y, &dot);
+    vec_dots(n, 1, x, y, &dot);
     return dot;
 }
 
@@ -791,16 +793,16 @@ static void vecs_combine(size_t n, double *out, const double *y, size_t m,
 }
 
 static void vec_combine(size_t n, double *out, const double *y, size_t m,
-                        const double *coef, double *set)
+                        const double *coef, const double *set)
 {
-    vecs_combine(n, out, y, m, coef, (struct vecs){.f64 = set});
+    vecs_combine(n, out, y, m, coef, (struct vecs){.f64 = (double *)set});
 }
 
 /* out = y + a x; out may be x or y. */
 static void vec_add(size_t n, double *out, const double *y, double a,
                     const double *x)
 {
-    vec_combine(n, out, y, 1, &a, (double *)x);
+    vec_combine(n, out, y, 1, &a, x);
 }
 
 static void vec_axpy(size_t n, double a, const double *x, double *y)
@@ -873,16 +875,16 @@ struct walk {
     const void *start; /* what the rows of C begin with; NULL: as they are */
 };
 
-/* A B with the rows of A a_row apart and B packed, or its rows b_step apart. */
-static struct walk walk_times(size_t len, size_t a_row, bool packed,
-                              size_t b_step, size_t c_row, const void *start)
+/* A B with the rows of A a_row apart, those of B b_step; 0: it is packed. */
+static struct walk walk_times(size_t len, size_t a_row, size_t b_step,
+                              size_t c_row, const void *start)
 {
     struct walk w = {.segs = 1, .len = len, .c_row = c_row, .start = start};
 
     w.a.row = a_row;
     w.a.step = 1;
     w.b.step = b_step;
-    w.b.depth = packed ? len : 0;
+    w.b.depth = b_step ? 0 : len;
     return w;
 }
 
@@ -923,7 +925,6 @@ enum {
 
 #define V N(vec)
 #define IV N(ivec)
-#define INT NAME3(int, BITS, t)
 #define LANES (VBYTES / sizeof(REAL))
 
 typedef REAL V __attribute__((vector_size(VBYTES)));
@@ -1165,6 +1166,8 @@ static TARGET void N(gemm_tile)(size_t rows, size_t nv, const struct walk *w,
         break;
     }
 }
+
+_Static_assert(NV == 3 && TALL == 2, "a case for each size of a tile");
 
 /* Rows of the next tile when `left` remain: tiles of fewer than NV vectors may
  * be tall, for they load less for as many multiply-adds (16 = 6 + 5 + 5). */
@@ -1825,8 +1828,9 @@ static int place(const char *option, enum file_kind kind, const char *name,
     return EOS_DONE;
 }
 
-static const char *const saved_as[] = {"-gd.npy", "-instability.npy", "-pg.npy",
-                                       "-gf.npy", "-v.npy",           "-u.npy"};
+/* A run's vectors: at its end all but the last, eos train's the first. */
+static const char *const saved_as[] = {
+    "-gd.npy", "-pg.npy", "-gf.npy", "-v.npy", "-u.npy", "-instability.npy"};
 static const char *const derived_as[] = {"/grad.npy", "/hvp.npy", "/d3.npy",
                                          "/d4.npy", "/u.npy"};
 
@@ -2202,13 +2206,13 @@ static int data_normalise(void)
 /* The training set, from its files or built in. */
 static int train_load(void)
 {
-    const bool halves = two_classes(); /* of an even number */
-    struct filling f = {&train, config.samples / (1 + halves) * (1 + halves),
-                        halves, .hash = HASH_START};
+    const bool halves = two_classes(); /* of an even number of images */
+    struct filling f = {&train, config.samples, halves, .hash = HASH_START};
     const char *last = config.ndata ? config.data[config.ndata - 1] : "";
     unsigned char record[RECORD];
     bool more;
 
+    f.want -= halves && f.want % 2;
     train.n = 0;
     for (size_t i = 0; i < config.ndata; i++)
         if (data_read(&f, config.data[i], &more))
@@ -2341,6 +2345,10 @@ enum {
     FLUSH = 4 /* samples of a part that are summed in the pass's precision */
 };
 
+_Static_assert(PIXELS % DEPTH == 0 && DEPTH % TILE == 0, "depths fill it");
+_Static_assert(PIXELS % SLAB == 0 && SLAB % TILE == 0, "slabs fill an image");
+_Static_assert((int)TILE <= STRETCH && SLAB <= DEPTH, "scratch is enough");
+
 /* The network of the run: laid out by net_lay(), not changed after. */
 static struct net {
     struct layer layer[LAYERS_MAX];
@@ -2469,11 +2477,6 @@ static void net_lay(const struct network *t)
         layer_place(&net.layer[i]);
 }
 
-static void net_setup(void)
-{
-    net_lay(&networks[config.model]);
-}
-
 size_t eos_params(void)
 {
     return net.params;
@@ -2493,11 +2496,10 @@ void eos_init(uint64_t seed, double *theta)
 
 /* What a pass computes. */
 struct pass {
-    size_t order;  /* K */
-    bool backward; /* else loss and accuracy only */
+    size_t order; /* K */
     const struct set *set;
     const double *theta, *v; /* v: for K > 0 */
-    double *out;             /* g_K */
+    double *out;             /* g_K; NULL: loss and accuracy only */
     bool keep, kept;   /* z_0 of a late network's first layer: store, use */
     size_t begin, end; /* samples whose series are in the store */
     size_t room;       /* samples that it has room for */
@@ -2790,7 +2792,7 @@ INLINE size_t N(held)(const struct job *j, const struct layer *l)
     return l->stored ? j->p->room : net.tile;
 }
 
-/* Coefficient k of a layer's series, of the job's first sample; of its delta. */
+/* Coefficient k of a layer's series, of the job's first sample; of delta. */
 INLINE REAL *out_k(const struct job *j, const struct layer *l, size_t k)
 {
     const size_t held = N(held)(j, l);
@@ -2832,11 +2834,17 @@ INLINE const REAL *N(start)(const struct layer *l, bool back, size_t k)
 
 /* --- Images --- */
 
-/* LANES normalised inputs, the first of them of colour number `at`. */
-INLINE TARGET V N(pixels)(const unsigned char *bytes, size_t at)
+/* So many normalised inputs, whole tiles, of which each begins with red. */
+INLINE TARGET void N(normalise)(const unsigned char *bytes, size_t len,
+                                REAL *to)
 {
-    return (N(v_bytes)(bytes) - v_load(norm.mean.PREC + at)) *
-           v_load(norm.inverse_std.PREC + at);
+    for (size_t at = 0; at < len; at += TILE) {
+        UNROLL
+        for (size_t i = 0; i < TILE; i += LANES)
+            v_store(to + at + i,
+                    (N(v_bytes)(bytes + at + i) - v_load(norm.mean.PREC + i)) *
+                        v_load(norm.inverse_std.PREC + i));
+    }
 }
 
 /* A convolution's image, with its border.  A late network's is made where it
@@ -2846,13 +2854,10 @@ static TARGET void N(image_forward)(const struct layer *l, const struct job *j)
     const size_t line = l->w * l->c;
 
     for (size_t s = 0; s < j->n && !net.late; s++)
-        for (size_t y = 0; y < l->h; y++) {
-            const unsigned char *bytes = j->p->set->rows[j->first + s];
-            REAL *to = out_k(j, l, 0) + s * l->n + l->origin + y * l->line;
-
-            for (size_t i = 0; i < line; i += LANES)
-                v_store(to + i, N(pixels)(bytes + y * line + i, i % TILE));
-        }
+        for (size_t y = 0; y < l->h; y++)
+            N(normalise)
+    (j->p->set->rows[j->first + s] + y * line, line,
+     out_k(j, l, 0) + s * l->n + l->origin + y * l->line);
 }
 
 /* Inputs i .. i + len of n images from the first on, as rows of a matrix.
@@ -2867,19 +2872,15 @@ static TARGET void N(image_rows)(const struct set *set, size_t first, size_t n,
 
         __builtin_prefetch(bytes + AHEAD * PIXELS);
         __builtin_prefetch(bytes + AHEAD * PIXELS + 64);
-        for (size_t at = 0; at < len; at += TILE) {
-            UNROLL
-            for (size_t b = 0; b < TILE; b += LANES)
-                v_store(to + at + b, N(pixels)(bytes + at + b, b));
-        }
+        N(normalise)(bytes, len, to);
     }
 }
 
 /* --- Winograd's algorithm F(2 x 2, 3 x 3): a faster convolution ---
  *
- * (A reader may skip this: it computes what the next part does.)  For
- * each 2 x 2 patch of the output y, from the 4 x 4 pixels d that it depends on
- * and the window's weights g,
+ * (A reader may skip this: it computes what the next part does.)  For each
+ * 2 x 2 patch of the output y, from the 4 x 4 pixels d that it depends on and
+ * the window's weights g,
  *
  *     y = A' (sum over channels of (G g G') o (B' d B)) A
  *
@@ -3011,7 +3012,7 @@ static TARGET void N(win_times)(const struct layer *x, const struct layer *l,
                                 const REAL *point, const REAL *weight,
                                 const REAL *start, REAL *m)
 {
-    const struct walk walk = walk_times(x->c, x->c, false, l->c, l->c, start);
+    const struct walk walk = walk_times(x->c, x->c, l->c, l->c, start);
 
     for (size_t i = 0; i < WIN_POINTS; i++)
         gemm(&walk, l->h / 2 * (l->w / 2), l->c, point + i * win_plane(x),
@@ -3026,8 +3027,8 @@ INLINE REAL *N(win_saved)(const struct job *j, const struct layer *l, size_t s,
            s * l->saved;
 }
 
-/* Coefficient k of the layer's output or, on the way back, of its input's delta,
- * whose points wait in scratch for order k + 1. */
+/* Coefficient k of the layer's output or, on the way back, of its input's
+ * delta, whose points wait in scratch for order k + 1. */
 static TARGET void N(win_series)(const struct layer *l, const struct job *j,
                                  bool back, size_t k)
 {
@@ -3153,17 +3154,18 @@ static TARGET void N(weigh)(const struct layer *l, const struct job *j,
                             const REAL *start, REAL *to)
 {
     const struct layer *x = back ? l : l->x, *z = back ? l->x : l;
-    const size_t depth = back ? l->c : l->in, n = back ? l->in : l->c;
-    struct walk walk = walk_times(depth, x->n, true, 0, z->n, start);
+    const size_t depth = l->window ? l->window * x->c : back ? l->c : l->in;
+    struct walk walk = walk_times(depth, x->row, 0, z->row, start);
 
     if (!l->window) {
-        gemm(&walk, j->n, n, from, weight, to);
+        walk.a.row = x->n;
+        walk.c_row = z->n;
+        gemm(&walk, j->n, back ? l->in : l->c, from, weight, to);
         return;
     }
-    walk = walk_times(l->window * x->c, x->row, true, 0, z->row, start);
     walk.segs = l->window;
     walk.a.seg = x->line;
-    walk.b.depth = l->window * walk.len;
+    walk.b.depth = l->window * depth;
     from += x->origin - l->window / 2 * (x->line + x->row);
     for (size_t s = 0; s < j->n; s++)
         for (size_t y = 0; y < z->h; y++)
@@ -3171,7 +3173,7 @@ static TARGET void N(weigh)(const struct layer *l, const struct job *j,
                  to + s * z->n + z->origin + y * z->line);
 }
 
-/* Coefficient k of W's series times that of a layer's input, or of its delta. */
+/* Coefficient k of W's series times that of a layer's input, or of delta. */
 static TARGET void N(weigh_series)(const struct layer *l, const struct job *j,
                                    bool back, size_t k)
 {
@@ -3195,7 +3197,7 @@ static TARGET void N(linear_first)(const struct layer *l, const struct job *j)
     const struct pass *p = j->p;
     REAL *kept = memory.kept.PREC + j->first * l->row;
     const size_t bytes = j->n * l->row * sizeof *kept;
-    struct walk walk = walk_times(DEPTH, DEPTH + APART, true, 0, l->row, NULL);
+    struct walk walk = walk_times(DEPTH, DEPTH + APART, 0, l->row, NULL);
 
     walk.b.depth = l->in;
     for (; walk.b.first < l->in && (p->order || !p->kept);
@@ -3437,8 +3439,7 @@ INLINE TARGET void N(swish_of)(const size_t order, const struct layer *l,
         for (size_t y = 0; y < l->h; y++) {
             REAL *z =
                 out_k(j, x, 0) + s * x->n + x->origin + l->pool * y * x->line;
-            REAL *a = (back ? delta_k(j, l, 0) : out_k(j, l, 0)) + s * l->n +
-                      l->origin + y * l->line;
+            REAL *a = way_k(j, l, back, 0) + s * l->n + l->origin + y * l->line;
 
             for (size_t i = 0; i < l->w;
                  i++, z += l->pool * x->row, a += l->row)
@@ -3503,7 +3504,7 @@ static TARGET void N(run_tile)(const struct job *j)
 
         N(loss_series)(j->p, j->first + s, f, last->n * net.tile);
     }
-    for (const struct layer *l = last; l > net.layer && j->p->backward; l--)
+    for (const struct layer *l = last; l > net.layer && j->p->out; l--)
         N(kinds)[l->kind].backward(l, j);
 }
 
@@ -3577,7 +3578,7 @@ static TARGET void N(part_task)(size_t worker, size_t task, const void *work)
     size_t since = 0;
 
     j.out = nth(memory.parts, net.params, task);
-    if (p->backward)
+    if (p->out)
         memset(j.out, 0, net.params * sizeof *j.out);
     N(v_clear)(j.sums, net.sums);
     for (const struct layer *l = net.layer; l < net.layer + net.layers; l++)
@@ -3588,7 +3589,7 @@ static TARGET void N(part_task)(size_t worker, size_t task, const void *work)
         j.n = size_min(net.tile, end - j.first);
         N(run_tile)(&j);
         since += j.n;
-        if (p->backward && (since >= FLUSH || j.first + j.n == end)) {
+        if (p->out && (since >= FLUSH || j.first + j.n == end)) {
             N(part_flush)(&j);
             since = 0;
         }
@@ -3670,12 +3671,12 @@ static void N(net_pass)(struct pass *p)
     }
     p->room = memory.store_bytes / sizeof(REAL) / store_numbers(p->order + 1) /
               BLOCK * BLOCK;
-    if (p->backward)
+    if (p->out)
         memset(p->out, 0, net.params * sizeof *p->out);
     for (p->begin = 0; p->begin < n; p->begin = p->end) {
         p->end = size_min(p->begin + p->room, n);
         parallel(pieces(p->end - p->begin, net.tile), N(tile_task), p);
-        if (p->backward)
+        if (p->out)
             parallel(task_count(SLAB), N(sum_task), p);
     }
 }
@@ -3825,7 +3826,6 @@ static double taylor(struct point at, enum eos_precision precision, int order,
                      const struct set *s, const double *v, double *out)
 {
     struct pass p = {.order = (size_t)order,
-                     .backward = out,
                      .set = s,
                      .theta = at.theta,
                      .v = v,
@@ -6453,7 +6453,7 @@ int eos_start(const struct eos_config *c)
         config.threads = processors();
     if (lr_check())
         return failed;
-    net_setup();
+    net_lay(&networks[config.model]);
     if (kernel_choose() || room_lay() || data_load())
         return failed;
     if (config.threads > THREADS)
@@ -6550,7 +6550,7 @@ static int begin(const struct eos_config *c, const char *command)
         eos_init(config.seed, path.gd);
     else if (npy_read(config.init, net.params, path.gd))
         return failed;
-    if (save("--save", config.save, "-gd.npy", NULL) || files_open(command))
+    if (save("--save", config.save, saved_as[0], NULL) || files_open(command))
         return failed;
     greet(command, deriv ? STDERR_FILENO : STDOUT_FILENO);
     if (deriv)
@@ -6790,11 +6790,11 @@ static const struct column track_columns[] = {
     {"pr_Savg", .at = &row.pr[0].avg},    {"pr_dist", .at = &row.pr[0].dist},
     {"gf_L", .at = &row.gf.L},            {"gf_S", .at = &row.gf.S},
     {"gf_dist", .at = &row.gf.dist},      {"pg_L", .at = &dagger.L},
-    {"pg_S", .at = &dagger.S},              {"pg_S2", .at = &dagger.lambda2},
-    {"alpha", .at = &dagger.alpha},         {"beta", .at = &dagger.beta},
-    {"gamma", .at = &dagger.gamma},         {"delta2", .at = &dagger.delta2},
-    {"eps", .at = &dagger.eps},             {"newton_x", .at = &dagger.newton_x},
-    {"gradnorm", .at = &dagger.gradnorm},   {"gradperp", .at = &dagger.gradperp},
+    {"pg_S", .at = &dagger.S},            {"pg_S2", .at = &dagger.lambda2},
+    {"alpha", .at = &dagger.alpha},       {"beta", .at = &dagger.beta},
+    {"gamma", .at = &dagger.gamma},       {"delta2", .at = &dagger.delta2},
+    {"eps", .at = &dagger.eps},           {"newton_x", .at = &dagger.newton_x},
+    {"gradnorm", .at = &dagger.gradnorm}, {"gradperp", .at = &dagger.gradperp},
     {"hvps", .at = &row.hvps, .type = SIZE},
     {"gd_resid", .at = &row.gd.resid},    {"pr_resid", .at = &row.pr[0].resid},
     {"gf_resid", .at = &row.gf.resid},    {"pg_resid", .at = &dagger.resid},
@@ -6823,7 +6823,7 @@ static const struct column track_columns[] = {
     {"k", .at = &dagger.k, .type = SIZE},
     {"pg_S3", .at = &dagger.lambda[2], .type = TO_UNSTABLE},
     {"gd_S2", .at = &row.gd.S2},          {"pr_S2", .at = &row.pr[0].S2},
-    {"sigma", .at = &dagger.sigma},         {"gd_xnorm", .at = &row.gd.xnorm},
+    {"sigma", .at = &dagger.sigma},       {"gd_xnorm", .at = &row.gd.xnorm},
     {"pr_xnorm", .at = &row.pr[0].xnorm},
     {.when = SEVERAL | GENERALIZED},
     {"pgen_xnorm", .at = &row.pr[1].xnorm},
@@ -7077,8 +7077,6 @@ static int track(struct paths *now, struct dagger *d)
 
 static int run(const struct eos_config *c)
 {
-    static const char *const names[] = {"-gd.npy", "-pg.npy", "-gf.npy",
-                                        "-v.npy", "-u.npy"};
     int status;
 
     if (c->from_instability && !c->init)
@@ -7088,7 +7086,7 @@ static int run(const struct eos_config *c)
     if (progress.phase != TRACK) {
         if (!config.from_instability && descend(false, path.gd, dagger.grad))
             return run_end(failed, false);
-        if (save("--save", config.save, "-instability.npy", path.gd))
+        if (save("--save", config.save, saved_as[5], path.gd))
             return failed;
     }
     status = track(&path, &dagger);
@@ -7096,7 +7094,7 @@ static int run(const struct eos_config *c)
         const double *const all[] = {path.gd, path.pg, path.gf, path.v[0],
                                      dagger.u};
 
-        if (save("--save", config.save, names[i], all[i]))
+        if (save("--save", config.save, saved_as[i], all[i]))
             return failed;
     }
     return status;
@@ -7115,7 +7113,7 @@ int eos_train(const struct eos_config *c)
 {
     bool stopped = begin(c, "train") || descend(true, path.gd, dagger.grad) ||
                    summary_unconverged() ||
-                   save("--save", config.save, "-gd.npy", path.gd);
+                   save("--save", config.save, saved_as[0], path.gd);
 
     ckpt_unlock();
     return stopped ? failed : EOS_DONE;

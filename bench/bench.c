@@ -277,10 +277,7 @@ static void products(enum eos_model model, size_t samples, bool blas)
     snprintf(title, sizeof title, "%s, %zu images", model_in_use(), samples);
     products_head(title, blas);
     for (p = 0; p < 2; p++) {
-        struct pass pass = {.backward = true,
-                            .set = &train,
-                            .theta = path.gd,
-                            .out = scratch.in};
+        struct pass pass = {.set = &train, .theta = path.gd, .out = scratch.in};
 
         kernel->pass[p](&pass); /* packs the weights, fills the store */
         pass.begin = 0;

@@ -471,7 +471,7 @@ static int load(enum eos_model model, enum eos_loss loss, size_t samples)
     config.loss = loss;
     config.samples = samples;
     failure[0] = 0;
-    net_setup();
+    net_lay(&networks[config.model]);
     return room_lay() ? EOS_FAILED : data_load();
 }
 

@@ -266,7 +266,7 @@ static struct shape dense_shape(const struct instance *in, size_t m, size_t n,
 {
     struct shape s = {.m = m, .n = n, .seed = seed};
 
-    s.w = walk_times(len, len, false, padded(in, n), padded(in, n), NULL);
+    s.w = walk_times(len, len, padded(in, n), padded(in, n), NULL);
     return s;
 }
 
@@ -303,8 +303,7 @@ static struct shape window_shape(const struct instance *in, size_t side,
 {
     struct shape s = {.m = side, .n = n, .seed = seed};
 
-    s.w =
-        walk_times(3 * depth, depth, false, padded(in, n), padded(in, n), NULL);
+    s.w = walk_times(3 * depth, depth, padded(in, n), padded(in, n), NULL);
     s.w.segs = 3;
     s.w.a.seg = (side + 2) * depth;
     s.w.b.seg = 3 * depth * padded(in, n);

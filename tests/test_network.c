@@ -949,6 +949,22 @@ Test(tables, tiles_and_direct_convolutions_give_the_same_numbers)
         }
 }
 
+/* What a product starts with is as long as any row that it makes. */
+Test(tables, no_row_is_longer_than_the_zeros)
+{
+    size_t model, i;
+
+    for (model = 0; model < 2; model++) {
+        use_network((enum eos_model)model, EOS_CE, 8);
+        for (i = 1; i < net.layers; i++)
+            cr_assert(
+                net.layer[i].row <= sizeof zeros / sizeof *zeros &&
+                    (net.layer[i].first ||
+                     up(net.layer[i].in, PAD) <= sizeof zeros / sizeof *zeros),
+                "%s, layer %zu", model_names[model], i);
+    }
+}
+
 /* A convolution that is neither first nor followed by another, and a pool of
  * four: derivatives against the slopes of lower ones. */
 Test(tables, of_another_network)
