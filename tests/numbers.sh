@@ -4,7 +4,7 @@
 # all of Appendix E) and prints, for each, how far their logs are apart: "the
 # same", or the largest difference in any column over the largest number there
 # (named by the number of columns and its own).  ONLY=3 runs the third case
-# alone.  Fails where one ends otherwise.
+# alone.  Fails where a run fails or the logs have another form.
 set -eu
 export LC_ALL=C
 [ $# = 2 ] || { echo "usage: tests/numbers.sh OLD NEW" >&2; exit 2; }
@@ -27,7 +27,11 @@ while read -r options; do
         # shellcheck disable=SC2086 # options are several words
         "$program" $options --threads 2 --log "$tmp/log" >/dev/null \
             2>"$tmp/err" || status=$?
-        echo "status $status" >"$tmp/$which"
+        if [ $status != 0 ]; then
+            echo "$which: status $status: $(cat "$tmp/err")"
+            exit 1
+        fi
+        : >"$tmp/$which"
         for log in "$tmp/log" "$tmp/log.slow"; do
             [ ! -e "$log" ] || rows "$log" >>"$tmp/$which"
         done
