@@ -2,6 +2,7 @@
 #   make CC=clang CFLAGS='-O3'      another compiler, other flags
 #   make SAMPLES=50000              room for more training images; likewise
 #   make THREADS=64 UNSTABLE=6      threads, unstable directions
+#   make TOKENS=20000               different words in sentences
 #   make KERNELS=avx2               that kernel alone: avx512, avx2, neon, c
 
 CC = cc
@@ -10,6 +11,7 @@ LDFLAGS =
 SAMPLES = 5000
 THREADS =
 UNSTABLE =
+TOKENS =
 KERNELS =
 PREFIX = /usr/local
 
@@ -22,7 +24,7 @@ SCALE = 1
 # The numbers rely on these: fused multiply-add only where it is written.
 NUMBERS = -std=c11 -ffp-contract=off
 ROOM = -DSAMPLES=$(SAMPLES) -DTHREADS=$(THREADS) -DUNSTABLE=$(UNSTABLE) \
-	-DONLY=ONLY_$(KERNELS)
+	-DTOKENS=$(TOKENS) -DONLY=ONLY_$(KERNELS)
 LIBS = -lm -lpthread
 
 # A minute or two: cats against dogs, 200 built-in images.

@@ -205,11 +205,12 @@
 #define LIKE_PRINTF(f, a) __attribute__((format(printf, f, a)))
 #define INLINE static inline __attribute__((always_inline, unused))
 
-/* What a build has room for: make SAMPLES=50000 THREADS=64 UNSTABLE=6.  One
- * for small boards, of at most 1,000 images, has less of the others, too. */
+/* What a build has room for: make SAMPLES=50000 THREADS=64 UNSTABLE=6
+ * TOKENS=20000.  One for small boards, of at most 1,000 samples, has less of
+ * threads and directions, too. */
 #if !defined SAMPLES || SAMPLES + 0 == 0
 #undef SAMPLES
-#define SAMPLES 5000 /* training images */
+#define SAMPLES 5000 /* of the training set */
 #endif
 #define BOARD (SAMPLES <= 1000)
 #if !defined THREADS || THREADS + 0 == 0
@@ -219,6 +220,10 @@
 #if !defined UNSTABLE || UNSTABLE + 0 == 0
 #undef UNSTABLE
 #define UNSTABLE (BOARD ? 1 : 3) /* directions of --unstable */
+#endif
+#if !defined TOKENS || TOKENS + 0 == 0
+#undef TOKENS
+#define TOKENS 8192 /* different ones of sentences, the filling one included */
 #endif
 
 enum {
@@ -231,6 +236,8 @@ enum {
     CLASSES = 10,
     CAT = 3, /* two classes: cats against dogs */
     DOG = 5,
+    SENTENCE = 64,     /* tokens of a sentence at most */
+    EMBEDDING = 64,    /* width of the transformer */
     HIDDEN = 200,      /* width of the MLP's hidden layers */
     FILTERS = 32,      /* channels of the CNN's hidden layers */
     ORDERS = 4,        /* Taylor coefficients 0 .. 3 */
@@ -255,6 +262,7 @@ enum {
 _Static_assert(SAMPLES >= 1 && SAMPLES <= 1000000, "SAMPLES: 1 to 1000000");
 _Static_assert(THREADS >= 1 && THREADS <= 256, "THREADS: 1 to 256");
 _Static_assert(UNSTABLE >= 1 && UNSTABLE <= 6, "UNSTABLE: 1 to 6");
+_Static_assert(TOKENS >= 2 && TOKENS <= 65536, "TOKENS: 2 to 65536");
 _Static_assert(BLOCK % TILE == 0, "tiles fill a block");
 _Static_assert(TILE % CHANNELS == 0, "a tile of inputs begins with red");
 _Static_assert(SIDE *CHANNELS % TILE == 0, "tiles fill a line of an image");
@@ -286,7 +294,7 @@ static const struct option_spec {
 } options[] = {
     /* clang-format off */
 {"model", NETS, CHOICE, FIELD(model), 0, 0, 0, 1,
- "mlp|cnn", "network [mlp]"},
+ "mlp|cnn|resnet18|transformer", "network [mlp]"},
 {"loss", NETS, CHOICE, FIELD(loss), 0, 0, 0, 1,
  "mse|ce|bmse|logistic", "loss [mse]"},
 {"data", NETS, FILES, FIELD(data), 0, 0, 0, 0,
@@ -1914,11 +1922,13 @@ static int lock_try(const char *name, const char *suffix)
  * normalised, (byte - mean[c]) / std[c], where a kernel packs it.
  * ------------------------------------------------------------------------ */
 
-/* Images, one after another. */
+/* Images, or for the transformer sentences, one after another. */
 struct set {
     size_t n;
     unsigned char (*rows)[PIXELS];
-    unsigned char *label; /* 0 .. 9; for two classes cat 0, dog 1 */
+    uint16_t (*tokens)[SENTENCE]; /* 0 after a sentence's last */
+    size_t length;                /* tokens that a sentence is filled up to */
+    unsigned char *label; /* 0 .. 9; of two classes 0 (cat, negative), 1 */
 };
 
 enum { PASS_MAX = SAMPLES > TEST_SAMPLES ? SAMPLES : TEST_SAMPLES };
@@ -1933,6 +1943,7 @@ static struct { /* the same for TILE inputs, as kernels read */
         double f64[TILE];
     } mean, inverse_std;
 } norm;
+static size_t vocabulary; /* V: different tokens of training, and 0 */
 static uint64_t data_hash, test_hash; /* of the records in use, as they come */
 static bool test_more; /* the test file has more than there is room for */
 

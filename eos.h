@@ -34,7 +34,7 @@ enum {
     /* 128 + the number of a signal that stopped a run between two steps */
 };
 
-enum eos_model { EOS_MLP, EOS_CNN };
+enum eos_model { EOS_MLP, EOS_CNN, EOS_RESNET18, EOS_TRANSFORMER };
 enum eos_loss { EOS_MSE, EOS_CE, EOS_BMSE, EOS_LOGISTIC };
 enum eos_precision { EOS_F32, EOS_F64 };
 enum eos_eigensolver { EOS_LOBPCG, EOS_POWER };
