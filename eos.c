@@ -237,7 +237,7 @@ enum {
     CAT = 3, /* two classes: cats against dogs */
     DOG = 5,
     SENTENCE = 64,     /* tokens of a sentence at most */
-    EMBEDDING = 64,    /* width of the transformer */
+    WIDTH = 64,        /* of the transformer's layers */
     HIDDEN = 200,      /* width of the MLP's hidden layers */
     FILTERS = 32,      /* channels of the CNN's hidden layers */
     ORDERS = 4,        /* Taylor coefficients 0 .. 3 */
@@ -245,9 +245,10 @@ enum {
     BLOCK = 10 * TILE, /* samples summed in one go in float32 */
     CHUNK = 6,         /* blocks whose activations are in memory, at most:
                             * no number depends on it */
-    PARTS = 64,        /* partial gradients of the CNN */
-    P_MAX = PIXELS * HIDDEN + HIDDEN + HIDDEN * HIDDEN + HIDDEN +
-            HIDDEN * CLASSES + CLASSES,
+    PARTS = 64,        /* partial gradients, at most */
+    P_RESNET = 701466,
+    P_TRANSFORMER = WIDTH * (TOKENS + SENTENCE) + 50497,
+    P_MAX = P_TRANSFORMER > P_RESNET ? P_TRANSFORMER : P_RESNET,
     CHUNK_SUM = 4096, /* elements of a vector summed in one go */
     EIG_MAX = 8,      /* eigenpairs wanted at most */
     DIRECTIONS = 6,   /* of --unstable, in the largest build */
@@ -499,7 +500,7 @@ static struct {
     size_t born[THREADS]; /* the round in which a thread was created */
     pthread_mutex_t lock;
     pthread_cond_t wake, idle;
-    size_t workers; /* threads at work, the caller included */
+    size_t workers; /* threads that may work, the caller included */
     size_t started; /* threads created so far */
     size_t round;   /* counts the calls of parallel() */
     size_t busy;    /* threads that have not ended this round */
@@ -519,7 +520,8 @@ static void pool_work(size_t worker)
 {
     size_t task;
 
-    while ((task = atomic_fetch_add(&pool.next, 1)) < pool.tasks)
+    while (worker < pool.workers &&
+           (task = atomic_fetch_add(&pool.next, 1)) < pool.tasks)
         pool.fn(worker, task, pool.work);
 }
 
@@ -582,7 +584,7 @@ static void pool_start(size_t n)
         pthread_attr_destroy(&attr);
         pool.started = i;
     }
-    pool.workers = pool.started + 1;
+    pool.workers = size_max(1, size_min(n, pool.started + 1));
 }
 
 /* Processors that this process may run on. */
@@ -876,7 +878,8 @@ struct walk {
     struct { /* next row, next k, next segment */
         size_t row, step, seg;
     } a;
-    struct { /* next k, next segment; or packed: all its k, the first one */
+    struct { /* next k, next segment; or packed: all its k, the first one, and
+              * those from a segment to the next */
         size_t step, seg, depth, first;
     } b;
     size_t c_row;      /* next row */
@@ -893,6 +896,7 @@ static struct walk walk_times(size_t len, size_t a_row, size_t b_step,
     w.a.step = 1;
     w.b.step = b_step;
     w.b.depth = b_step ? 0 : len;
+    w.b.seg = len;
     return w;
 }
 
@@ -1213,7 +1217,7 @@ static TARGET void gemm(const struct walk *w, size_t m, size_t n, const REAL *a,
         if (w->b.depth) {
             bj = b + (j * w->b.depth + w->b.first * nv) * LANES;
             at.b.step = nv * LANES;
-            at.b.seg = w->len * at.b.step;
+            at.b.seg = w->b.seg * at.b.step;
         }
         for (size_t i = 0; i < m; i += rows) {
             REAL *to = c + i * w->c_row + j * LANES;
@@ -2287,7 +2291,17 @@ static int data_load(void)
  * is a table.
  * ------------------------------------------------------------------------ */
 
-enum layer_kind { IMAGE, LINEAR, SWISH, KINDS };
+enum layer_kind {
+    IMAGE,
+    LINEAR,
+    SWISH,
+    NORM,
+    ADD,
+    MEAN,
+    EMBEDDING,
+    ATTENTION,
+    KINDS
+};
 
 /* A layer: what a table says of it, then what net_lay() makes of that.  Sizes
  * and places count the numbers of one order and one sample. */
@@ -2295,19 +2309,29 @@ struct layer {
     enum layer_kind kind;
     size_t c;      /* channels, of an image a multiple of PAD; LINEAR: 0 for the
                     * outputs of the network */
+    size_t from;   /* it reads the layer so many before it; 0: the last one */
+    size_t with;   /* ADD: so many before it is the other one that it reads */
     size_t window; /* LINEAR: a convolution with window x window taps */
+    size_t stride; /* of its window; 0: 1 */
     size_t pool;   /* SWISH: takes the mean of pool x pool pixels, too */
+    size_t groups; /* NORM: of channels, over all pixels; 0: a pixel's */
+    size_t heads;  /* ATTENTION */
+    bool plain;    /* LINEAR: without biases */
+    bool zero;     /* its weights begin as zeros */
     bool winograd; /* by Winograd's algorithm */
 
-    const struct layer *x;  /* the layer that it reads */
+    const struct layer *x;    /* the layer that it reads */
+    const struct layer *skip; /* ADD: the other one */
+    const struct layer *last; /* the last one that reads this */
+    size_t readers;
     size_t h, w, row;       /* pixels; a pixel's channels, in whole vectors */
     size_t border;          /* pixels of zeros around an image */
     size_t line, origin, n; /* a line of pixels, the first one's place; all */
     size_t in;              /* its weight is a matrix [in][c]; 0: it has none */
-    size_t theta, bias;     /* their places in the parameter vector */
-    size_t degree;          /* of its series as a polynomial in s */
-    bool first;             /* reads the image: delta ends here */
-    bool stored;            /* its series stands in the store */
+    size_t theta, bias, end;          /* their places in the parameter vector */
+    size_t degree;                    /* of its series as a polynomial in s */
+    bool first;                       /* reads the image: delta ends here */
+    bool stored;                      /* its series stands in the store */
     size_t value, delta, save, saved; /* places of its series */
     size_t panels;                    /* of its delta in the store */
     size_t pack, turned, start;       /* of the packed weights and biases */
@@ -2328,41 +2352,85 @@ static const struct layer cnn_table[] = {
     {.kind = SWISH, .pool = 2},
     {.kind = LINEAR},
 };
+
+/* ResNet18.  A block adds to its input; the first one of a stage halves the
+ * sides of the image, and so does what it adds to. */
+#define NORMED(C, WINDOW, STRIDE)                                        \
+    {.kind = LINEAR, .c = C, .window = WINDOW, .stride = STRIDE, .plain = true}, \
+    {.kind = NORM, .groups = 16}
+#define RES_BLOCK(C)                                                     \
+    NORMED(C, 3, 1), {.kind = SWISH}, NORMED(C, 3, 1),                   \
+    {.kind = ADD, .with = 6}, {.kind = SWISH}
+#define RES_HALVE(C)                                                     \
+    NORMED(C, 3, 2), {.kind = SWISH}, NORMED(C, 3, 1),                   \
+    {.kind = LINEAR, .c = C, .from = 6, .window = 1, .stride = 2,        \
+     .plain = true}, {.kind = NORM, .groups = 16},                       \
+    {.kind = ADD, .with = 3}, {.kind = SWISH}
+static const struct layer resnet_table[] = {
+    {.kind = IMAGE, .c = CHANNELS},
+    NORMED(16, 3, 1), {.kind = SWISH},
+    RES_BLOCK(16), RES_BLOCK(16),
+    RES_HALVE(32), RES_BLOCK(32),
+    RES_HALVE(64), RES_BLOCK(64),
+    RES_HALVE(128), RES_BLOCK(128),
+    {.kind = MEAN}, {.kind = LINEAR, .zero = true},
+};
+
+/* The transformer: queries, keys and values of a layer all read its input. */
+#define LINE(FROM) {.kind = LINEAR, .c = WIDTH, .window = 1, .from = FROM}
+#define ENCODER                                                          \
+    LINE(1), LINE(2), LINE(3), {.kind = ATTENTION, .heads = 2}, LINE(1), \
+    {.kind = ADD, .with = 6}, {.kind = NORM},                            \
+    LINE(1), {.kind = SWISH}, LINE(1),                                   \
+    {.kind = ADD, .with = 4}, {.kind = NORM}
+static const struct layer transformer_table[] = {
+    {.kind = EMBEDDING, .c = WIDTH},
+    ENCODER, ENCODER,
+    {.kind = MEAN}, {.kind = LINEAR, .zero = true},
+};
 /* clang-format on */
 
 /* A network: its table, the samples that go through it together, and when its
  * weight gradients are summed.  Late: after all samples of a block, for which
  * the series that they are made from wait in the store (large weights, small
- * images).  Else each tile adds its own at once to one of PARTS parts. */
+ * images).  Else each tile adds its own at once to one of so many parts, in the
+ * precision of the pass for so many samples until they are added in float64. */
 static const struct network {
     const struct layer *table;
     size_t layers, tile;
     bool late;
+    size_t parts, flush;
 } networks[] = {
-    [EOS_MLP] = {mlp_table, sizeof mlp_table / sizeof *mlp_table, TILE, true},
-    [EOS_CNN] = {cnn_table, sizeof cnn_table / sizeof *cnn_table, 1, false},
+#define TABLE(t) t, sizeof t / sizeof *t
+    [EOS_MLP] = {TABLE(mlp_table), TILE, true, 0, 0},
+    [EOS_CNN] = {TABLE(cnn_table), 1, false, PARTS, 4},
+    [EOS_RESNET18] = {TABLE(resnet_table), 1, false, 32, 16},
+    [EOS_TRANSFORMER] = {TABLE(transformer_table), 1, false, 32, 16},
 };
 
 enum {
-    LAYERS_MAX = 8,
-    PAD = 16,        /* a multiple of every kernel's vector */
-    SLAB = 96,       /* rows of a weight gradient that are summed together */
-    DEPTH = 96,      /* inputs that a product with an image takes at once */
-    STRETCH = 96,    /* samples that a sum takes at once */
-    APART = 8,       /* rows that lie next to each other: no power of two */
-    WIN_POINTS = 16, /* of a patch in Winograd's algorithm */
-    PACK_ROWS = 64,  /* rows of a weight that a task packs */
-    WIN_APART = 32,  /* numbers between the sums of its points */
-    FLUSH = 4 /* samples of a part that are summed in the pass's precision */
+    LAYERS_MAX = 68,
+    CHANNELS_MAX = 128, /* of a layer that is normalised */
+    PAD = 16,           /* a multiple of every kernel's vector */
+    SLAB = 96,          /* rows of a weight gradient that are summed together */
+    DEPTH = 96,         /* inputs that a product with an image takes at once */
+    STRETCH = 96,       /* samples that a sum takes at once */
+    APART = 8,          /* rows that lie next to each other: no power of two */
+    WIN_POINTS = 16,    /* of a patch in Winograd's algorithm */
+    PACK_ROWS = 64,     /* rows of a weight that a task packs */
+    WIN_APART = 32      /* numbers between the sums of its points */
 };
 
 _Static_assert(PIXELS % DEPTH == 0 && DEPTH % TILE == 0, "depths fill it");
 _Static_assert(PIXELS % SLAB == 0 && SLAB % TILE == 0, "slabs fill an image");
 _Static_assert((int)TILE <= STRETCH && SLAB <= DEPTH, "scratch is enough");
 
-/* The network of the run: laid out by net_lay(), not changed after. */
+/* The network of the run, laid out by net_lay(); again where the sentences of
+ * another set are longer, without a change to its weights. */
 static struct net {
     struct layer layer[LAYERS_MAX];
+    const struct network *table;
+    size_t length; /* tokens of a sentence */
     size_t layers, tile;
     bool late;
     size_t classes; /* C: outputs */
@@ -2394,16 +2462,21 @@ static void layer_shape(struct layer *l)
 {
     const struct layer *x = l->x;
     const bool flat = l->kind == LINEAR && !l->window;
+    const bool alone = flat || l->kind == MEAN || l->kind == EMBEDDING;
+    size_t weights = 0;
 
     l->pool = size_max(l->pool, 1);
+    l->stride = size_max(l->stride, 1);
     if (l->kind == IMAGE) {
         l->h = l->w = l->c == CHANNELS ? SIDE : 1;
         l->row = l->c;
         return;
     }
     l->first = x->kind == IMAGE;
-    l->h = flat ? 1 : x->h / l->pool;
-    l->w = flat ? 1 : x->w / l->pool;
+    l->h = alone ? 1 : x->h / l->pool / l->stride;
+    l->w = l->kind == EMBEDDING ? net.length
+           : alone              ? 1
+                                : x->w / l->pool / l->stride;
     if (!l->c)
         l->c = l->kind == LINEAR ? net.classes : x->c;
     l->row = up(l->c, PAD);
@@ -2412,9 +2485,13 @@ static void layer_shape(struct layer *l)
         l->degree = size_min(x->degree + 1, ORDERS - 1);
         l->in = (flat ? x->h * x->w : layer_taps(l)) * x->c;
     }
+    if (l->kind == NORM)
+        l->in = 1; /* the gains; its biases are the shifts */
+    weights = l->kind == EMBEDDING ? vocabulary + SENTENCE : l->in;
     l->theta = net.params;
-    l->bias = l->theta + l->in * l->c;
-    net.params = l->bias + (l->in ? l->c : 0);
+    l->bias = l->theta + weights * l->c;
+    l->end = l->bias + (l->in && !l->plain ? l->c : 0);
+    net.params = l->end;
 }
 
 static size_t placed(size_t *end, size_t n)
@@ -2425,36 +2502,57 @@ static size_t placed(size_t *end, size_t n)
     return at;
 }
 
-/* Where a layer's series and weights stand, borders known.  Packed are its
- * weights as the products forward and back read them, and its biases, which
- * sums start with. */
+/* Where a layer's series stand.  Delta takes the place of what nobody needs any
+ * more when it is made: a sum's that of one summand, any other that of the
+ * series, unless several layers add to it or attention reads on. */
 static void layer_place(struct layer *l)
 {
     const struct layer *x = l->x;
-    const size_t taps = layer_taps(l), in = l->in / taps;
-    const size_t points = l->winograd ? WIN_POINTS : taps;
+    const size_t pixels = l->h * l->w;
 
     l->line = (l->w + 2 * l->border) * l->row;
     l->origin = l->border * (l->line + l->row);
     l->n = up((l->h + 2 * l->border) * l->line, PAD);
     l->stored = net.late && l->kind == SWISH;
-    if (l->kind != IMAGE || !net.late)
+    if (l->kind == ADD)
+        l->value = x->value;
+    else if (l->kind != IMAGE || !net.late)
         l->value = placed(l->stored ? &net.rows : &net.mem, l->n);
-    if (l == &net.layer[net.layers - 1] || l[1].kind == SWISH)
-        l->delta = l->value; /* the slope and then delta take z's place */
-    else if (l->kind != IMAGE)
+    l->delta = l->value;
+    if (l->kind != IMAGE && l->last &&
+        (l->stored || l->readers > 1 || l->last->kind == ATTENTION))
         l->delta = placed(&net.mem, l->n);
+    if (l->kind == NORM)
+        l->saved = (l->groups ? 1 : pixels) * l->row;
+    if (l->kind == ATTENTION) {
+        const size_t row = up(pixels, PAD), head = l->c / l->heads;
+
+        l->saved = l->heads * pixels * row;
+        net.scratch = size_max(net.scratch, ORDERS * (head + pixels) * row);
+    }
+    if (l->winograd)
+        l->saved = WIN_POINTS * win_plane(x);
+    l->save = placed(&net.mem, l->saved);
+}
+
+/* Where its weights stand, packed as the products forward and back read them,
+ * its biases, which sums start with, and the sums of its gradient. */
+static void layer_pack(struct layer *l)
+{
+    const struct layer *x = l->x;
+    const size_t taps = layer_taps(l), in = l->in / taps;
+    const size_t points = l->winograd ? WIN_POINTS : taps;
+    const bool back = l->kind == LINEAR && !l->first;
+
     if (!l->in)
         return;
     if (net.late) {
         l->panels = placed(l->first ? &net.first_panel : &net.panels, l->row);
         net.sums = size_max(net.sums, SLAB * l->row);
+        net.scratch = size_max(net.scratch, STRETCH * (DEPTH + APART));
     }
-    net.scratch = size_max(net.scratch, STRETCH * (DEPTH + APART));
     l->sums = net.late ? 0 : l->in * l->row;
     if (l->winograd) {
-        l->saved = WIN_POINTS * win_plane(x);
-        l->save = placed(&net.mem, l->saved);
         net.scratch =
             size_max(net.scratch,
                      WIN_POINTS * (win_plane(x) + 2 * net.tile * win_plane(l)));
@@ -2462,13 +2560,37 @@ static void layer_place(struct layer *l)
     }
     l->sum = placed(&net.sums, l->sums);
     l->pack = placed(&net.packs, points * in * l->row);
-    l->turned = placed(&net.packs, l->first ? 0 : points * l->c * up(in, PAD));
+    l->turned = placed(&net.packs, back ? points * l->c * up(in, PAD) : 0);
     l->start = placed(&net.packs, l->row);
 }
 
-static void net_lay(const struct network *t)
+/* Who reads whom.  A window slides over x, and back over delta: both have a
+ * border of zeros. */
+static void layer_link(struct layer *l)
+{
+    struct layer *x = l - size_max(l->from, 1), *skip = l - l->with;
+
+    if (l == net.layer)
+        return;
+    l->x = x;
+    x->readers++;
+    x->last = l;
+    if (l->with) {
+        l->skip = skip;
+        skip->readers++;
+        skip->last = l;
+    }
+    if (l->kind == ATTENTION) /* keys and queries stand before the values */
+        x[-1].last = x[-2].last = l;
+    if (l->window > 1)
+        x->border = 1;
+}
+
+static void net_lay(const struct network *t, size_t length)
 {
     memset(&net, 0, sizeof net);
+    net.table = t;
+    net.length = length;
     net.layers = t->layers;
     net.tile = t->tile;
     net.late = t->late;
@@ -2477,15 +2599,14 @@ static void net_lay(const struct network *t)
         struct layer *l = &net.layer[i];
 
         *l = t->table[i];
-        l->x = l - (i > 0);
+        layer_link(l);
         layer_shape(l);
-        if (l->window) { /* a window slides over x, and over delta */
-            net.layer[i - 1].border = 1;
-            l->border = !l->first;
-        }
+        l->border = l->window > 1 && !l->first;
     }
-    for (size_t i = 0; i < net.layers; i++)
+    for (size_t i = 0; i < net.layers; i++) {
         layer_place(&net.layer[i]);
+        layer_pack(&net.layer[i]);
+    }
 }
 
 size_t eos_params(void)
@@ -2493,16 +2614,22 @@ size_t eos_params(void)
     return net.params;
 }
 
-/* Weights uniform in +-1/sqrt(fan_in), rounded to float32; biases zero. */
+/* Weights uniform in +-1/sqrt(fan_in), rounded to float32; gains 1; biases and
+ * shifts zero. */
 void eos_init(uint64_t seed, double *theta)
 {
     uint64_t rng = seed;
 
     memset(theta, 0, net.params * sizeof *theta);
-    for (const struct layer *l = net.layer; l < net.layer + net.layers; l++)
-        for (size_t i = l->theta; i < l->bias; i++)
+    for (const struct layer *l = net.layer; l < net.layer + net.layers; l++) {
+        const double fan_in = (double)(l->in ? l->in : l->c);
+
+        for (size_t i = l->theta; i < l->bias && !l->zero; i++)
             theta[i] =
-                (double)(float)(rng_sign_unit(&rng) / sqrt((double)l->in));
+                l->kind == NORM
+                    ? 1
+                    : (double)(float)(rng_sign_unit(&rng) / sqrt(fan_in));
+    }
 }
 
 /* What a pass computes. */
@@ -2512,7 +2639,7 @@ struct pass {
     const double *theta, *v; /* v: for K > 0 */
     double *out;             /* g_K; NULL: loss and accuracy only */
     bool keep, kept;   /* z_0 of a late network's first layer: store, use */
-    size_t begin, end; /* samples whose series are in the store */
+    size_t begin, end; /* samples whose series are in the store, or parts */
     size_t room;       /* samples that it has room for */
 };
 /* Of each sample, from one pass to the next. */
@@ -2531,6 +2658,7 @@ union reals {
 static struct {
     union reals work, packed[2], store, kept;
     size_t work_one, store_bytes;
+    size_t workers, slots; /* that there is room for; no number depends on it */
     double *parts;
 } memory;
 
@@ -2554,29 +2682,80 @@ static size_t store_numbers(size_t orders)
 }
 
 /* Where float32 is what was asked for, float64 passes are of order 0. */
+static size_t net_orders(void)
+{
+    return config.deriv == EOS_F64 ? ORDERS : 1;
+}
+
+/* Parts of a gradient over n samples. */
+static size_t part_count(size_t n)
+{
+    return pieces(n, pieces(n, net.table->parts));
+}
+
 static void net_room(void)
 {
     const bool f64 = config.deriv == EOS_F64;
-    const size_t orders = f64 ? ORDERS : 1;
-    const size_t workers = size_max(1, size_min(config.threads, THREADS));
+    const size_t orders = net_orders();
     const size_t blocks = size_min(CHUNK, pieces(config.samples, BLOCK));
     const size_t z_0 = config.samples * net.first_panel;
 
-    memory.work_one = size_max(work_numbers(ORDERS) * sizeof(float),
-                               work_numbers(orders) * sizeof(double));
-    memory.work_one = up(memory.work_one, 64);
-    memory.work.f32 = room_take(workers, memory.work_one);
     memory.packed[0] = room_reals(net.packs, net.packs);
     memory.packed[1] = room_reals(net.packs, f64 ? net.packs : 0);
-    if (net.late) {
-        memory.store_bytes =
-            BLOCK * size_max(blocks * store_numbers(ORDERS) * sizeof(float),
-                             (f64 && blocks > 3 ? blocks / 2 : 1) *
-                                 store_numbers(orders) * sizeof(double));
-        memory.store.f32 = room_take(memory.store_bytes, 1);
-        memory.kept = room_reals(f64 ? 0 : z_0, f64 ? z_0 : 0);
-    } else {
-        memory.parts = room_vectors(net.params, PARTS);
+    if (!net.late)
+        return;
+    memory.store_bytes =
+        BLOCK * size_max(blocks * store_numbers(ORDERS) * sizeof(float),
+                         (f64 && blocks > 3 ? blocks / 2 : 1) *
+                             store_numbers(orders) * sizeof(double));
+    memory.store.f32 = room_take(memory.store_bytes, 1);
+    memory.kept = room_reals(f64 ? 0 : z_0, f64 ? z_0 : 0);
+}
+
+/* The last to take room: workers, and parts that are made before they are
+ * added, as many as are of use and as there is room for. */
+static void net_room_workers(void)
+{
+    enum { EACH = 8, SMALL = 1 << 24 };
+    const size_t left = room_used < ROOM ? ROOM - room_used : 0;
+    const size_t parts = net.late ? 0 : part_count(config.samples);
+    const size_t part = vec_stride(net.params) * sizeof(double);
+    const size_t one = up(size_max(work_numbers(ORDERS) * sizeof(float),
+                                   work_numbers(net_orders()) * sizeof(double)),
+                          64);
+    size_t workers = size_max(1, size_min(config.threads, THREADS)), slots;
+
+    while (workers > 1 &&
+           workers * one + size_min(parts, 2 * workers) * part > left)
+        workers--;
+    slots = left > workers * one ? (left - workers * one) / part : 0;
+    slots = size_min(slots, size_max(EACH * workers, SMALL / part));
+    memory.work_one = one;
+    memory.workers = workers;
+    memory.work.f32 = room_take(workers, one);
+    memory.slots = size_min(parts, size_max(1, slots));
+    memory.parts = room_vectors(net.params, memory.slots);
+}
+
+/* Adds parts to a gradient.  Task: CHUNK_SUM numbers, a few at a time so that
+ * their sums stay in the nearest cache. */
+static void gather_task(size_t worker, size_t task, const void *work)
+{
+    const struct pass *p = work;
+    enum { FEW = 2048 };
+    const size_t end = size_min((task + 1) * CHUNK_SUM, net.params);
+    size_t len;
+
+    (void)worker;
+    for (size_t begin = task * CHUNK_SUM; begin < end; begin += len) {
+        double *sum = p->out + begin;
+
+        len = size_min(FEW, end - begin);
+        if (!p->begin)
+            memset(sum, 0, len * sizeof *sum);
+        for (size_t part = 0; part < p->end - p->begin; part++)
+            for (size_t i = 0; i < len; i++)
+                sum[i] += nth(memory.parts, net.params, part)[begin + i];
     }
 }
 
@@ -2817,6 +2996,14 @@ INLINE REAL *delta_k(const struct job *j, const struct layer *l, size_t k)
     return j->mem + (l->delta * (j->p->order + 1) + k * l->n) * net.tile;
 }
 
+/* What a layer saves of a sample for the way back. */
+INLINE REAL *N(saved)(const struct job *j, const struct layer *l, size_t s,
+                      size_t k)
+{
+    return j->mem + (l->save * (j->p->order + 1) + k * l->saved) * net.tile +
+           s * l->saved;
+}
+
 /* What a product reads or writes at a layer: its series, or on the way back
  * its delta. */
 INLINE REAL *way_k(const struct job *j, const struct layer *l, bool back,
@@ -3030,14 +3217,6 @@ static TARGET void N(win_times)(const struct layer *x, const struct layer *l,
              weight + i * x->c * l->c, m + i * win_plane(l));
 }
 
-/* The points of the layer's input wait for its gradient. */
-INLINE REAL *N(win_saved)(const struct job *j, const struct layer *l, size_t s,
-                          size_t k)
-{
-    return j->mem + (l->save * (j->p->order + 1) + k * l->saved) * net.tile +
-           s * l->saved;
-}
-
 /* Coefficient k of the layer's output or, on the way back, of its input's
  * delta, whose points wait in scratch for order k + 1. */
 static TARGET void N(win_series)(const struct layer *l, const struct job *j,
@@ -3056,7 +3235,7 @@ static TARGET void N(win_series)(const struct layer *l, const struct job *j,
         for (size_t of = 0; of <= (k > 0); of++) /* of theta, of v */
             point[of] = back ? m + WIN_POINTS * win_plane(z) +
                                    (s * 2 + (k - of) % 2) * image
-                             : N(win_saved)(j, l, s, k - of);
+                             : N(saved)(j, l, s, k - of);
         N(win_points)(x, 4, from, point[0]);
         for (size_t of = 0; of <= (k > 0); of++) {
             const REAL *w = N(packed)(of, weight);
@@ -3084,7 +3263,7 @@ static TARGET void N(win_add)(const struct layer *l, const struct job *j,
     for (size_t s = 0; s < j->n; s++) {
         N(win_points)(l, 2, delta_k(j, l, j->p->order - k) + s * l->n, m);
         for (size_t i = 0; i < WIN_POINTS; i++)
-            gemm(&walk, x->c, l->c, N(win_saved)(j, l, s, k) + i * win_plane(x),
+            gemm(&walk, x->c, l->c, N(saved)(j, l, s, k) + i * win_plane(x),
                  m + i * win_plane(l), j->sums + l->sum + i * N(win_area)(l));
     }
 }
@@ -3166,7 +3345,8 @@ static TARGET void N(weigh)(const struct layer *l, const struct job *j,
 {
     const struct layer *x = back ? l : l->x, *z = back ? l->x : l;
     const size_t depth = l->window ? l->window * x->c : back ? l->c : l->in;
-    struct walk walk = walk_times(depth, x->row, 0, z->row, start);
+    const size_t line = l->stride * x->line;
+    struct walk walk = walk_times(depth, l->stride * x->row, 0, z->row, start);
 
     if (!l->window) {
         walk.a.row = x->n;
@@ -3180,24 +3360,93 @@ static TARGET void N(weigh)(const struct layer *l, const struct job *j,
     from += x->origin - l->window / 2 * (x->line + x->row);
     for (size_t s = 0; s < j->n; s++)
         for (size_t y = 0; y < z->h; y++)
-            gemm(&walk, z->w, z->c, from + s * x->n + y * x->line, weight,
+            gemm(&walk, z->w, z->c, from + s * x->n + y * line, weight,
                  to + s * z->n + z->origin + y * z->line);
 }
 
-/* Coefficient k of W's series times that of a layer's input, or of delta. */
+/* The taps of a window that meet the pixels `phase` after each whole stride. */
+struct N(taps) {
+    size_t last, n; /* the last one, how many */
+    size_t shift;   /* pixels from delta's to the one that it meets */
+};
+
+static struct N(taps) N(taps_of)(const struct layer *l, size_t phase)
+{
+    const size_t half = l->window / 2, first = (phase + half) % l->stride;
+    struct N(taps) t = {0};
+
+    if (first < l->window) {
+        t.n = (l->window - 1 - first) / l->stride + 1;
+        t.last = first + (t.n - 1) * l->stride;
+        t.shift = (phase + half + l->stride - t.last) / l->stride;
+    }
+    return t;
+}
+
+/* Back through a convolution with a stride: tap t at pixel o of z met pixel
+ * stride o + t - window / 2 of x.  Pixels of x with the same phase meet the same
+ * taps, side by side in z: a product for each phase, added to what is there. */
+static TARGET void N(weigh_phase)(const struct layer *l, const REAL *from,
+                                  const REAL *weight, size_t phase_y,
+                                  size_t phase_x, REAL *to)
+{
+    const struct layer *x = l->x;
+    const struct N(taps) ty = N(taps_of)(l, phase_y);
+    const struct N(taps) tx = N(taps_of)(l, phase_x);
+    struct walk walk = walk_times(l->c, l->row, 0, l->stride * x->row, NULL);
+
+    walk.segs = tx.n;
+    walk.a.seg = l->row;
+    walk.b.depth = l->window * l->window * l->c;
+    walk.b.seg = l->stride * l->c;
+    to += x->origin + phase_y * x->line + phase_x * x->row;
+    from += l->origin + tx.shift * l->row - l->row;
+    for (size_t i = 0; i < ty.n; i++) {
+        const size_t row = l->window - 1 - ty.last + i * l->stride;
+
+        walk.b.first = (row * l->window + l->window - 1 - tx.last) * l->c;
+        for (size_t y = 0; y < l->h && tx.n; y++)
+            gemm(&walk, l->w, x->c,
+                 from + (y + i + ty.shift) * l->line - l->line, weight,
+                 to + y * l->stride * x->line);
+    }
+}
+
+static TARGET void N(weigh_apart)(const struct layer *l, const struct job *j,
+                                  const REAL *from, const REAL *weight,
+                                  bool begin, REAL *to)
+{
+    const struct layer *x = l->x;
+
+    if (begin)
+        N(v_clear)(to, j->n * x->n);
+    for (size_t s = 0; s < j->n; s++)
+        for (size_t i = 0; i < l->stride * l->stride; i++)
+            N(weigh_phase)
+            (l, from + s * l->n, weight, i / l->stride, i % l->stride,
+             to + s * x->n);
+}
+
+/* Coefficient k of W's series times that of a layer's input, or of delta.  Of
+ * the layers that read an input the last one is the first to reach its delta on
+ * the way back; the others add to it. */
 static TARGET void N(weigh_series)(const struct layer *l, const struct job *j,
                                    bool back, size_t k)
 {
     const struct layer *x = back ? l : l->x, *z = back ? l->x : l;
     const size_t weight = back ? l->turned : l->pack;
-    const REAL *start = N(start)(l, back, k);
+    const REAL *start = back && l->x->last != l ? NULL : N(start)(l, back, k);
     REAL *to = way_k(j, z, back, k);
 
     for (size_t of = 0; of <= (k > 0); of++) /* of theta, of v */
         if (back || k - of <= x->degree) {
             const REAL *from = way_k(j, x, back, k - of);
+            const REAL *w = N(packed)(of, weight);
 
-            N(weigh)(l, j, back, from, N(packed)(of, weight), start, to);
+            if (back && l->stride > 1)
+                N(weigh_apart)(l, j, from, w, start, to);
+            else
+                N(weigh)(l, j, back, from, w, start, to);
             start = NULL;
         }
 }
@@ -3329,20 +3578,20 @@ static TARGET void N(conv_add)(const struct layer *l, const struct job *j,
                                size_t k)
 {
     const struct layer *x = l->x;
-    const size_t lines = size_min(l->h, 16 / sizeof(REAL));
-    const size_t across = l->window * x->c;
+    const size_t lines = size_min(l->h, 512 / sizeof(REAL) / l->w);
+    const size_t across = l->window * x->c, a_line = l->stride * x->line;
     const REAL *a =
         out_k(j, x, k) + x->origin - l->window / 2 * (x->line + x->row);
     const REAL *dz = delta_k(j, l, j->p->order - k) + l->origin;
-    struct walk walk = walk_sum(l->w, x->row, l->row, l->row);
+    struct walk walk = walk_sum(l->w, l->stride * x->row, l->row, l->row);
 
     walk.segs = lines;
-    walk.a.seg = x->line;
+    walk.a.seg = a_line;
     walk.b.seg = l->line;
     for (size_t s = 0; s < j->n; s++, a += x->n, dz += l->n)
         for (size_t y = 0; y < l->h; y += lines)
             for (size_t i = 0; i < l->window; i++)
-                gemm(&walk, across, l->c, a + (y + i) * x->line,
+                gemm(&walk, across, l->c, a + y * a_line + i * x->line,
                      dz + y * l->line, j->sums + l->sum + i * across * l->row);
 }
 
@@ -3359,7 +3608,7 @@ static TARGET void N(part_add)(const struct layer *l, const struct job *j)
         else
             N(linear_add)(l, j, k);
     for (size_t s = 0; s < j->n; s++)
-        for (size_t y = 0; y < l->h; y++)
+        for (size_t y = 0; y < l->h && !l->plain; y++)
             gemm_rows(l->w, l->c, dz + s * l->n + y * l->line, l->row,
                       j->out + l->bias);
 }
@@ -3463,33 +3712,595 @@ INLINE TARGET void N(swish_of)(const size_t order, const struct layer *l,
 }
 
 /* The order is a constant inside: the one place where it is told apart. */
-static TARGET void N(swish)(const struct layer *l, const struct job *j,
-                            bool back)
+INLINE TARGET void
+N(by_order)(void (*of)(size_t, const struct layer *, const struct job *, bool),
+            const struct layer *l, const struct job *j, bool back)
 {
     switch (j->p->order) {
     case 0:
-        N(swish_of)(0, l, j, back);
+        of(0, l, j, back);
         break;
     case 1:
-        N(swish_of)(1, l, j, back);
+        of(1, l, j, back);
         break;
     case 2:
-        N(swish_of)(2, l, j, back);
+        of(2, l, j, back);
         break;
     case 3:
-        N(swish_of)(3, l, j, back);
+        of(3, l, j, back);
         break;
     }
 }
 
 static TARGET void N(swish_forward)(const struct layer *l, const struct job *j)
 {
-    N(swish)(l, j, false);
+    N(by_order)(N(swish_of), l, j, false);
 }
 
 static TARGET void N(swish_backward)(const struct layer *l, const struct job *j)
 {
-    N(swish)(l, j, true);
+    N(by_order)(N(swish_of), l, j, true);
+}
+
+/* --- Normalisation ---
+ *
+ * Over the pixels and the channels of a group, or the channels of a pixel,
+ *
+ *   m = mean of x,  u = mean of (x - m)^2 + 1e-6,  r = u^(-1/2),
+ *   x^ = (x - m) r,  y = gain x^ + shift,
+ *
+ * products of series all of them, and from u r' = -u' r / 2
+ *
+ *   k u_0 r_k = sum_(j=1..k) (j / 2 - k) u_j r_(k-j).
+ *
+ * Back, with d = gain delta(y): delta(x) = (d - mean of d - x^ mean of d x^) r.
+ * x^ takes the place of x, and delta(x) its own. */
+
+/* What is normalised together: lines of w pixels of a sample.  Per order and
+ * channel, sums over the pixels become means over the group. */
+struct N(norm) {
+    const struct layer *l;
+    size_t w, count; /* numbers of a group */
+    REAL *x, *y;     /* the first pixel's series; back y is that of delta(y) */
+    size_t x_step, y_step;
+    REAL *root; /* r, saved for the way back */
+    size_t root_step;
+    REAL mean[ORDERS][CHANNELS_MAX];   /* m; back the mean of d */
+    REAL square[ORDERS][CHANNELS_MAX]; /* u; back the mean of d x^ */
+};
+
+/* A vector of each coefficient; those above the degree are zero. */
+INLINE TARGET void N(load_series)(const size_t order, size_t degree,
+                                  const REAL *from, size_t step, V *to)
+{
+    UNROLL
+    for (size_t k = 0; k <= order; k++)
+        to[k] = k <= degree ? v_load(from + k * step) : (V){0};
+}
+
+INLINE TARGET void N(store_series)(const size_t order, const V *from, REAL *to,
+                                   size_t step)
+{
+    UNROLL
+    for (size_t k = 0; k <= order; k++)
+        v_store(to + k * step, from[k]);
+}
+
+/* to += gain from: the gains of theta and v at channel c. */
+INLINE TARGET void N(norm_gain)(const size_t order, const struct layer *l,
+                                size_t c, const V *from, V *to)
+{
+    UNROLL
+    for (size_t k = 0; k <= order; k++) {
+        to[k] = v_fma(v_load(N(packed)(0, l->pack) + c), from[k], to[k]);
+        if (k)
+            to[k] =
+                v_fma(v_load(N(packed)(1, l->pack) + c), from[k - 1], to[k]);
+    }
+}
+
+/* Forward: sums of x or, about its mean, of squares.  Back: of delta(y) and of
+ * delta(y) x^. */
+INLINE TARGET void N(norm_sums)(const size_t order, bool back, bool about,
+                                struct N(norm) * n)
+{
+    const struct layer *l = n->l, *x = l->x;
+
+    for (size_t c = 0; c < l->c; c += LANES) {
+        V sum[ORDERS] = {0}, square[ORDERS] = {0}, m[ORDERS] = {0};
+
+        if (about)
+            N(load_series)(order, order, n->mean[0] + c, CHANNELS_MAX, m);
+        for (size_t y = 0; y < l->h; y++)
+            for (size_t i = 0; i < n->w; i++) {
+                const REAL *at = n->x + y * x->line + i * x->row + c;
+                const REAL *dy = n->y + y * l->line + i * l->row + c;
+                V xs[ORDERS], ds[ORDERS];
+
+                N(load_series)
+                (order, back ? order : x->degree, at, n->x_step, xs);
+                if (back)
+                    N(load_series)(order, order, dy, n->y_step, ds);
+                UNROLL
+                for (size_t k = 0; k <= order; k++) {
+                    xs[k] -= m[k];
+                    ds[k] = back ? ds[k] : xs[k];
+                    sum[k] += ds[k];
+                }
+                UNROLL
+                for (size_t k = 0; k <= order; k++)
+                    if (back || about)
+                        square[k] += N(act_product)(k, ds, xs);
+            }
+        if (!about)
+            N(store_series)(order, sum, n->mean[0] + c, CHANNELS_MAX);
+        N(store_series)(order, square, n->square[0] + c, CHANNELS_MAX);
+    }
+}
+
+/* From sums over pixels to means over the channels of a group. */
+static void N(norm_means)(size_t order, const struct N(norm) * n,
+                          REAL (*x)[CHANNELS_MAX])
+{
+    const size_t c = n->l->c, group = n->l->groups ? c / n->l->groups : c;
+
+    for (size_t k = 0; k <= order; k++)
+        for (size_t g = 0; g < c; g += group) {
+            REAL sum = 0;
+
+            for (size_t i = g; i < g + group; i++)
+                sum += x[k][i];
+            for (size_t i = g; i < g + group; i++)
+                x[k][i] = sum / (REAL)n->count;
+        }
+}
+
+static void N(norm_roots)(size_t order, struct N(norm) * n)
+{
+    for (size_t c = 0; c < n->l->c; c++) {
+        const REAL u = n->square[0][c] + (REAL)1e-6;
+        REAL *r = n->root + c;
+
+        r[0] = 1 / (REAL)sqrt((double)u);
+        for (size_t k = 1; k <= order; k++) {
+            REAL sum = 0;
+
+            for (size_t j = 1; j <= k; j++)
+                sum += ((REAL)j / 2 - (REAL)k) * n->square[j][c] *
+                       r[(k - j) * n->root_step];
+            r[k * n->root_step] = sum / ((REAL)k * u);
+        }
+    }
+}
+
+/* A pixel's x^ and y. */
+INLINE TARGET void N(norm_out)(const size_t order, const struct N(norm) * n,
+                               size_t c, const V *m, const V *r, REAL *at,
+                               REAL *out)
+{
+    V x[ORDERS], y[ORDERS], d[ORDERS];
+
+    N(load_series)(order, n->l->x->degree, at, n->x_step, x);
+    UNROLL
+    for (size_t k = 0; k <= order; k++)
+        d[k] = x[k] - m[k];
+    UNROLL
+    for (size_t k = 0; k <= order; k++) {
+        x[k] = N(act_product)(k, d, r);
+        y[k] = v_load(N(start)(n->l, false, k) + c);
+    }
+    N(norm_gain)(order, n->l, c, x, y);
+    N(store_series)(order, x, at, n->x_step);
+    N(store_series)(order, y, out, n->y_step);
+}
+
+/* A pixel's delta(x) from delta(y). */
+INLINE TARGET void N(norm_in)(const size_t order, const struct N(norm) * n,
+                              size_t c, const V *m, const V *r, REAL *at,
+                              const REAL *out)
+{
+    V x[ORDERS], y[ORDERS], d[ORDERS], q[ORDERS];
+
+    N(load_series)(order, order, n->square[0] + c, CHANNELS_MAX, q);
+    N(load_series)(order, order, at, n->x_step, x);
+    N(load_series)(order, order, out, n->y_step, y);
+    UNROLL
+    for (size_t k = 0; k <= order; k++)
+        d[k] = (V){0} - m[k] - N(act_product)(k, x, q);
+    N(norm_gain)(order, n->l, c, y, d);
+    UNROLL
+    for (size_t k = 0; k <= order; k++)
+        x[k] = N(act_product)(k, d, r);
+    N(store_series)(order, x, at, n->x_step);
+}
+
+INLINE TARGET void N(norm_pixels)(const size_t order, bool back,
+                                  const struct N(norm) * n)
+{
+    const struct layer *l = n->l, *x = l->x;
+
+    for (size_t c = 0; c < l->c; c += LANES) {
+        V m[ORDERS], r[ORDERS];
+
+        N(load_series)(order, order, n->mean[0] + c, CHANNELS_MAX, m);
+        N(load_series)(order, order, n->root + c, n->root_step, r);
+        for (size_t y = 0; y < l->h; y++)
+            for (size_t i = 0; i < n->w; i++) {
+                REAL *at = n->x + y * x->line + i * x->row + c;
+                REAL *out = n->y + y * l->line + i * l->row + c;
+
+                if (back)
+                    N(norm_in)(order, n, c, m, r, at, out);
+                else
+                    N(norm_out)(order, n, c, m, r, at, out);
+            }
+    }
+}
+
+/* The gradient of gains and shifts, of order K; then sums of d and d x^. */
+INLINE TARGET void N(norm_add)(const size_t order, const struct job *j,
+                               struct N(norm) * n)
+{
+    const struct layer *l = n->l;
+    REAL *gain = j->sums + l->sum;
+
+    for (size_t c = 0; c < l->c; c += LANES) {
+        V x[ORDERS], sum[ORDERS] = {0}, square[ORDERS] = {0};
+
+        v_store(gain + c, v_load(gain + c) + v_load(n->square[order] + c));
+        N(load_series)(order, order, n->square[0] + c, CHANNELS_MAX, x);
+        N(norm_gain)(order, l, c, x, square);
+        N(store_series)(order, square, n->square[0] + c, CHANNELS_MAX);
+        gemm_rows(1, LANES, n->mean[order] + c, 0, j->out + l->bias + c);
+        N(load_series)(order, order, n->mean[0] + c, CHANNELS_MAX, x);
+        N(norm_gain)(order, l, c, x, sum);
+        N(store_series)(order, sum, n->mean[0] + c, CHANNELS_MAX);
+    }
+}
+
+INLINE TARGET void N(norm_region)(const size_t order, const struct job *j,
+                                  bool back, struct N(norm) * n)
+{
+    N(norm_sums)(order, back, false, n);
+    if (back)
+        N(norm_add)(order, j, n);
+    N(norm_means)(order, n, n->mean);
+    if (!back)
+        N(norm_sums)(order, false, true, n);
+    N(norm_means)(order, n, n->square);
+    if (!back)
+        N(norm_roots)(order, n);
+    N(norm_pixels)(order, back, n);
+}
+
+INLINE TARGET void N(norm_of)(const size_t order, const struct layer *l,
+                              const struct job *j, bool back)
+{
+    const struct layer *x = l->x;
+    const size_t regions = l->groups ? 1 : l->w;
+    struct N(norm) n;
+
+    n.l = l;
+    n.w = l->w / regions;
+    n.count = l->groups ? l->c / l->groups * l->h * l->w : l->c;
+    n.x_step = x->n * net.tile;
+    n.y_step = l->n * net.tile;
+    n.root_step = l->saved * net.tile;
+    for (size_t s = 0; s < j->n; s++)
+        for (size_t i = 0; i < regions; i++) {
+            n.x = out_k(j, x, 0) + s * x->n + x->origin + i * x->row;
+            n.y = way_k(j, l, back, 0) + s * l->n + l->origin + i * l->row;
+            n.root = N(saved)(j, l, s, 0) + i * l->row;
+            N(norm_region)(order, j, back, &n);
+        }
+}
+
+static TARGET void N(norm_forward)(const struct layer *l, const struct job *j)
+{
+    N(by_order)(N(norm_of), l, j, false);
+}
+
+static TARGET void N(norm_backward)(const struct layer *l, const struct job *j)
+{
+    N(by_order)(N(norm_of), l, j, true);
+}
+
+/* --- Sums of two layers, and means over all pixels --- */
+
+/* to = or += scale times from, an image each; of one pixel: for every one. */
+static TARGET void N(spread)(const struct layer *f, const REAL *from,
+                             const struct layer *t, REAL *to, bool begin,
+                             REAL scale)
+{
+    const bool one = f->h * f->w == 1;
+
+    for (size_t y = 0; y < t->h; y++)
+        for (size_t x = 0; x < t->w; x++)
+            for (size_t c = 0; c < t->c; c += LANES) {
+                const size_t at = one ? 0 : y * f->line + x * f->row;
+                const V add = v_set(scale) * v_load(from + f->origin + at + c);
+                REAL *sum = to + t->origin + y * t->line + x * t->row + c;
+
+                v_store(sum, begin ? add : v_load(sum) + add);
+            }
+}
+
+/* The sum takes the place of x, and its delta is that of x. */
+static TARGET void N(add_forward)(const struct layer *l, const struct job *j)
+{
+    for (size_t k = 0; k <= j->p->order; k++)
+        for (size_t s = 0; s < j->n; s++)
+            N(spread)
+            (l->skip, out_k(j, l->skip, k) + s * l->skip->n, l,
+             out_k(j, l, k) + s * l->n, false, 1);
+}
+
+static TARGET void N(add_backward)(const struct layer *l, const struct job *j)
+{
+    for (size_t k = 0; k <= j->p->order; k++)
+        for (size_t s = 0; s < j->n; s++)
+            N(spread)
+            (l, delta_k(j, l, k) + s * l->n, l->skip,
+             delta_k(j, l->skip, k) + s * l->skip->n, l->skip->last == l, 1);
+}
+
+static TARGET void N(mean_forward)(const struct layer *l, const struct job *j)
+{
+    const struct layer *x = l->x;
+    const V share = v_set((REAL)1 / (REAL)(x->h * x->w));
+
+    for (size_t k = 0; k <= j->p->order; k++)
+        for (size_t s = 0; s < j->n; s++)
+            for (size_t c = 0; c < l->c; c += LANES) {
+                const REAL *at = out_k(j, x, k) + s * x->n + x->origin + c;
+                V sum = {0};
+
+                for (size_t y = 0; y < x->h; y++)
+                    for (size_t i = 0; i < x->w; i++)
+                        sum += v_load(at + y * x->line + i * x->row);
+                v_store(out_k(j, l, k) + s * l->n + c, sum * share);
+            }
+}
+
+static TARGET void N(mean_backward)(const struct layer *l, const struct job *j)
+{
+    const struct layer *x = l->x;
+
+    for (size_t k = 0; k <= j->p->order; k++)
+        for (size_t s = 0; s < j->n; s++)
+            N(spread)
+            (l, delta_k(j, l, k) + s * l->n, x, delta_k(j, x, k) + s * x->n,
+             true, (REAL)1 / (REAL)(x->h * x->w));
+}
+
+/* --- Embedding: a row for the token, and one for its place ---
+ *
+ * Both stand in the parameter vector alone, for a sentence touches few of them:
+ * h = token[x_t] + position[t], and the gradient of a row is the sum of delta_K
+ * over where it is used. */
+
+static TARGET void N(embed_forward)(const struct layer *l, const struct job *j)
+{
+    const struct pass *p = j->p;
+
+    for (size_t s = 0; s < j->n; s++)
+        for (size_t t = 0; t < l->w; t++) {
+            const size_t token = p->set->tokens[j->first + s][t];
+            const size_t word = l->theta + token * l->c;
+            const size_t place = l->theta + (vocabulary + t) * l->c;
+
+            for (size_t k = 0; k <= p->order; k++) {
+                const double *x = k ? p->v : p->theta;
+                REAL *to = out_k(j, l, k) + s * l->n + t * l->row;
+
+                for (size_t c = 0; c < l->c; c++)
+                    to[c] = k < 2 ? (REAL)(x[word + c] + x[place + c]) : 0;
+            }
+        }
+}
+
+static TARGET void N(embed_backward)(const struct layer *l, const struct job *j)
+{
+    for (size_t s = 0; s < j->n; s++)
+        for (size_t t = 0; t < l->w; t++) {
+            const size_t token = j->p->set->tokens[j->first + s][t];
+            const REAL *d = delta_k(j, l, j->p->order) + s * l->n + t * l->row;
+            double *out = j->out + l->theta;
+
+            gemm_rows(1, l->c, d, 0, out + token * l->c);
+            gemm_rows(1, l->c, d, 0, out + (vocabulary + t) * l->c);
+        }
+}
+
+/* --- Attention ---
+ *
+ * For each head, with q, k, v its columns of the three layers before,
+ *
+ *   scores s = q k' / sqrt(columns),  p = softmax of each row,  y = p v,
+ *
+ * products of series of matrices, (q k')_n = sum_j q_(n-j) k_j', and softmax as
+ * in ce above.  Back: delta(v) = p' delta(y), delta(p) = delta(y) v', delta(s) =
+ * p o (delta(p) - each row's sum of p o delta(p)), then delta(q) and delta(k)
+ * likewise.  p is saved, and delta(s) is scratch. */
+
+/* A series of matrices: strides from a coefficient, a row and a column to the
+ * next. */
+struct N(matrices) {
+    REAL *at;
+    size_t next, row, step;
+};
+
+static struct N(matrices) N(transposed)(struct N(matrices) a)
+{
+    return (struct N(matrices)){a.at, a.next, a.step, a.row};
+}
+
+/* Coefficient k of a head's columns of a layer, or of delta. */
+static struct N(matrices) N(columns)(const struct job *j, const struct layer *l,
+                                     bool back, size_t sample, size_t column)
+{
+    REAL *at = way_k(j, l, back, 0) + sample * l->n + l->origin + column;
+
+    return (struct N(matrices)){at, l->n * net.tile, l->row, 1};
+}
+
+/* C = A B, [m][depth] by [depth][n], to the order of the pass. */
+static TARGET void N(multiply)(const struct job *j, size_t m, size_t n,
+                               size_t depth, struct N(matrices) a,
+                               struct N(matrices) b, struct N(matrices) c)
+{
+    struct walk walk = walk_times(depth, a.row, b.row, c.row, NULL);
+
+    walk.a.step = a.step;
+    for (size_t k = 0; k <= j->p->order; k++) {
+        walk.start = zeros;
+        for (size_t i = 0; i <= k; i++) {
+            gemm(&walk, m, n, a.at + (k - i) * a.next, b.at + i * b.next,
+                 c.at + k * c.next);
+            walk.start = NULL;
+        }
+    }
+}
+
+/* A copy of x', with rows of whole vectors, in the scratch of the job. */
+static TARGET struct N(matrices)
+    N(turn)(const struct job *j, size_t m, size_t n, struct N(matrices) x)
+{
+    const size_t row = up(m, PAD);
+
+    for (size_t k = 0; k <= j->p->order; k++) {
+        REAL *to = j->scratch + k * n * row;
+
+        N(v_clear)(to, n * row);
+        for (size_t i = 0; i < m; i++)
+            for (size_t c = 0; c < n; c++)
+                to[c * row + i] = x.at[k * x.next + i * x.row + c];
+    }
+    return (struct N(matrices)){j->scratch, n * row, row, 1};
+}
+
+/* The sum of a vector's first few, in their order. */
+INLINE TARGET REAL N(sum_first)(V x, size_t n, REAL sum)
+{
+    for (size_t i = 0; i < LANES && i < n; i++)
+        sum += x[i];
+    return sum;
+}
+
+/* A row of n scores, in place. */
+INLINE TARGET void N(softmax_row)(const size_t order, size_t n, REAL scale,
+                                  REAL *row, size_t next)
+{
+    REAL most = row[0], total[ORDERS] = {0};
+    V s[ORDERS], e[ORDERS];
+
+    for (size_t c = 1; c < n; c++)
+        most = row[c] > most ? row[c] : most;
+    for (size_t c = 0; c < n; c += LANES) {
+        N(load_series)(order, order, row + c, next, s);
+        e[0] = v_exp((s[0] - v_set(most)) * v_set(scale));
+        for (size_t k = 1; k <= order; k++) {
+            e[k] = (V){0};
+            for (size_t i = 1; i <= k; i++)
+                e[k] += v_set((REAL)i * scale / (REAL)k) * s[i] * e[k - i];
+        }
+        N(store_series)(order, e, row + c, next);
+        for (size_t k = 0; k <= order; k++)
+            total[k] = N(sum_first)(e[k], n - c, total[k]);
+    }
+    for (size_t c = 0; c < n; c += LANES) {
+        N(load_series)(order, order, row + c, next, e);
+        for (size_t k = 0; k <= order; k++) {
+            for (size_t i = 0; i < k; i++)
+                e[k] -= e[i] * v_set(total[k - i]);
+            e[k] /= v_set(total[0]);
+        }
+        N(store_series)(order, e, row + c, next);
+    }
+}
+
+/* A row of delta(p) to delta(s), in place. */
+INLINE TARGET void N(softmax_back)(const size_t order, size_t n, REAL scale,
+                                   const REAL *p, size_t p_next, REAL *row,
+                                   size_t next)
+{
+    REAL dot[ORDERS] = {0};
+    V ps[ORDERS], ds[ORDERS];
+
+    for (size_t c = 0; c < n; c += LANES) {
+        N(load_series)(order, order, p + c, p_next, ps);
+        N(load_series)(order, order, row + c, next, ds);
+        for (size_t k = 0; k <= order; k++)
+            dot[k] = N(sum_first)(N(act_product)(k, ps, ds), n - c, dot[k]);
+    }
+    for (size_t c = 0; c < n; c += LANES) {
+        V to[ORDERS];
+
+        N(load_series)(order, order, p + c, p_next, ps);
+        N(load_series)(order, order, row + c, next, ds);
+        for (size_t k = 0; k <= order; k++)
+            ds[k] -= v_set(dot[k]);
+        for (size_t k = 0; k <= order; k++)
+            to[k] = N(act_product)(k, ps, ds) * v_set(scale);
+        N(store_series)(order, to, row + c, next);
+    }
+}
+
+/* One head of one sample. */
+static TARGET void N(attend)(const struct layer *l, const struct job *j,
+                             size_t s, size_t head)
+{
+    const size_t t = l->w, d = l->c / l->heads, row = up(t, PAD);
+    const REAL scale = (REAL)(1 / sqrt((double)d));
+    const struct N(matrices) q = N(columns)(j, l->x - 2, false, s, head * d);
+    const struct N(matrices) k = N(columns)(j, l->x - 1, false, s, head * d);
+    const struct N(matrices) v = N(columns)(j, l->x, false, s, head * d);
+    struct N(matrices) p = {N(saved)(j, l, s, 0) + head * t * row,
+                            l->saved * net.tile, row, 1};
+
+    N(multiply)(j, t, t, d, q, N(turn)(j, t, d, k), p);
+    for (size_t i = 0; i < t; i++)
+        N(softmax_row)(j->p->order, t, scale, p.at + i * row, p.next);
+    N(multiply)(j, t, d, t, p, v, N(columns)(j, l, false, s, head * d));
+}
+
+static TARGET void N(attend_back)(const struct layer *l, const struct job *j,
+                                  size_t s, size_t head)
+{
+    const size_t t = l->w, d = l->c / l->heads, row = up(t, PAD);
+    const size_t column = head * d, next = l->saved * net.tile;
+    const REAL scale = (REAL)(1 / sqrt((double)d));
+    const struct N(matrices) dy = N(columns)(j, l, true, s, column);
+    const struct N(matrices) v = N(columns)(j, l->x, false, s, column);
+    const struct N(matrices) q = N(columns)(j, l->x - 2, false, s, column);
+    const struct N(matrices) k = N(columns)(j, l->x - 1, false, s, column);
+    struct N(matrices)
+        p = {N(saved)(j, l, s, 0) + head * t * row, next, row, 1};
+    struct N(matrices) ds = {j->scratch + ORDERS * d * row, t * row, row, 1};
+
+    N(multiply)(j, t, t, d, dy, N(turn)(j, t, d, v), ds);
+    N(multiply)
+    (j, t, d, t, N(transposed)(p), dy, N(columns)(j, l->x, true, s, column));
+    for (size_t i = 0; i < t; i++)
+        N(softmax_back)
+        (j->p->order, t, scale, p.at + i * row, next, ds.at + i * row, ds.next);
+    N(multiply)(j, t, d, t, ds, k, N(columns)(j, l->x - 2, true, s, column));
+    N(multiply)
+    (j, t, d, t, N(transposed)(ds), q,
+     N(columns)(j, l->x - 1, true, s, column));
+}
+
+static TARGET void N(attend_forward)(const struct layer *l, const struct job *j)
+{
+    for (size_t i = 0; i < j->n * l->heads; i++)
+        N(attend)(l, j, i / l->heads, i % l->heads);
+}
+
+static TARGET void N(attend_backward)(const struct layer *l,
+                                      const struct job *j)
+{
+    for (size_t i = 0; i < j->n * l->heads; i++)
+        N(attend_back)(l, j, i / l->heads, i % l->heads);
 }
 
 /* --- The pass --- */
@@ -3501,6 +4312,11 @@ static const struct {
     [IMAGE] = {N(image_forward), NULL},
     [LINEAR] = {N(linear_forward), N(linear_backward)},
     [SWISH] = {N(swish_forward), N(swish_backward)},
+    [NORM] = {N(norm_forward), N(norm_backward)},
+    [ADD] = {N(add_forward), N(add_backward)},
+    [MEAN] = {N(mean_forward), N(mean_backward)},
+    [EMBEDDING] = {N(embed_forward), N(embed_backward)},
+    [ATTENTION] = {N(attend_forward), N(attend_backward)},
 };
 
 /* The job's samples through all layers, and back. */
@@ -3515,8 +4331,9 @@ static TARGET void N(run_tile)(const struct job *j)
 
         N(loss_series)(j->p, j->first + s, f, last->n * net.tile);
     }
-    for (const struct layer *l = last; l > net.layer && j->p->out; l--)
-        N(kinds)[l->kind].backward(l, j);
+    for (const struct layer *l = last; l >= net.layer && j->p->out; l--)
+        if (N(kinds)[l->kind].backward)
+            N(kinds)[l->kind].backward(l, j);
 }
 
 /* Late networks.  First a task is a tile of samples: */
@@ -3583,8 +4400,9 @@ static TARGET void N(part_flush)(const struct job *j)
 static TARGET void N(part_task)(size_t worker, size_t task, const void *work)
 {
     const struct pass *p = work;
-    const size_t n = p->set->n, share = pieces(n, PARTS);
-    const size_t end = size_min((task + 1) * share, n);
+    const size_t n = p->set->n, share = pieces(n, net.table->parts);
+    const size_t first = (p->begin + task) * share;
+    const size_t end = size_min(first + share, n);
     struct job j = N(job_of)(p, worker);
     size_t since = 0;
 
@@ -3596,11 +4414,11 @@ static TARGET void N(part_task)(size_t worker, size_t task, const void *work)
         for (size_t k = 0; k <= p->order && l->border; k++)
             for (size_t s = 0; s < net.tile; s++)
                 N(border)(l, out_k(&j, l, k) + s * l->n);
-    for (j.first = task * share; j.first < end; j.first += j.n) {
+    for (j.first = first; j.first < end; j.first += j.n) {
         j.n = size_min(net.tile, end - j.first);
         N(run_tile)(&j);
         since += j.n;
-        if (p->out && (since >= FLUSH || j.first + j.n == end)) {
+        if (p->out && (since >= net.table->flush || j.first + j.n == end)) {
             N(part_flush)(&j);
             since = 0;
         }
@@ -3642,7 +4460,7 @@ static TARGET void N(pack_layer)(const struct layer *l, size_t first,
             N(pack_row)(k, l->in, l->c, x + k * l->c, 1, packed + l->pack);
         else if (k < in)
             N(win_pack)(l, x, k, packed);
-    if (l->first || l->winograd)
+    if (l->first || l->winograd || l->kind != LINEAR)
         return;
     end = end < l->in ? end : taps * l->c; /* the last task takes the rest */
     for (size_t k = first; k < size_min(end, taps * l->c); k++) {
@@ -3667,7 +4485,21 @@ static TARGET void N(pack_task)(size_t worker, size_t task, const void *work)
             continue;
         N(pack_layer)(l, first, x, packed);
         for (size_t c = 0; c < l->row && !first; c++)
-            packed[l->start + c] = c < l->c ? (REAL)x[l->bias + c] : 0;
+            packed[l->start + c] =
+                l->bias + c < l->end ? (REAL)x[l->bias + c] : 0;
+    }
+}
+
+/* Parts, as many at a time as there is room for. */
+static void N(parts_pass)(struct pass *p)
+{
+    const size_t parts = part_count(p->set->n);
+
+    for (p->begin = 0; p->begin < parts; p->begin = p->end) {
+        p->end = size_min(p->begin + memory.slots, parts);
+        parallel(p->end - p->begin, N(part_task), p);
+        if (p->out)
+            parallel(pieces(net.params, CHUNK_SUM), gather_task, p);
     }
 }
 
@@ -3677,7 +4509,7 @@ static void N(net_pass)(struct pass *p)
 
     parallel(task_count(PACK_ROWS), N(pack_task), p);
     if (!net.late) {
-        parallel(pieces(n, pieces(n, PARTS)), N(part_task), p);
+        N(parts_pass)(p);
         return;
     }
     p->room = memory.store_bytes / sizeof(REAL) / store_numbers(p->order + 1) /
@@ -3699,36 +4531,6 @@ static void N(net_pass)(struct pass *p)
 #endif
 
 #ifndef REGION
-/* --- The parts of a pass, added --- */
-
-/* Task: CHUNK_SUM numbers, a few at a time so that their sums stay in the
- * nearest cache. */
-static void gather_task(size_t worker, size_t task, const void *work)
-{
-    const struct pass *p = work;
-    enum { FEW = 2048 };
-    const size_t parts = pieces(p->set->n, pieces(p->set->n, PARTS));
-    const size_t end = size_min((task + 1) * CHUNK_SUM, net.params);
-    size_t len;
-
-    (void)worker;
-    for (size_t begin = task * CHUNK_SUM; begin < end; begin += len) {
-        double sum[FEW] = {0};
-
-        len = size_min(FEW, end - begin);
-        for (size_t part = 0; part < parts; part++)
-            for (size_t i = 0; i < len; i++)
-                sum[i] += nth(memory.parts, net.params, part)[begin + i];
-        memcpy(p->out + begin, sum, len * sizeof *sum);
-    }
-}
-
-static void gradient_gather(const struct pass *p)
-{
-    if (!net.late)
-        parallel(pieces(net.params, CHUNK_SUM), gather_task, p);
-}
-
 /* ------------------------------------------------------------------------
  * 7  Derivatives
  * ------------------------------------------------------------------------ */
@@ -3843,6 +4645,8 @@ static double taylor(struct point at, enum eos_precision precision, int order,
                      .out = out};
     double sum = 0;
 
+    if (s->length != net.length)
+        net_lay(net.table, s->length);
     p.keep = s == &train && net.late && precision == config.deriv;
     p.kept = p.keep && first_layer.number == at.number &&
              first_layer.precision == precision;
@@ -3851,8 +4655,6 @@ static double taylor(struct point at, enum eos_precision precision, int order,
         first_layer.number = at.number;
         first_layer.precision = precision;
     }
-    if (out)
-        gradient_gather(&p);
     for (size_t i = 0; i < s->n; i++)
         sum += pass_loss[i];
     return sum / (double)s->n;
@@ -6421,6 +7223,7 @@ static int room_lay(void)
     eig_room(net.params);
     dynamics_room();
     stats_room();
+    net_room_workers();
     if (room_used <= ROOM)
         return EOS_DONE;
     while (k < 6 && ROOM_FOR(k) < room_used)
@@ -6464,14 +7267,14 @@ int eos_start(const struct eos_config *c)
         config.threads = processors();
     if (lr_check())
         return failed;
-    net_lay(&networks[config.model]);
+    net_lay(&networks[config.model], 0);
     if (kernel_choose() || room_lay() || data_load())
         return failed;
-    if (config.threads > THREADS)
-        tell("--threads: this build has room for %d; make THREADS=%zu builds a "
-             "larger one",
-             THREADS, config.threads);
-    pool_start(config.threads);
+    if (config.threads > memory.workers)
+        tell("--threads: this build has room for %zu; make THREADS=%zu builds "
+             "a larger one",
+             memory.workers, config.threads);
+    pool_start(memory.workers);
     return EOS_DONE;
 }
 
