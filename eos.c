@@ -17,7 +17,8 @@
  *    2  numbers: memory, threads, random numbers, vectors   room, pool
  *    3  matrix products: vectors, exp, micro-kernel  [generated]
  *    4  files: errors, reading, .npy, atomic writes         failed, places
- *    5  data: CIFAR-10 records, the built-in images         train, test, norm
+ *    5  data: images, sentences, both also built in         train, test, norm,
+ *                                                           vocabulary, words
  *    6  network: tables of layers, their series  [generated]  net, memory
  *    7  derivatives: the loss and its first four            kernel, first_layer
  *    8  sharpness: the top eigenpairs of the Hessian        eig, krylov, shared
@@ -1923,7 +1924,8 @@ static int lock_try(const char *name, const char *suffix)
  *
  * A CIFAR-10 record is a label and three planes of 32 x 32 bytes.  Inside
  * eos an image is HWC, index (y * 32 + x) * 3 + c, and stays bytes; it is
- * normalised, (byte - mean[c]) / std[c], where a kernel packs it.
+ * normalised, (byte - mean[c]) / std[c], where a kernel packs it.  The
+ * transformer takes sentences instead, lines of a file as that of SST-2.
  * ------------------------------------------------------------------------ */
 
 /* Images, or for the transformer sentences, one after another. */
@@ -1956,80 +1958,338 @@ static bool two_classes(void)
     return config.loss == EOS_BMSE || config.loss == EOS_LOGISTIC;
 }
 
-/* A set that is being filled.  Two classes: cats first, then dogs, each in
- * the order they come; a test set, whose number is not known, stays in the
- * order of its file. */
+static bool sentences(void)
+{
+    return config.model == EOS_TRANSFORMER;
+}
+
+/* Takes the room of both sets. */
+static void data_room(void)
+{
+    const size_t n = config.samples, tests = config.test ? TEST_SAMPLES : 0;
+
+    train.rows = room_take(sentences() ? 0 : n, PIXELS);
+    test.rows = room_take(sentences() ? 0 : tests, PIXELS);
+    train.tokens = room_take(sentences() ? n : 0, sizeof *train.tokens);
+    test.tokens = room_take(sentences() ? tests : 0, sizeof *test.tokens);
+}
+
+/* A set that is being filled.  Two classes, 0 (cats, negative sentences) and 1
+ * (dogs, positive): all of 0 come first, each class in the order of the files;
+ * a test set, whose number is not known, stays in the order of its file. */
 struct filling {
     struct set *set;
-    size_t want;     /* records */
-    bool halves;     /* of cats and of dogs */
-    size_t taken[2]; /* cats, dogs */
-    size_t seen;     /* records of any label */
-    uint64_t hash;   /* of the records taken */
+    size_t want;     /* samples */
+    bool halves;     /* of each class */
+    size_t taken[2]; /* of each class */
+    size_t seen;     /* samples of any label */
+    uint64_t hash;   /* of the samples taken */
 };
+
+/* Gives a sample of a label, of two classes 0 or 1, its place in the set;
+ * false where it has none, for its class is full. */
+static bool filling_take(struct filling *f, size_t label, size_t *at)
+{
+    *at = f->set->n;
+    if (two_classes()) {
+        if (f->halves) {
+            if (f->taken[label] == f->want / 2)
+                return false;
+            *at = label * (f->want / 2) + f->taken[label];
+        }
+        f->taken[label]++;
+    }
+    f->set->label[*at] = (unsigned char)label;
+    f->set->n++;
+    return true;
+}
 
 /* Takes a record, if it belongs to the set: its image comes as three planes. */
 static void filling_put(struct filling *f, const unsigned char *record)
 {
     const unsigned char *planes = record + 1;
-    size_t at = f->set->n, label = record[0];
+    size_t at, label = record[0];
 
     f->seen++;
     if (two_classes()) {
         if (label != CAT && label != DOG)
             return;
         label = label == DOG;
-        if (f->halves) {
-            if (f->taken[label] == f->want / 2)
-                return;
-            at = label * (f->want / 2) + f->taken[label];
-        }
-        f->taken[label]++;
     }
+    if (!filling_take(f, label, &at))
+        return;
     f->hash = hash_bytes(f->hash, record, RECORD);
     for (size_t pixel = 0; pixel < SIDE * SIDE; pixel++)
         for (size_t c = 0; c < CHANNELS; c++)
             f->set->rows[at][pixel * CHANNELS + c] =
                 planes[c * SIDE * SIDE + pixel];
-    f->set->label[at] = (unsigned char)label;
-    f->set->n++;
 }
+
+/* --- Sentences ---
+ *
+ * A file as GLUE's of SST-2 is text: a header, then a line `sentence TAB label`
+ * for each sentence, label 0 (negative) or 1 (positive).  A token is a run of
+ * bytes between blanks, or as the messages call it, a word. */
+static const char header[] = "sentence\tlabel";
+enum { LONGEST = 1 << 14 }; /* bytes of a line, its end included */
+
+/* A file of lines.  The current one has lost its end, \n or \r\n, and has a 0
+ * there. */
+static struct lines {
+    const char *name;
+    int fd;
+    size_t number, n; /* of the line, from 1 on; its bytes */
+    char *line;       /* NULL after the last one */
+    size_t at, have;  /* bytes of the buffer that are used, that are read */
+    char buffer[LONGEST + 1];
+} source;
+
+/* Goes on to the next line, which may lack its end at the end of the file.  Of
+ * one that is too long the first LONGEST bytes come. */
+static int lines_next(struct lines *l)
+{
+    char *end = memchr(l->buffer + l->at, '\n', l->have - l->at);
+    ssize_t got;
+
+    if (!end) {
+        l->have -= l->at;
+        memmove(l->buffer, l->buffer + l->at, l->have);
+        l->at = 0;
+        got = read_all(l->fd, l->buffer + l->have, LONGEST - l->have);
+        if (got < 0)
+            return cannot(EOS_USAGE, l->name, "read");
+        l->have += (size_t)got;
+        end = memchr(l->buffer, '\n', l->have);
+    }
+    l->number++;
+    l->line = l->have > l->at ? l->buffer + l->at : NULL;
+    if (!l->line)
+        return EOS_DONE;
+    l->at = end ? (size_t)(end + 1 - l->buffer) : l->have;
+    if (!end)
+        end = l->buffer + l->have;
+    else if (end > l->line && end[-1] == '\r')
+        end--;
+    *end = 0;
+    l->n = (size_t)(end - l->line);
+    return EOS_DONE;
+}
+
+/* The different tokens of the training sentences, numbered from 1 on in the
+ * order in which they are read; 0 is none of them. */
+enum { SLOTS = 2 * TOKENS };
+static struct {
+    size_t count;            /* of them, 0 included */
+    uint16_t slot[SLOTS];    /* a hash table of them, 0: free */
+    uint16_t number[TOKENS]; /* of each in the order of the set */
+    uint32_t end[TOKENS]; /* of its text; that of the one before: its begin */
+    char text[32 * TOKENS];
+} words;
+
+/* The number of a token, 0 where it is not known.  `learn` enters a new one; 0
+ * then is for want of room. */
+static size_t word_number(const char *text, size_t n, bool learn)
+{
+    size_t slot = (size_t)(hash_bytes(HASH_START, text, n) % SLOTS), w, begin;
+
+    for (; (w = words.slot[slot]); slot = (slot + 1) % SLOTS) {
+        begin = words.end[w - 1];
+        if (words.end[w] - begin == n && !memcmp(words.text + begin, text, n))
+            return w;
+    }
+    w = words.count;
+    begin = words.end[w - 1];
+    if (!learn || w == TOKENS || n > sizeof words.text - begin)
+        return 0;
+    memcpy(words.text + begin, text, n);
+    words.end[w] = (uint32_t)(begin + n);
+    words.slot[slot] = (uint16_t)w;
+    words.count++;
+    return w;
+}
+
+/* Numbers the tokens anew, in order of first use over the training set, where
+ * all negative sentences come first. */
+static void words_order(void)
+{
+    size_t last = 0;
+
+    memset(words.number, 0, sizeof words.number);
+    for (size_t i = 0; i < train.n; i++)
+        for (size_t k = 0; k < train.length && train.tokens[i][k]; k++) {
+            uint16_t *number = &words.number[train.tokens[i][k]];
+
+            if (!*number)
+                *number = (uint16_t)++last;
+            train.tokens[i][k] = *number;
+        }
+}
+
+/* Goes on to the next token of a sentence: its bytes, 0 at the end. */
+static size_t token_next(const char **at)
+{
+    *at += strspn(*at, " ");
+    return strcspn(*at, " \t");
+}
+
+/* What is wrong with a line and what would be right; NULL: nothing. */
+static const char *sentence_wrong(const struct lines *l)
+{
+    const char *tab = strchr(l->line, '\t'), *at = l->line;
+    size_t count = 0, n;
+
+    _Static_assert(LONGEST == 16384 && SENTENCE == 64, "as is said here");
+    if (l->n == LONGEST)
+        return "is longer than 16383 bytes; a sentence, a tab, a label are "
+               "wanted";
+    if (strlen(l->line) < l->n)
+        return "has a NUL byte; text is wanted";
+    if (!tab)
+        return "has no tab; a sentence, a tab, a label are wanted";
+    if (strcmp(tab, "\t0") && strcmp(tab, "\t1"))
+        return "has a label that is none; 0 or 1 is wanted after the only tab";
+    for (; (n = token_next(&at)); at += n)
+        count++;
+    if (!count)
+        return "has no word before the tab; 1 to 64 are wanted";
+    return count > SENTENCE ? "has more than 64 words; 64 are the most" : NULL;
+}
+
+/* Takes the sentence of a line, if it belongs to the set. */
+static int sentence_put(struct filling *f, const struct lines *l)
+{
+    const bool learn = f->set == &train;
+    const char *wrong = sentence_wrong(l), *at = l->line;
+    size_t place, w, n, k = 0;
+
+    if (wrong)
+        return fail(EOS_USAGE, "%s: line %zu %s", l->name, l->number, wrong);
+    if (!filling_take(f, l->line[l->n - 1] == '1', &place))
+        return EOS_DONE;
+    f->hash = hash_bytes(f->hash, l->line, l->n);
+    f->hash = hash_bytes(f->hash, "\n", 1);
+    memset(f->set->tokens[place], 0, sizeof *f->set->tokens);
+    for (; (n = token_next(&at)); at += n) {
+        w = word_number(at, n, learn);
+        if (learn && !w)
+            return fail(EOS_USAGE,
+                        "%s: line %zu has one word too many for this build, "
+                        "which has room for %d different ones of %zu bytes in "
+                        "all; fewer --samples, or make TOKENS=%d",
+                        l->name, l->number, TOKENS - 1, sizeof words.text,
+                        TOKENS < 32768 ? 2 * TOKENS : 65536);
+        f->set->tokens[place][k++] = (uint16_t)(learn ? w : words.number[w]);
+    }
+    if (f->set->length < k)
+        f->set->length = k;
+    return EOS_DONE;
+}
+
+/* The sentences of one file, until the set is full; whether there are more. */
+static int sentences_read(struct filling *f, const char *name, int fd,
+                          bool *more)
+{
+    struct lines *l = &source;
+
+    l->name = name;
+    l->fd = fd;
+    l->number = l->at = l->have = 0;
+    if (lines_next(l))
+        return failed;
+    if (!l->line || l->n != sizeof header - 1 || strcmp(l->line, header))
+        return fail(EOS_USAGE,
+                    "%s: line 1 is not sentence<TAB>label, the header of a "
+                    "file of sentences, which --model transformer takes",
+                    name);
+    while (!lines_next(l)) {
+        *more = l->line;
+        if (!l->line || f->set->n == f->want)
+            return EOS_DONE;
+        if (sentence_put(f, l))
+            break;
+    }
+    return failed;
+}
+
+/* The built-in sentences.  A word is a number from 2 to 2047.  Its octave, 2
+ * and 3, 4 to 7 and so on, is drawn first, each as likely, and then the word in
+ * it: so its frequency falls as one over its rank, as Zipf's law has it.  After
+ * each word the sentence ends with a chance of a tenth, and after the 30th.  A
+ * third of the words are pairs of a negative one, even, and a positive one; of
+ * a pair that of the label comes in seven cases of eight. */
+static void synth_sentence(uint64_t i, struct lines *l)
+{
+    uint64_t rng = 0x776f7264 + (i << 24), bits = rng_next(&rng);
+    const unsigned label = (unsigned)(bits >> 63);
+    char *to = l->buffer;
+
+    for (int k = 0; k < 30 && (!k || (bits >> 40) % 10); k++) {
+        unsigned word;
+
+        bits = rng_next(&rng);
+        word = 2u << bits % 10;
+        word += (unsigned)(bits >> 8) & (word - 1);
+        if (word / 2 % 3 == 0 && (bits >> 24) % 4)
+            word = (word & ~1u) + label;
+        to += snprintf(to, 8, "%u ", word);
+    }
+    to += snprintf(to, 8, "\t%u", label);
+    l->name = "the built-in set";
+    l->number = (size_t)i + 1;
+    l->line = l->buffer;
+    l->n = (size_t)(to - l->buffer);
+}
+
+/* --- Images --- */
 
 /* The records of one file, until the set is full; whether there are more.  The
  * size of every file is checked, also of those that are not needed. */
-static int data_read(struct filling *f, const char *name, bool *more)
+static int records_read(struct filling *f, const char *name, int fd, bool *more)
 {
     unsigned char record[RECORD];
     struct stat info;
-    ssize_t got;
-    int status = EOS_DONE, fd = open(name, O_RDONLY | O_CLOEXEC);
+    ssize_t got = read_all(fd, record, RECORD);
+
+    if (got >= (ssize_t)sizeof header &&
+        !memcmp(record, header, sizeof header - 1))
+        return fail(EOS_USAGE,
+                    "%s: line 1 is the header of sentences, which are for "
+                    "--model transformer; CIFAR-10 records are wanted",
+                    name);
+    if (!fstat(fd, &info) && S_ISREG(info.st_mode) &&
+        (info.st_size == 0 || info.st_size % RECORD))
+        return fail(EOS_USAGE,
+                    "%s: %lld bytes, not a multiple of the %d of a "
+                    "CIFAR-10 record",
+                    name, (long long)info.st_size, RECORD);
+    for (size_t index = 0; f->set->n < f->want; index++) {
+        if (got < 0)
+            return cannot(EOS_USAGE, name, "read");
+        if (!got && index)
+            break;
+        if (got < RECORD)
+            return fail(EOS_USAGE, "%s: ends within a record of %d bytes", name,
+                        RECORD);
+        if (record[0] >= CLASSES)
+            return fail(EOS_USAGE,
+                        "%s: record %zu has label %d; CIFAR-10 "
+                        "labels are 0 to 9",
+                        name, index, record[0]);
+        filling_put(f, record);
+        got = read_all(fd, record, RECORD);
+    }
+    *more = got > 0;
+    return EOS_DONE;
+}
+
+/* The samples of one file. */
+static int data_read(struct filling *f, const char *name, bool *more)
+{
+    int status, fd = open(name, O_RDONLY | O_CLOEXEC);
 
     if (fd < 0)
         return cannot(EOS_USAGE, name, "open");
-    if (!fstat(fd, &info) && S_ISREG(info.st_mode) &&
-        (info.st_size == 0 || info.st_size % RECORD))
-        status = fail(EOS_USAGE,
-                      "%s: %lld bytes, not a multiple of the %d of a "
-                      "CIFAR-10 record",
-                      name, (long long)info.st_size, RECORD);
-    for (size_t index = 0; !status && f->set->n < f->want; index++) {
-        got = read_all(fd, record, RECORD);
-        if (!got && index)
-            break;
-        if (got < 0)
-            status = cannot(EOS_USAGE, name, "read");
-        else if (got < RECORD)
-            status = fail(EOS_USAGE, "%s: ends within a record of %d bytes",
-                          name, RECORD);
-        else if (record[0] >= CLASSES)
-            status = fail(EOS_USAGE,
-                          "%s: record %zu has label %d; CIFAR-10 "
-                          "labels are 0 to 9",
-                          name, index, record[0]);
-        else
-            filling_put(f, record);
-    }
-    *more = !status && f->set->n == f->want && read_all(fd, record, 1) > 0;
+    status = (sentences() ? sentences_read : records_read)(f, name, fd, more);
     close(fd);
     return status;
 }
@@ -2218,35 +2478,57 @@ static int data_normalise(void)
     return EOS_DONE;
 }
 
+/* The built-in samples. */
+static int synth_fill(struct filling *f)
+{
+    unsigned char record[RECORD];
+
+    if (!sentences())
+        synth_start();
+    for (uint64_t i = 0; f->set->n < f->want; i++)
+        if (sentences()) {
+            synth_sentence(i, &source);
+            if (sentence_put(f, &source))
+                return failed;
+        } else {
+            synth_record(i, two_classes(), record);
+            filling_put(f, record);
+        }
+    return EOS_DONE;
+}
+
 /* The training set, from its files or built in. */
 static int train_load(void)
 {
-    const bool halves = two_classes(); /* of an even number of images */
+    const bool halves = two_classes(); /* of an even number of samples */
     struct filling f = {&train, config.samples, halves, .hash = HASH_START};
     const char *last = config.ndata ? config.data[config.ndata - 1] : "";
-    unsigned char record[RECORD];
     bool more;
 
     f.want -= halves && f.want % 2;
-    train.n = 0;
+    train.n = train.length = 0;
+    memset(words.slot, 0, sizeof words.slot);
+    words.count = 1;
     for (size_t i = 0; i < config.ndata; i++)
         if (data_read(&f, config.data[i], &more))
             return failed;
-    if (!config.ndata)
-        synth_start();
-    for (size_t i = 0; !config.ndata && train.n < f.want; i++) {
-        synth_record(i, halves, record);
-        filling_put(&f, record);
-    }
+    if (!config.ndata && synth_fill(&f))
+        return failed;
     data_hash = f.hash;
-    if (train.n == f.want)
+    vocabulary = words.count;
+    if (train.n == f.want && !sentences())
         return data_normalise();
+    if (train.n == f.want) {
+        words_order();
+        return EOS_DONE;
+    }
     if (halves)
         return fail(EOS_USAGE,
-                    "%s: %zu cats and %zu dogs; --samples %zu needs "
+                    "%s: %zu %s and %zu %s; --samples %zu needs "
                     "%zu of each (at most --samples %zu with this data)",
-                    last, f.taken[0], f.taken[1], f.want, f.want / 2,
-                    2 * size_min(f.taken[0], f.taken[1]));
+                    last, f.taken[0], sentences() ? "negative" : "cats",
+                    f.taken[1], sentences() ? "positive sentences" : "dogs",
+                    f.want, f.want / 2, 2 * size_min(f.taken[0], f.taken[1]));
     return fail(EOS_USAGE,
                 "%s: %zu records in all; --samples %zu or fewer "
                 "fit this data",
@@ -2262,15 +2544,17 @@ static int data_load(void)
     test_more = false;
     if (train_load())
         return failed;
+    test.length = train.length;
     if (config.test && data_read(&f, config.test, &test_more))
         return failed;
     test_hash = f.hash;
     if (test_more)
-        tell("%s: has more than the %d test images that this build has room "
+        tell("%s: has more than the %d test samples that this build has room "
              "for: the first are used",
              config.test, TEST_SAMPLES);
     if (config.test && !test.n)
-        return fail(EOS_USAGE, "%s: no cat or dog in it", config.test);
+        return fail(EOS_USAGE, "%s: no %s in it", config.test,
+                    sentences() ? "sentence" : "cat or dog");
     return EOS_DONE;
 }
 
@@ -7217,8 +7501,7 @@ static int room_lay(void)
     size_t k = UNSTABLE;
 
     room_clear();
-    train.rows = room_take(config.samples, PIXELS);
-    test.rows = room_take(config.test ? TEST_SAMPLES : 0, PIXELS);
+    data_room();
     net_room();
     eig_room(net.params);
     dynamics_room();
