@@ -2756,7 +2756,7 @@ static void layer_shape(struct layer *l)
         l->row = l->c;
         return;
     }
-    l->first = x->kind == IMAGE;
+    l->first = x && x->kind == IMAGE;
     l->h = alone ? 1 : x->h / l->pool / l->stride;
     l->w = l->kind == EMBEDDING ? net.length
            : alone              ? 1
@@ -7495,13 +7495,11 @@ static int lr_check(void)
                 config.lr);
 }
 
-/* Lays out what the options need. */
+/* Lays out what the options need beside the data. */
 static int room_lay(void)
 {
     size_t k = UNSTABLE;
 
-    room_clear();
-    data_room();
     net_room();
     eig_room(net.params);
     dynamics_room();
@@ -7550,8 +7548,12 @@ int eos_start(const struct eos_config *c)
         config.threads = processors();
     if (lr_check())
         return failed;
-    net_lay(&networks[config.model], 0);
-    if (kernel_choose() || room_lay() || data_load())
+    room_clear();
+    data_room();
+    if (kernel_choose() || data_load())
+        return failed;
+    net_lay(&networks[config.model], size_max(train.length, test.length));
+    if (room_lay())
         return failed;
     if (config.threads > memory.workers)
         tell("--threads: this build has room for %zu; make THREADS=%zu builds "

@@ -117,6 +117,8 @@ static void use_network(enum eos_model model, enum eos_loss loss, size_t n)
     config.deriv = EOS_F64;
     config.neigs = EIG_MAX;
     config.threads = THREADS;
+    room_clear();
+    data_room();
     net_lay(&networks[config.model], train.length);
     cr_assert(kernel_choose() == EOS_DONE, "%s", failure);
     cr_assert(room_lay() == EOS_DONE, "%s", failure);
