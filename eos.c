@@ -3707,8 +3707,7 @@ static TARGET void N(weigh_apart)(const struct layer *l, const struct job *j,
     for (size_t s = 0; s < j->n; s++)
         for (size_t i = 0; i < l->stride * l->stride; i++)
             N(weigh_phase)
-            (l, from + s * l->n, weight, i / l->stride, i % l->stride,
-             to + s * x->n);
+    (l, from + s * l->n, weight, i / l->stride, i % l->stride, to + s * x->n);
 }
 
 /* Coefficient k of W's series times that of a layer's input, or of delta.  Of
@@ -4044,8 +4043,9 @@ static TARGET void N(swish_backward)(const struct layer *l, const struct job *j)
  * channel, sums over the pixels become means over the group. */
 struct N(norm) {
     const struct layer *l;
-    size_t w, count; /* numbers of a group */
-    REAL *x, *y;     /* the first pixel's series; back y is that of delta(y) */
+    size_t w;
+    size_t group, count; /* channels of a group, its numbers */
+    REAL *x, *y; /* the first pixel's series; back y is that of delta(y) */
     size_t x_step, y_step;
     REAL *root; /* r, saved for the way back */
     size_t root_step;
@@ -4122,38 +4122,50 @@ INLINE TARGET void N(norm_sums)(const size_t order, bool back, bool about,
     }
 }
 
-/* From sums over pixels to means over the channels of a group. */
-static void N(norm_means)(size_t order, const struct N(norm) * n,
-                          REAL (*x)[CHANNELS_MAX])
+static TARGET void N(fill)(REAL *to, size_t n, REAL x)
 {
-    const size_t c = n->l->c, group = n->l->groups ? c / n->l->groups : c;
+    size_t i = 0;
+
+    for (; i + LANES <= n; i += LANES)
+        v_store(to + i, v_set(x));
+    for (; i < n; i++)
+        to[i] = x;
+}
+
+/* From sums over pixels to means over the channels of a group, which are added
+ * by halves: the same bits at any vector width. */
+static TARGET void N(norm_means)(size_t order, const struct N(norm) * n,
+                                 REAL (*x)[CHANNELS_MAX])
+{
+    const size_t c = n->l->c, group = n->group;
 
     for (size_t k = 0; k <= order; k++)
-        for (size_t g = 0; g < c; g += group) {
-            REAL sum = 0;
+        for (REAL *g = x[k]; g < x[k] + c; g += group) {
+            for (size_t left = group, half; left > 1; left = half) {
+                size_t i = half = pieces(left, 2);
 
-            for (size_t i = g; i < g + group; i++)
-                sum += x[k][i];
-            for (size_t i = g; i < g + group; i++)
-                x[k][i] = sum / (REAL)n->count;
+                for (; half >= LANES && i + LANES <= left; i += LANES)
+                    v_store(g + i - half, v_load(g + i - half) + v_load(g + i));
+                for (; i < left; i++)
+                    g[i - half] += g[i];
+            }
+            N(fill)(g, group, g[0] / (REAL)n->count);
         }
 }
 
-static void N(norm_roots)(size_t order, struct N(norm) * n)
+static TARGET void N(norm_roots)(size_t order, struct N(norm) * n)
 {
-    for (size_t c = 0; c < n->l->c; c++) {
-        const REAL u = n->square[0][c] + (REAL)1e-6;
-        REAL *r = n->root + c;
+    for (size_t g = 0; g < n->l->c; g += n->group) {
+        const REAL u = n->square[0][g] + (REAL)1e-6;
+        REAL r[ORDERS] = {1 / (REAL)sqrt((double)u)};
 
-        r[0] = 1 / (REAL)sqrt((double)u);
         for (size_t k = 1; k <= order; k++) {
-            REAL sum = 0;
-
             for (size_t j = 1; j <= k; j++)
-                sum += ((REAL)j / 2 - (REAL)k) * n->square[j][c] *
-                       r[(k - j) * n->root_step];
-            r[k * n->root_step] = sum / ((REAL)k * u);
+                r[k] += ((REAL)j / 2 - (REAL)k) * n->square[j][g] * r[k - j];
+            r[k] /= (REAL)k * u;
         }
+        for (size_t k = 0; k <= order; k++)
+            N(fill)(n->root + k * n->root_step + g, n->group, r[k]);
     }
 }
 
@@ -4266,7 +4278,8 @@ INLINE TARGET void N(norm_of)(const size_t order, const struct layer *l,
 
     n.l = l;
     n.w = l->w / regions;
-    n.count = l->groups ? l->c / l->groups * l->h * l->w : l->c;
+    n.group = l->groups ? l->c / l->groups : l->c;
+    n.count = n.group * l->h * n.w;
     n.x_step = x->n * net.tile;
     n.y_step = l->n * net.tile;
     n.root_step = l->saved * net.tile;
@@ -4315,8 +4328,8 @@ static TARGET void N(add_forward)(const struct layer *l, const struct job *j)
     for (size_t k = 0; k <= j->p->order; k++)
         for (size_t s = 0; s < j->n; s++)
             N(spread)
-            (l->skip, out_k(j, l->skip, k) + s * l->skip->n, l,
-             out_k(j, l, k) + s * l->n, false, 1);
+    (l->skip, out_k(j, l->skip, k) + s * l->skip->n, l,
+     out_k(j, l, k) + s * l->n, false, 1);
 }
 
 static TARGET void N(add_backward)(const struct layer *l, const struct job *j)
@@ -4324,8 +4337,8 @@ static TARGET void N(add_backward)(const struct layer *l, const struct job *j)
     for (size_t k = 0; k <= j->p->order; k++)
         for (size_t s = 0; s < j->n; s++)
             N(spread)
-            (l, delta_k(j, l, k) + s * l->n, l->skip,
-             delta_k(j, l->skip, k) + s * l->skip->n, l->skip->last == l, 1);
+    (l, delta_k(j, l, k) + s * l->n, l->skip,
+     delta_k(j, l->skip, k) + s * l->skip->n, l->skip->last == l, 1);
 }
 
 static TARGET void N(mean_forward)(const struct layer *l, const struct job *j)
@@ -4353,8 +4366,8 @@ static TARGET void N(mean_backward)(const struct layer *l, const struct job *j)
     for (size_t k = 0; k <= j->p->order; k++)
         for (size_t s = 0; s < j->n; s++)
             N(spread)
-            (l, delta_k(j, l, k) + s * l->n, x, delta_k(j, x, k) + s * x->n,
-             true, (REAL)1 / (REAL)(x->h * x->w));
+    (l, delta_k(j, l, k) + s * l->n, x, delta_k(j, x, k) + s * x->n, true,
+     (REAL)1 / (REAL)(x->h * x->w));
 }
 
 /* --- Embedding: a row for the token, and one for its place ---
@@ -4471,120 +4484,125 @@ INLINE TARGET REAL N(sum_first)(V x, size_t n, REAL sum)
     return sum;
 }
 
-/* A row of n scores, in place. */
-INLINE TARGET void N(softmax_row)(const size_t order, size_t n, REAL scale,
-                                  REAL *row, size_t next)
+/* Each row of n scores, in place. */
+INLINE TARGET void N(softmax)(const size_t order, size_t n, REAL scale,
+                              struct N(matrices) p)
 {
-    REAL most = row[0], total[ORDERS] = {0};
     V s[ORDERS], e[ORDERS];
 
-    for (size_t c = 1; c < n; c++)
-        most = row[c] > most ? row[c] : most;
-    for (size_t c = 0; c < n; c += LANES) {
-        N(load_series)(order, order, row + c, next, s);
-        e[0] = v_exp((s[0] - v_set(most)) * v_set(scale));
-        for (size_t k = 1; k <= order; k++) {
-            e[k] = (V){0};
-            for (size_t i = 1; i <= k; i++)
-                e[k] += v_set((REAL)i * scale / (REAL)k) * s[i] * e[k - i];
+    for (REAL *row = p.at; row < p.at + n * p.row; row += p.row) {
+        REAL most = row[0], total[ORDERS] = {0};
+
+        for (size_t c = 1; c < n; c++)
+            most = row[c] > most ? row[c] : most;
+        for (size_t c = 0; c < n; c += LANES) {
+            N(load_series)(order, order, row + c, p.next, s);
+            e[0] = v_exp((s[0] - v_set(most)) * v_set(scale));
+            UNROLL
+            for (size_t k = 1; k <= order; k++) {
+                e[k] = (V){0};
+                UNROLL
+                for (size_t i = 1; i <= k; i++)
+                    e[k] += v_set((REAL)i * scale / (REAL)k) * s[i] * e[k - i];
+            }
+            N(store_series)(order, e, row + c, p.next);
+            for (size_t k = 0; k <= order; k++)
+                total[k] = N(sum_first)(e[k], n - c, total[k]);
         }
-        N(store_series)(order, e, row + c, next);
-        for (size_t k = 0; k <= order; k++)
-            total[k] = N(sum_first)(e[k], n - c, total[k]);
-    }
-    for (size_t c = 0; c < n; c += LANES) {
-        N(load_series)(order, order, row + c, next, e);
-        for (size_t k = 0; k <= order; k++) {
-            for (size_t i = 0; i < k; i++)
-                e[k] -= e[i] * v_set(total[k - i]);
-            e[k] /= v_set(total[0]);
+        for (size_t c = 0; c < n; c += LANES) {
+            N(load_series)(order, order, row + c, p.next, e);
+            UNROLL
+            for (size_t k = 0; k <= order; k++) {
+                UNROLL
+                for (size_t i = 0; i < k; i++)
+                    e[k] -= e[i] * v_set(total[k - i]);
+                e[k] /= v_set(total[0]);
+            }
+            N(store_series)(order, e, row + c, p.next);
         }
-        N(store_series)(order, e, row + c, next);
     }
 }
 
-/* A row of delta(p) to delta(s), in place. */
+/* Each row of delta(p) to delta(s), in place. */
 INLINE TARGET void N(softmax_back)(const size_t order, size_t n, REAL scale,
-                                   const REAL *p, size_t p_next, REAL *row,
-                                   size_t next)
+                                   struct N(matrices) p, struct N(matrices) d)
 {
-    REAL dot[ORDERS] = {0};
-    V ps[ORDERS], ds[ORDERS];
+    V ps[ORDERS], ds[ORDERS], to[ORDERS];
 
-    for (size_t c = 0; c < n; c += LANES) {
-        N(load_series)(order, order, p + c, p_next, ps);
-        N(load_series)(order, order, row + c, next, ds);
-        for (size_t k = 0; k <= order; k++)
-            dot[k] = N(sum_first)(N(act_product)(k, ps, ds), n - c, dot[k]);
-    }
-    for (size_t c = 0; c < n; c += LANES) {
-        V to[ORDERS];
+    for (size_t i = 0; i < n; i++, p.at += p.row, d.at += d.row) {
+        REAL dot[ORDERS] = {0};
 
-        N(load_series)(order, order, p + c, p_next, ps);
-        N(load_series)(order, order, row + c, next, ds);
-        for (size_t k = 0; k <= order; k++)
-            ds[k] -= v_set(dot[k]);
-        for (size_t k = 0; k <= order; k++)
-            to[k] = N(act_product)(k, ps, ds) * v_set(scale);
-        N(store_series)(order, to, row + c, next);
+        for (size_t c = 0; c < n; c += LANES) {
+            N(load_series)(order, order, p.at + c, p.next, ps);
+            N(load_series)(order, order, d.at + c, d.next, ds);
+            UNROLL
+            for (size_t k = 0; k <= order; k++) {
+                to[k] = N(act_product)(k, ps, ds);
+                dot[k] = N(sum_first)(to[k], n - c, dot[k]);
+            }
+        }
+        for (size_t c = 0; c < n; c += LANES) {
+            N(load_series)(order, order, p.at + c, p.next, ps);
+            N(load_series)(order, order, d.at + c, d.next, ds);
+            UNROLL
+            for (size_t k = 0; k <= order; k++)
+                ds[k] -= v_set(dot[k]);
+            UNROLL
+            for (size_t k = 0; k <= order; k++)
+                to[k] = N(act_product)(k, ps, ds) * v_set(scale);
+            N(store_series)(order, to, d.at + c, d.next);
+        }
     }
 }
 
-/* One head of one sample. */
-static TARGET void N(attend)(const struct layer *l, const struct job *j,
-                             size_t s, size_t head)
+/* One head of one sample, its columns of queries, keys, values. */
+INLINE TARGET void N(attend)(const size_t order, const struct layer *l,
+                             const struct job *j, bool back, size_t s,
+                             size_t head)
 {
-    const size_t t = l->w, d = l->c / l->heads, row = up(t, PAD);
+    const size_t t = l->w, d = l->c / l->heads, row = up(t, PAD), at = head * d;
     const REAL scale = (REAL)(1 / sqrt((double)d));
-    const struct N(matrices) q = N(columns)(j, l->x - 2, false, s, head * d);
-    const struct N(matrices) k = N(columns)(j, l->x - 1, false, s, head * d);
-    const struct N(matrices) v = N(columns)(j, l->x, false, s, head * d);
-    struct N(matrices) p = {N(saved)(j, l, s, 0) + head * t * row,
-                            l->saved * net.tile, row, 1};
-
-    N(multiply)(j, t, t, d, q, N(turn)(j, t, d, k), p);
-    for (size_t i = 0; i < t; i++)
-        N(softmax_row)(j->p->order, t, scale, p.at + i * row, p.next);
-    N(multiply)(j, t, d, t, p, v, N(columns)(j, l, false, s, head * d));
-}
-
-static TARGET void N(attend_back)(const struct layer *l, const struct job *j,
-                                  size_t s, size_t head)
-{
-    const size_t t = l->w, d = l->c / l->heads, row = up(t, PAD);
-    const size_t column = head * d, next = l->saved * net.tile;
-    const REAL scale = (REAL)(1 / sqrt((double)d));
-    const struct N(matrices) dy = N(columns)(j, l, true, s, column);
-    const struct N(matrices) v = N(columns)(j, l->x, false, s, column);
-    const struct N(matrices) q = N(columns)(j, l->x - 2, false, s, column);
-    const struct N(matrices) k = N(columns)(j, l->x - 1, false, s, column);
-    struct N(matrices)
-        p = {N(saved)(j, l, s, 0) + head * t * row, next, row, 1};
+    const struct N(matrices) q = N(columns)(j, l->x - 2, false, s, at);
+    const struct N(matrices) k = N(columns)(j, l->x - 1, false, s, at);
+    const struct N(matrices) v = N(columns)(j, l->x, false, s, at);
+    const struct N(matrices) y = N(columns)(j, l, back, s, at);
+    const struct N(matrices) dq = N(columns)(j, l->x - 2, true, s, at);
+    const struct N(matrices) dk = N(columns)(j, l->x - 1, true, s, at);
+    const struct N(matrices) dv = N(columns)(j, l->x, true, s, at);
+    struct N(matrices) p = {N(saved)(j, l, s, 0), l->saved * net.tile, row, 1};
     struct N(matrices) ds = {j->scratch + ORDERS * d * row, t * row, row, 1};
 
-    N(multiply)(j, t, t, d, dy, N(turn)(j, t, d, v), ds);
-    N(multiply)
-    (j, t, d, t, N(transposed)(p), dy, N(columns)(j, l->x, true, s, column));
-    for (size_t i = 0; i < t; i++)
-        N(softmax_back)
-        (j->p->order, t, scale, p.at + i * row, next, ds.at + i * row, ds.next);
-    N(multiply)(j, t, d, t, ds, k, N(columns)(j, l->x - 2, true, s, column));
-    N(multiply)
-    (j, t, d, t, N(transposed)(ds), q,
-     N(columns)(j, l->x - 1, true, s, column));
+    p.at += head * t * row;
+    if (!back) {
+        N(multiply)(j, t, t, d, q, N(turn)(j, t, d, k), p);
+        N(softmax)(order, t, scale, p);
+        N(multiply)(j, t, d, t, p, v, y);
+        return;
+    }
+    N(multiply)(j, t, t, d, y, N(turn)(j, t, d, v), ds);
+    N(multiply)(j, t, d, t, N(transposed)(p), y, dv);
+    N(softmax_back)(order, t, scale, p, ds);
+    N(multiply)(j, t, d, t, ds, k, dq);
+    N(multiply)(j, t, d, t, N(transposed)(ds), q, dk);
+}
+
+INLINE TARGET void N(attend_of)(const size_t order, const struct layer *l,
+                                const struct job *j, bool back)
+{
+    for (size_t s = 0; s < j->n; s++)
+        for (size_t head = 0; head < l->heads; head++)
+            N(attend)(order, l, j, back, s, head);
 }
 
 static TARGET void N(attend_forward)(const struct layer *l, const struct job *j)
 {
-    for (size_t i = 0; i < j->n * l->heads; i++)
-        N(attend)(l, j, i / l->heads, i % l->heads);
+    N(by_order)(N(attend_of), l, j, false);
 }
 
 static TARGET void N(attend_backward)(const struct layer *l,
                                       const struct job *j)
 {
-    for (size_t i = 0; i < j->n * l->heads; i++)
-        N(attend_back)(l, j, i / l->heads, i % l->heads);
+    N(by_order)(N(attend_of), l, j, true);
 }
 
 /* --- The pass --- */
