@@ -110,12 +110,16 @@ static double time_tasks_alone(size_t tasks, task_fn *fn)
     return time;
 }
 
-static void start(enum eos_model model, size_t samples)
+/* EOS_F64: with room for passes of both precisions. */
+static void start(enum eos_model model, size_t samples,
+                  enum eos_precision deriv)
 {
     struct eos_config c = eos_defaults();
 
     c.model = model;
+    c.loss = model == EOS_TRANSFORMER ? EOS_BMSE : EOS_MSE;
     c.samples = size_min(SAMPLES, samples);
+    c.deriv = deriv;
     if (eos_start(&c)) {
         fprintf(stderr, "bench: %s\n", eos_error());
         exit(1);
@@ -247,8 +251,8 @@ static void products_layer(int p, const struct pass *pass,
     char name[60];
 
     rated = l;
-    snprintf(name, sizeof name, "%s %zu x %zu, forward",
-             l->window ? "conv" : "linear", l->in, l->c);
+    snprintf(name, sizeof name, "%s %zu x %zu of %zu, forward",
+             l->window > 1 ? "conv" : "linear", l->in, l->c, pixels);
     product_row(p, name, flops, time_tasks(tiles, r->forward, pass),
                 blas ? blas_time(p, 0, 0, n, c, in) : 0);
     if (blas && sums)
@@ -266,6 +270,17 @@ static void products_layer(int p, const struct pass *pass,
                     blas ? blas_time(p, 1, 0, in, c, (int)stored) : 0);
 }
 
+/* Whether a layer before it has the same products. */
+static bool shape_again(const struct layer *l)
+{
+    const struct layer *o = net.layer;
+
+    while (o->kind != LINEAR || o->in != l->in || o->c != l->c ||
+           o->h != l->h || o->w != l->w || o->window != l->window)
+        o++;
+    return o != l;
+}
+
 static void products(enum eos_model model, size_t samples, bool blas)
 {
     char title[60];
@@ -273,8 +288,8 @@ static void products(enum eos_model model, size_t samples, bool blas)
     int p;
 
     samples = size_min(SAMPLES, samples);
-    start(model, samples);
-    snprintf(title, sizeof title, "%s, %zu images", model_in_use(), samples);
+    start(model, samples, EOS_F64);
+    snprintf(title, sizeof title, "%s, %zu samples", model_in_use(), samples);
     products_head(title, blas);
     for (p = 0; p < 2; p++) {
         struct pass pass = {.set = &train, .theta = path.gd, .out = scratch.in};
@@ -283,7 +298,7 @@ static void products(enum eos_model model, size_t samples, bool blas)
         pass.begin = 0;
         pass.end = size_min(samples, net.late ? pass.room : samples);
         for (i = 0; i < net.layers; i++)
-            if (net.layer[i].in)
+            if (net.layer[i].kind == LINEAR && !shape_again(&net.layer[i]))
                 products_layer(p, &pass, &net.layer[i],
                                net.late ? pass.end : samples, blas);
     }
@@ -292,7 +307,8 @@ static void products(enum eos_model model, size_t samples, bool blas)
 /* --- 3 --- */
 
 /* Flops of a pass of order K over one sample: each product of a layer's
- * weights counts where the series asks for it. */
+ * weights, and each of the six that attention makes of series, counts where the
+ * series asks for it. */
 static double pass_flops(int order)
 {
     const double k = order;
@@ -303,7 +319,11 @@ static double pass_flops(int order)
         const struct layer *l = &net.layer[i];
         const double one = (double)(l->in * l->c * l->h * l->w);
 
-        sum += one * (l->first ? fmin(2, k + 1) + 1 : 2 * (2 * k + 1) + k + 1);
+        if (l->kind == LINEAR)
+            sum +=
+                one * (l->first ? fmin(2, k + 1) + 1 : 2 * (2 * k + 1) + k + 1);
+        if (l->kind == ATTENTION)
+            sum += 3 * (k + 1) * (k + 2) * (double)(l->w * l->w * l->c);
     }
     return 2 * sum;
 }
@@ -326,54 +346,64 @@ static double pass_time(int precision, int order)
     return best;
 }
 
-/* Milliseconds of [model][precision][order] as bench/pytorch.py prints them,
- * zero where it does not run. */
-static double torch_ms[2][2][2];
+/* What passes are timed on. */
+static const size_t pass_samples[] = {5000, 500, 500, 1000};
+enum { MODELS = sizeof pass_samples / sizeof *pass_samples, TIMED = 3 };
+
+/* Milliseconds by precision and order as bench/pytorch.py prints them for the
+ * network in use, zero where it does not run. */
+static double torch_ms[2][TIMED];
 
 static void torch_run(void)
 {
-    char model[8], precision[8];
+    char command[200], precision[8];
     int order;
     double ms;
-    FILE *in = popen("python3 bench/pytorch.py 2>/dev/null || "
-                     "/usr/bin/python3 bench/pytorch.py 2>/dev/null",
-                     "r");
+    FILE *in;
 
-    while (in &&
-           fscanf(in, "%7s %7s %d %lf", model, precision, &order, &ms) == 4)
-        torch_ms[!strcmp(model, "cnn")][!strcmp(precision, "f64")][order & 1] =
-            ms;
+    memset(torch_ms, 0, sizeof torch_ms);
+    snprintf(command, sizeof command,
+             "a='bench/pytorch.py %s %zu %zu %zu'; python3 $a 2>/dev/null || "
+             "/usr/bin/python3 $a 2>/dev/null",
+             model_in_use(), train.n, train.length, vocabulary);
+    in = popen(command, "r");
+    while (in && fscanf(in, "%7s %d %lf", precision, &order, &ms) == 3)
+        if (order >= 0 && order < TIMED)
+            torch_ms[!strcmp(precision, "f64")][order] = ms;
     if (in)
         pclose(in);
 }
 
-static void passes(bool compare)
+static void passes_of(enum eos_model model, bool compare)
 {
     static const char *const name[] = {"gradient", "Hessian product",
                                        "third derivative"};
-    int m, p, order;
+    int p, order;
 
+    start(model, pass_samples[model], EOS_F64);
     if (compare)
         torch_run();
-    printf("\n%-45s%9s%9s%9s%10s%8s\n", "whole passes", "ms", "GFLOP/s",
-           "% peak", "PyTorch", "ratio");
-    for (m = 0; m < 2; m++) {
-        start((enum eos_model)m, m ? 500 : 5000);
-        for (p = 0; p < 2; p++)
-            for (order = 0; order < 3; order++) {
-                double time = pass_time(p, order);
-                double speed = pass_flops(order) * (double)train.n / time;
+    for (p = 0; p < 2; p++)
+        for (order = 0; order < TIMED; order++) {
+            double time = pass_time(p, order), torch = torch_ms[p][order];
+            double speed = pass_flops(order) * (double)train.n / time;
 
-                printf("%-5s%-20s%-6s%6zu images %8.1f%9.0f%9.1f",
-                       precision_name[p], name[order], model_in_use(), train.n,
-                       time * 1e3, speed / 1e9, 100 * speed / peak_all[p]);
-                if (order < 2 && torch_ms[m][p][order] > 0)
-                    printf("%8.1fms%8.2f", torch_ms[m][p][order],
-                           torch_ms[m][p][order] / time / 1e3);
-                printf("\n");
-                fflush(stdout);
-            }
-    }
+            printf("%-12s%-17s%-4s%6zu %8.1f%9.0f%9.1f", model_in_use(),
+                   name[order], precision_name[p], train.n, time * 1e3,
+                   speed / 1e9, 100 * speed / peak_all[p]);
+            if (torch > 0)
+                printf("%9.1fms%8.2f", torch, torch / time / 1e3);
+            printf("\n");
+            fflush(stdout);
+        }
+}
+
+static void passes(bool compare)
+{
+    printf("\n%-40s%9s%9s%9s%11s%8s\n", "whole passes, samples", "ms",
+           "GFLOP/s", "% peak", "PyTorch", "ratio");
+    for (int m = 0; m < MODELS; m++)
+        passes_of((enum eos_model)m, compare);
 }
 
 static void scaling(void)
@@ -381,7 +411,7 @@ static void scaling(void)
     size_t started = pool.started;
     double all, one;
 
-    start(EOS_MLP, 5000);
+    start(EOS_MLP, 5000, EOS_F32);
     all = pass_time(EOS_F32, 1);
     pool.started = 0;
     one = pass_time(EOS_F32, 1);
@@ -401,7 +431,7 @@ static void tracked_step(enum eos_model model, size_t samples)
     double began = 0, time, product, s;
     size_t t, counted, products = 0;
 
-    start(model, samples);
+    start(model, samples, EOS_F32);
     out.fd = -1; /* the rows are not shown */
     eos_init(1, path.gd);
     for (t = 0; t < DESCENT; t++) {
@@ -424,7 +454,7 @@ static void tracked_step(enum eos_model model, size_t samples)
     }
     time = (seconds() - began) / STEPS;
     product = pass_time(EOS_F32, 1);
-    printf("%s, %zu images: a tracked step %.2f s; %.1f Hessian products, "
+    printf("%s, %zu samples: a tracked step %.2f s; %.1f Hessian products, "
            "%.0f %% of it\n",
            model_in_use(), train.n, time, (double)products / STEPS,
            100 * product * (double)products / STEPS / time);
@@ -461,16 +491,19 @@ int main(int argc, char **argv)
     (void)argv;
     memory_taken("mlp", "5000"); /* before this process takes any */
     memory_taken("cnn", "1000");
-    start(EOS_MLP, 5000);
+    start(EOS_MLP, 5000, EOS_F32);
     printf("kernel %s, %zu threads\n\n", kernel->name, pool.workers);
     peaks();
     products(EOS_MLP, 5000, blas);
     products(EOS_CNN, 500, blas);
+    products(EOS_RESNET18, 100, blas);
+    products(EOS_TRANSFORMER, 1000, blas);
     passes(compare);
     scaling();
     if (compare) {
         tracked_step(EOS_MLP, 5000);
         tracked_step(EOS_CNN, 500);
+        tracked_step(EOS_TRANSFORMER, 500);
     }
     return 0;
 }
