@@ -228,7 +228,7 @@
 #endif
 
 enum {
-    TEST_SAMPLES = BOARD ? 2000 : 10000, /* test images kept */
+    TEST_SAMPLES = BOARD ? 2000 : 10000, /* of the test set, kept */
     STACK = 256 * 1024,                  /* bytes of stack a thread */
     SIDE = 32, /* an image is SIDE x SIDE x CHANNELS */
     CHANNELS = 3,
@@ -299,11 +299,11 @@ static const struct option_spec {
 {"loss", NETS, CHOICE, FIELD(loss), 0, 0, 0, 1,
  "mse|ce|bmse|logistic", "loss [mse]"},
 {"data", NETS, FILES, FIELD(data), 0, 0, 0, 0,
- "FILE", "CIFAR-10 binary file, repeatable [built-in set]"},
+ "FILE", "CIFAR-10 or SST-2 file, repeatable [built-in]"},
 {"test", RUN | TRAIN, TEXT, FIELD(test), 0, 0, 0, 0,
- "FILE", "test set: log its loss and accuracy [none]"},
+ "FILE", "such a test set: log loss and accuracy [none]"},
 {"samples", NETS, COUNT, FIELD(samples), 1, SAMPLES, 0, 1,
- "N", "training images [5000]"},
+ "N", "training samples [5000]"},
 {"lr", RUN | TRAIN | TOY, NUMBER, FIELD(lr), 0, INFINITY, 1, 1,
  "ETA", "learning rate [README: by model, loss; toy 0.05]"},
 {"seed", NETS, SEED, FIELD(seed), 0, 0, 0, 1,
@@ -2212,7 +2212,10 @@ static int sentences_read(struct filling *f, const char *name, int fd,
  * it: so its frequency falls as one over its rank, as Zipf's law has it.  After
  * each word the sentence ends with a chance of a tenth, and after the 30th.  A
  * third of the words are pairs of a negative one, even, and a positive one; of
- * a pair that of the label comes in seven cases of eight. */
+ * a pair that of the label comes in three cases of four.  Sentence i depends on
+ * i alone.  In 500 of each class the mean length is 9.5, naive Bayes has 69 % of
+ * those right that it has not seen, and one word in 18 is the commonest; the
+ * first of SST-2 have 9.4, 70 % and 22. */
 static void synth_sentence(uint64_t i, struct lines *l)
 {
     uint64_t rng = 0x776f7264 + (i << 24), bits = rng_next(&rng);
@@ -2225,7 +2228,7 @@ static void synth_sentence(uint64_t i, struct lines *l)
         bits = rng_next(&rng);
         word = 2u << bits % 10;
         word += (unsigned)(bits >> 8) & (word - 1);
-        if (word / 2 % 3 == 0 && (bits >> 24) % 4)
+        if (word / 2 % 3 == 0 && (bits >> 24) % 2)
             word = (word & ~1u) + label;
         to += snprintf(to, 8, "%u ", word);
     }
@@ -5568,7 +5571,7 @@ static struct text slowfile = {.name = "slow", .fd = -1}; /* --stats full */
 enum {
     LAST = 1,         /* they end */
     SCREEN = 2,       /* on the terminal, not in the log */
-    TESTED = 4,       /* there are test images */
+    TESTED = 4,       /* there is a test set */
     PAPER = 8,        /* --generalized is not asked for */
     GENERALIZED = 16, /* it is */
     ONE = 32,         /* --unstable is 1 */
@@ -5815,7 +5818,7 @@ static void log_header(struct text *t, const char *command)
     if (!config.ndata)
         text_put(t, "# data: built-in synthetic set\n");
     if (test_more)
-        text_put(t, "# test images: the first %zu of more in the file\n",
+        text_put(t, "# test samples: the first %zu of more in the file\n",
                  test.n);
     text_put(t,
              "# parameters: %zu\n# data checksum: %016" PRIx64 "\n"
@@ -6469,7 +6472,7 @@ static void ckpt_text(const char *command)
                                   options[i].name,
                                   option_text(&options[i], text, sizeof text));
     snprintf(to + n, CKPT_TEXT - n,
-             "init: %s\ndata checksum: %016" PRIx64 "\ntest images: %zu\n"
+             "init: %s\ndata checksum: %016" PRIx64 "\ntest samples: %zu\n"
              "test checksum: %016" PRIx64 "\nstart checksum: %016" PRIx64 "\n",
              config.init ? "a file" : "the seed", data_hash, test.n, test_hash,
              hash_bytes(HASH_START, path.gd, net.params * sizeof *path.gd));
@@ -6693,6 +6696,19 @@ static int lr_check(void)
                 config.lr);
 }
 
+/* A sentence is negative or positive: two classes. */
+static int loss_check(void)
+{
+    char loss[16];
+
+    if (!sentences() || two_classes())
+        return EOS_DONE;
+    return fail(EOS_USAGE,
+                "--loss: %s is for ten classes; --model transformer takes "
+                "bmse or logistic",
+                option_of(FIELD(loss), loss, sizeof loss));
+}
+
 /* Lays out what the options need. */
 static int room_lay(void)
 {
@@ -6718,10 +6734,12 @@ static int room_lay(void)
 int eos_start(const struct eos_config *c)
 {
     /* found by sweeps on real images: README, defaults */
-    static const double default_lr[2][4] = {
+    static const double default_lr[4][4] = {
         /* mse, ce, bmse, logistic */
         {0.005, 0.02, 0.005, 0.03},
         {0.005, 0.02, 0.01, 0.04},
+        {0.005, 0.005, 0.005, 0.005},
+        {0, 0, 0.02, 0.05},
     };
 
     config = *c;
@@ -6730,6 +6748,8 @@ int eos_start(const struct eos_config *c)
                     "--samples: %zu is above this build's capacity of %d; "
                     "make SAMPLES=%zu builds a larger one",
                     config.samples, SAMPLES, config.samples);
+    if (loss_check())
+        return failed;
     if (two_classes() && config.samples % 2)
         return fail(EOS_USAGE,
                     "--samples: %zu is odd; two classes take half each",
@@ -6811,17 +6831,18 @@ static int files_open(const char *command)
 /* The first line for people. */
 static void greet(const char *command, int fd)
 {
-    const char *images = config.ndata ? config.data[0] : NULL;
-    const char *slash = images ? strrchr(images, '/') : NULL;
+    const char *file = config.ndata ? config.data[0] : NULL;
+    const char *slash = file ? strrchr(file, '/') : NULL;
     char line[256], model[16], loss[16];
 
     snprintf(line, sizeof line,
-             "%s: %s, %s, %zu images of %.30s, eta = %g, seed %" PRIu64 "\n",
+             "%s: %s, %s, %zu %s of %.30s, eta = %g, seed %" PRIu64 "\n",
              command, option_of(FIELD(model), model, sizeof model),
              option_of(FIELD(loss), loss, sizeof loss), train.n,
-             slash    ? slash + 1
-             : images ? images
-                      : "the built-in synthetic set",
+             sentences() ? "sentences" : "images",
+             slash  ? slash + 1
+             : file ? file
+                    : "the built-in synthetic set",
              config.lr, config.seed);
     write_all(fd, line, strlen(line));
 }
@@ -7859,8 +7880,8 @@ static int help(const struct command *c)
         text_put(&out,
                  "\nWithout a command eos runs. eos COMMAND --help lists the "
                  "options of one, eos\n--version tells the version. Without "
-                 "--data it makes images of its own. A run\nthat stops goes "
-                 "on by the same command with --resume, if it had "
+                 "--data it makes images or sentences of\nits own. A run that "
+                 "stops goes on by the same command with --resume, if it\nhad "
                  "--checkpoint.\n");
     }
     text_put(&out,
