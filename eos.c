@@ -2119,6 +2119,7 @@ static void words_order(void)
                 *number = (uint16_t)++last;
             train.tokens[i][k] = *number;
         }
+    vocabulary = words.count;
 }
 
 /* Goes on to the next token of a sentence: its bytes, 0 at the end. */
@@ -2128,44 +2129,36 @@ static size_t token_next(const char **at)
     return strcspn(*at, " \t");
 }
 
-/* What is wrong with a line and what would be right; NULL: nothing. */
-static const char *sentence_wrong(const struct lines *l)
-{
-    const char *tab = strchr(l->line, '\t'), *at = l->line;
-    size_t count = 0, n;
-
-    _Static_assert(LONGEST == 16384 && SENTENCE == 64, "as is said here");
-    if (l->n == LONGEST)
-        return "is longer than 16383 bytes; a sentence, a tab, a label are "
-               "wanted";
-    if (strlen(l->line) < l->n)
-        return "has a NUL byte; text is wanted";
-    if (!tab)
-        return "has no tab; a sentence, a tab, a label are wanted";
-    if (strcmp(tab, "\t0") && strcmp(tab, "\t1"))
-        return "has a label that is none; 0 or 1 is wanted after the only tab";
-    for (; (n = token_next(&at)); at += n)
-        count++;
-    if (!count)
-        return "has no word before the tab; 1 to 64 are wanted";
-    return count > SENTENCE ? "has more than 64 words; 64 are the most" : NULL;
-}
-
 /* Takes the sentence of a line, if it belongs to the set. */
 static int sentence_put(struct filling *f, const struct lines *l)
 {
     const bool learn = f->set == &train;
-    const char *wrong = sentence_wrong(l), *at = l->line;
+    const char *tab = strchr(l->line, '\t'), *at;
+    const char *wrong = l->n == LONGEST          ? "has over 16383 bytes"
+                        : strlen(l->line) < l->n ? "has a NUL byte"
+                        : !tab                   ? "has no tab"
+                        : strcmp(tab, "\t0") && strcmp(tab, "\t1")
+                            ? "has another label or a second tab"
+                            : NULL;
     size_t place, w, n, k = 0;
 
     if (wrong)
-        return fail(EOS_USAGE, "%s: line %zu %s", l->name, l->number, wrong);
-    if (!filling_take(f, l->line[l->n - 1] == '1', &place))
+        return fail(EOS_USAGE,
+                    "%s: line %zu %s; a sentence, a tab and 0 or 1 are wanted",
+                    l->name, l->number, wrong);
+    for (at = l->line; (n = token_next(&at)); at += n)
+        k++;
+    if (k < 1 || k > SENTENCE)
+        return fail(EOS_USAGE, "%s: line %zu has %zu words; 1 to %d are wanted",
+                    l->name, l->number, k, SENTENCE);
+    if (!filling_take(f, tab[1] == '1', &place))
         return EOS_DONE;
     f->hash = hash_bytes(f->hash, l->line, l->n);
     f->hash = hash_bytes(f->hash, "\n", 1);
+    if (f->set->length < k)
+        f->set->length = k;
     memset(f->set->tokens[place], 0, sizeof *f->set->tokens);
-    for (; (n = token_next(&at)); at += n) {
+    for (at = l->line, k = 0; (n = token_next(&at)); at += n) {
         w = word_number(at, n, learn);
         if (learn && !w)
             return fail(EOS_USAGE,
@@ -2176,8 +2169,6 @@ static int sentence_put(struct filling *f, const struct lines *l)
                         TOKENS < 32768 ? 2 * TOKENS : 65536);
         f->set->tokens[place][k++] = (uint16_t)(learn ? w : words.number[w]);
     }
-    if (f->set->length < k)
-        f->set->length = k;
     return EOS_DONE;
 }
 
@@ -2213,9 +2204,9 @@ static int sentences_read(struct filling *f, const char *name, int fd,
  * each word the sentence ends with a chance of a tenth, and after the 30th.  A
  * third of the words are pairs of a negative one, even, and a positive one; of
  * a pair that of the label comes in three cases of four.  Sentence i depends on
- * i alone.  In 500 of each class the mean length is 9.5, naive Bayes has 69 % of
- * those right that it has not seen, and one word in 18 is the commonest; the
- * first of SST-2 have 9.4, 70 % and 22. */
+ * i alone.  In 500 of each class, a sentence has 9.5 words, one word in 18 is
+ * the commonest, and naive Bayes is right on 69 % of those that it has not
+ * seen; in SST-2's it is 9.4, one in 22, 70 %. */
 static void synth_sentence(uint64_t i, struct lines *l)
 {
     uint64_t rng = 0x776f7264 + (i << 24), bits = rng_next(&rng);
@@ -2514,13 +2505,9 @@ static int train_load(void)
     if (!config.ndata && synth_fill(&f))
         return failed;
     data_hash = f.hash;
-    vocabulary = words.count;
-    if (train.n == f.want && !sentences())
-        return data_normalise();
-    if (train.n == f.want) {
-        words_order();
-        return EOS_DONE;
-    }
+    words_order();
+    if (train.n == f.want)
+        return sentences() ? EOS_DONE : data_normalise();
     if (halves)
         return fail(EOS_USAGE,
                     "%s: %zu %s and %zu %s; --samples %zu needs "
