@@ -228,7 +228,7 @@
 #endif
 
 enum {
-    TEST_SAMPLES = BOARD ? 2000 : 10000, /* test images kept */
+    TEST_SAMPLES = BOARD ? 2000 : 10000, /* of the test set, kept */
     STACK = 256 * 1024,                  /* bytes of stack a thread */
     SIDE = 32, /* an image is SIDE x SIDE x CHANNELS */
     CHANNELS = 3,
@@ -300,11 +300,11 @@ static const struct option_spec {
 {"loss", NETS, CHOICE, FIELD(loss), 0, 0, 0, 1,
  "mse|ce|bmse|logistic", "loss [mse]"},
 {"data", NETS, FILES, FIELD(data), 0, 0, 0, 0,
- "FILE", "CIFAR-10 binary file, repeatable [built-in set]"},
+ "FILE", "CIFAR-10 or SST-2 file, repeatable [built-in]"},
 {"test", RUN | TRAIN, TEXT, FIELD(test), 0, 0, 0, 0,
- "FILE", "test set: log its loss and accuracy [none]"},
+ "FILE", "such a test set: log loss and accuracy [none]"},
 {"samples", NETS, COUNT, FIELD(samples), 1, SAMPLES, 0, 1,
- "N", "training images [5000]"},
+ "N", "training samples [5000]"},
 {"lr", RUN | TRAIN | TOY, NUMBER, FIELD(lr), 0, INFINITY, 1, 1,
  "ETA", "learning rate [README: by model, loss; toy 0.05]"},
 {"seed", NETS, SEED, FIELD(seed), 0, 0, 0, 1,
@@ -2123,6 +2123,7 @@ static void words_order(void)
                 *number = (uint16_t)++last;
             train.tokens[i][k] = *number;
         }
+    vocabulary = words.count;
 }
 
 /* Goes on to the next token of a sentence: its bytes, 0 at the end. */
@@ -2132,44 +2133,36 @@ static size_t token_next(const char **at)
     return strcspn(*at, " \t");
 }
 
-/* What is wrong with a line and what would be right; NULL: nothing. */
-static const char *sentence_wrong(const struct lines *l)
-{
-    const char *tab = strchr(l->line, '\t'), *at = l->line;
-    size_t count = 0, n;
-
-    _Static_assert(LONGEST == 16384 && SENTENCE == 64, "as is said here");
-    if (l->n == LONGEST)
-        return "is longer than 16383 bytes; a sentence, a tab, a label are "
-               "wanted";
-    if (strlen(l->line) < l->n)
-        return "has a NUL byte; text is wanted";
-    if (!tab)
-        return "has no tab; a sentence, a tab, a label are wanted";
-    if (strcmp(tab, "\t0") && strcmp(tab, "\t1"))
-        return "has a label that is none; 0 or 1 is wanted after the only tab";
-    for (; (n = token_next(&at)); at += n)
-        count++;
-    if (!count)
-        return "has no word before the tab; 1 to 64 are wanted";
-    return count > SENTENCE ? "has more than 64 words; 64 are the most" : NULL;
-}
-
 /* Takes the sentence of a line, if it belongs to the set. */
 static int sentence_put(struct filling *f, const struct lines *l)
 {
     const bool learn = f->set == &train;
-    const char *wrong = sentence_wrong(l), *at = l->line;
+    const char *tab = strchr(l->line, '\t'), *at;
+    const char *wrong = l->n == LONGEST          ? "has over 16383 bytes"
+                        : strlen(l->line) < l->n ? "has a NUL byte"
+                        : !tab                   ? "has no tab"
+                        : strcmp(tab, "\t0") && strcmp(tab, "\t1")
+                            ? "has another label or a second tab"
+                            : NULL;
     size_t place, w, n, k = 0;
 
     if (wrong)
-        return fail(EOS_USAGE, "%s: line %zu %s", l->name, l->number, wrong);
-    if (!filling_take(f, l->line[l->n - 1] == '1', &place))
+        return fail(EOS_USAGE,
+                    "%s: line %zu %s; a sentence, a tab and 0 or 1 are wanted",
+                    l->name, l->number, wrong);
+    for (at = l->line; (n = token_next(&at)); at += n)
+        k++;
+    if (k < 1 || k > SENTENCE)
+        return fail(EOS_USAGE, "%s: line %zu has %zu words; 1 to %d are wanted",
+                    l->name, l->number, k, SENTENCE);
+    if (!filling_take(f, tab[1] == '1', &place))
         return EOS_DONE;
     f->hash = hash_bytes(f->hash, l->line, l->n);
     f->hash = hash_bytes(f->hash, "\n", 1);
+    if (f->set->length < k)
+        f->set->length = k;
     memset(f->set->tokens[place], 0, sizeof *f->set->tokens);
-    for (; (n = token_next(&at)); at += n) {
+    for (at = l->line, k = 0; (n = token_next(&at)); at += n) {
         w = word_number(at, n, learn);
         if (learn && !w)
             return fail(EOS_USAGE,
@@ -2180,8 +2173,6 @@ static int sentence_put(struct filling *f, const struct lines *l)
                         TOKENS < 32768 ? 2 * TOKENS : 65536);
         f->set->tokens[place][k++] = (uint16_t)(learn ? w : words.number[w]);
     }
-    if (f->set->length < k)
-        f->set->length = k;
     return EOS_DONE;
 }
 
@@ -2216,7 +2207,10 @@ static int sentences_read(struct filling *f, const char *name, int fd,
  * it: so its frequency falls as one over its rank, as Zipf's law has it.  After
  * each word the sentence ends with a chance of a tenth, and after the 30th.  A
  * third of the words are pairs of a negative one, even, and a positive one; of
- * a pair that of the label comes in seven cases of eight. */
+ * a pair that of the label comes in three cases of four.  Sentence i depends on
+ * i alone.  In 500 of each class, a sentence has 9.5 words, one word in 18 is
+ * the commonest, and naive Bayes is right on 69 % of those that it has not
+ * seen; in SST-2's it is 9.4, one in 22, 70 %. */
 static void synth_sentence(uint64_t i, struct lines *l)
 {
     uint64_t rng = 0x776f7264 + (i << 24), bits = rng_next(&rng);
@@ -2229,7 +2223,7 @@ static void synth_sentence(uint64_t i, struct lines *l)
         bits = rng_next(&rng);
         word = 2u << bits % 10;
         word += (unsigned)(bits >> 8) & (word - 1);
-        if (word / 2 % 3 == 0 && (bits >> 24) % 4)
+        if (word / 2 % 3 == 0 && (bits >> 24) % 2)
             word = (word & ~1u) + label;
         to += snprintf(to, 8, "%u ", word);
     }
@@ -2515,13 +2509,9 @@ static int train_load(void)
     if (!config.ndata && synth_fill(&f))
         return failed;
     data_hash = f.hash;
-    vocabulary = words.count;
-    if (train.n == f.want && !sentences())
-        return data_normalise();
-    if (train.n == f.want) {
-        words_order();
-        return EOS_DONE;
-    }
+    words_order();
+    if (train.n == f.want)
+        return sentences() ? EOS_DONE : data_normalise();
     if (halves)
         return fail(EOS_USAGE,
                     "%s: %zu %s and %zu %s; --samples %zu needs "
@@ -6388,7 +6378,7 @@ static struct text slowfile = {.name = "slow", .fd = -1}; /* --stats full */
 enum {
     LAST = 1,         /* they end */
     SCREEN = 2,       /* on the terminal, not in the log */
-    TESTED = 4,       /* there are test images */
+    TESTED = 4,       /* there is a test set */
     PAPER = 8,        /* --generalized is not asked for */
     GENERALIZED = 16, /* it is */
     ONE = 32,         /* --unstable is 1 */
@@ -6635,7 +6625,7 @@ static void log_header(struct text *t, const char *command)
     if (!config.ndata)
         text_put(t, "# data: built-in synthetic set\n");
     if (test_more)
-        text_put(t, "# test images: the first %zu of more in the file\n",
+        text_put(t, "# test samples: the first %zu of more in the file\n",
                  test.n);
     text_put(t,
              "# parameters: %zu\n# data checksum: %016" PRIx64 "\n"
@@ -7289,7 +7279,7 @@ static void ckpt_text(const char *command)
                                   options[i].name,
                                   option_text(&options[i], text, sizeof text));
     snprintf(to + n, CKPT_TEXT - n,
-             "init: %s\ndata checksum: %016" PRIx64 "\ntest images: %zu\n"
+             "init: %s\ndata checksum: %016" PRIx64 "\ntest samples: %zu\n"
              "test checksum: %016" PRIx64 "\nstart checksum: %016" PRIx64 "\n",
              config.init ? "a file" : "the seed", data_hash, test.n, test_hash,
              hash_bytes(HASH_START, path.gd, net.params * sizeof *path.gd));
@@ -7513,6 +7503,19 @@ static int lr_check(void)
                 config.lr);
 }
 
+/* A sentence is negative or positive: two classes. */
+static int loss_check(void)
+{
+    char loss[16];
+
+    if (!sentences() || two_classes())
+        return EOS_DONE;
+    return fail(EOS_USAGE,
+                "--loss: %s is for ten classes; --model transformer takes "
+                "bmse or logistic",
+                option_of(FIELD(loss), loss, sizeof loss));
+}
+
 /* Lays out what the options need beside the data. */
 static int room_lay(void)
 {
@@ -7537,10 +7540,12 @@ static int room_lay(void)
 int eos_start(const struct eos_config *c)
 {
     /* found by sweeps on real images: README, defaults */
-    static const double default_lr[2][4] = {
+    static const double default_lr[4][4] = {
         /* mse, ce, bmse, logistic */
         {0.005, 0.02, 0.005, 0.03},
         {0.005, 0.02, 0.01, 0.04},
+        {0.005, 0.005, 0.005, 0.005},
+        {0, 0, 0.02, 0.05},
     };
 
     config = *c;
@@ -7549,6 +7554,8 @@ int eos_start(const struct eos_config *c)
                     "--samples: %zu is above this build's capacity of %d; "
                     "make SAMPLES=%zu builds a larger one",
                     config.samples, SAMPLES, config.samples);
+    if (loss_check())
+        return failed;
     if (two_classes() && config.samples % 2)
         return fail(EOS_USAGE,
                     "--samples: %zu is odd; two classes take half each",
@@ -7634,17 +7641,18 @@ static int files_open(const char *command)
 /* The first line for people. */
 static void greet(const char *command, int fd)
 {
-    const char *images = config.ndata ? config.data[0] : NULL;
-    const char *slash = images ? strrchr(images, '/') : NULL;
+    const char *file = config.ndata ? config.data[0] : NULL;
+    const char *slash = file ? strrchr(file, '/') : NULL;
     char line[256], model[16], loss[16];
 
     snprintf(line, sizeof line,
-             "%s: %s, %s, %zu images of %.30s, eta = %g, seed %" PRIu64 "\n",
+             "%s: %s, %s, %zu %s of %.30s, eta = %g, seed %" PRIu64 "\n",
              command, option_of(FIELD(model), model, sizeof model),
              option_of(FIELD(loss), loss, sizeof loss), train.n,
-             slash    ? slash + 1
-             : images ? images
-                      : "the built-in synthetic set",
+             sentences() ? "sentences" : "images",
+             slash  ? slash + 1
+             : file ? file
+                    : "the built-in synthetic set",
              config.lr, config.seed);
     write_all(fd, line, strlen(line));
 }
@@ -8682,8 +8690,8 @@ static int help(const struct command *c)
         text_put(&out,
                  "\nWithout a command eos runs. eos COMMAND --help lists the "
                  "options of one, eos\n--version tells the version. Without "
-                 "--data it makes images of its own. A run\nthat stops goes "
-                 "on by the same command with --resume, if it had "
+                 "--data it makes images or sentences of\nits own. A run that "
+                 "stops goes on by the same command with --resume, if it\nhad "
                  "--checkpoint.\n");
     }
     text_put(&out,

@@ -44,7 +44,8 @@ enum eos_stats { EOS_BASIC, EOS_FULL };
 struct eos_config {
     enum eos_model model;
     enum eos_loss loss;
-    const char *data[64]; /* CIFAR-10 binary files in order, none: built-in */
+    const char *data[64]; /* files in order, CIFAR-10 binary ones, for the
+                           * transformer SST-2 ones; none: built-in */
     size_t ndata;
     const char *test;      /* test file or NULL */
     size_t samples;        /* n, at most the SAMPLES of the build */

@@ -393,7 +393,7 @@ Test(resume, refuses_other_numbers)
         {"--neigs 1", "neigs: 1"},
         {"--loss logistic", "loss: logistic"},
         {"--stop-lambda2 1.9", "stop-lambda2: 1.8"},
-        {"--test images", "test images: "},
+        {"--test images", "test samples: "},
     };
     size_t i;
 

@@ -1003,3 +1003,660 @@ Test(synthetic, classes_can_be_told_apart)
     printf("nearest class mean: %zu of 500 right\n", hits);
     cr_assert(hits > 100, "%zu of 500 right", hits);
 }
+
+/* --- Sentences --- */
+
+static const char *put_text(const char *path, const char *text)
+{
+    put_file(path, text, strlen(text));
+    return path;
+}
+
+/* Both sets, from config.data and config.test. */
+static int take(size_t samples)
+{
+    config.model = EOS_TRANSFORMER;
+    config.loss = EOS_LOGISTIC;
+    config.samples = samples;
+    failure[0] = 0;
+    room_clear();
+    data_room();
+    return data_load();
+}
+
+static void takes(size_t samples)
+{
+    cr_assert(take(samples) == EOS_DONE, "%s", failure);
+}
+
+static void refuses_sentences(size_t samples, const char *path,
+                              const char *words)
+{
+    int status = take(samples);
+
+    cr_assert(status == EOS_USAGE, "\"%s\": status %d (%s)", words, status,
+              failure);
+    cr_assert(!strncmp(failure, path, strlen(path)) &&
+                  failure[strlen(path)] == ':',
+              "the message is: %s", failure);
+    cr_assert(strstr(failure, words) && !strchr(failure, '\n'),
+              "\"%s\" is not in: %s", words, failure);
+}
+
+/* Sentence i is these tokens and then 0; they end with a 0, too. */
+static void holds_tokens(const struct set *s, size_t i, int label,
+                         const uint16_t *tokens)
+{
+    size_t k;
+    bool over = false;
+
+    cr_assert(s->label[i] == label, "sentence %zu has label %d", i,
+              s->label[i]);
+    for (k = 0; k < SENTENCE; k++) {
+        over = over || !tokens[k];
+        cr_assert(s->tokens[i][k] == (over ? 0 : tokens[k]),
+                  "sentence %zu, token %zu: %d, not %d", i, k, s->tokens[i][k],
+                  over ? 0 : tokens[k]);
+    }
+}
+
+/* The training sentence as text, each token with a blank behind it. */
+static const char *spelled(size_t i)
+{
+    static char text[LONGEST];
+    size_t k, w, n = 0;
+
+    for (k = 0; k < SENTENCE && train.tokens[i][k]; k++) {
+        for (w = 1; words.number[w] != train.tokens[i][k]; w++)
+            cr_assert(w < words.count, "there is no token %d",
+                      train.tokens[i][k]);
+        n += (size_t)snprintf(text + n, sizeof text - n, "%.*s ",
+                              (int)(words.end[w] - words.end[w - 1]),
+                              words.text + words.end[w - 1]);
+    }
+    text[n] = 0;
+    return text;
+}
+
+/* The third negative sentence is the longest of all, and is not needed. */
+#define BY_HAND                \
+    "sentence\tlabel\n"        \
+    "good b\t1\n"              \
+    "  bad b   good \t0\n"     \
+    "x x\t0\n"                 \
+    "n1 n2 n3 good n5 n6\t0\n" \
+    "ba d bad x \t1\n"
+
+static void holds_by_hand(void)
+{
+    holds_tokens(&train, 0, 0, (const uint16_t[]){1, 2, 3, 0});
+    holds_tokens(&train, 1, 0, (const uint16_t[]){4, 4, 0});
+    holds_tokens(&train, 2, 1, (const uint16_t[]){3, 2, 0});
+    holds_tokens(&train, 3, 1, (const uint16_t[]){5, 6, 1, 4, 0});
+    cr_assert(train.n == 4 && train.length == 4 && vocabulary == 7,
+              "n = %zu, length %zu, V = %zu", train.n, train.length,
+              vocabulary);
+}
+
+Test(sentences, negative_ones_come_first_and_number_the_tokens)
+{
+    config.ndata = 1;
+    config.data[0] = put_text(data_path("text"), BY_HAND);
+    takes(4);
+    holds_by_hand();
+    cr_assert(test.n == 0 && test.length == 4, "a test set of %zu", test.n);
+    takes(2);
+    holds_tokens(&train, 0, 0, (const uint16_t[]){1, 2, 3, 0});
+    holds_tokens(&train, 1, 1, (const uint16_t[]){3, 2, 0});
+    cr_assert(train.length == 3 && vocabulary == 4, "length %zu, V = %zu",
+              train.length, vocabulary);
+    clean_up();
+}
+
+/* Filled up where longer sentences were before. */
+Test(sentences, may_be_taken_again)
+{
+    const char *path = data_path("text");
+
+    config.ndata = 1;
+    config.data[0] = put_text(path, "sentence\tlabel\n1 2 3 4 5 6\t0\n"
+                                    "7 8 9 10 11 12\t1\na b c d e f g\t0\n"
+                                    "a b c d e f g\t1\n");
+    takes(4);
+    put_text(path, BY_HAND);
+    failure[0] = 0;
+    cr_assert(data_load() == EOS_DONE, "%s", failure);
+    holds_by_hand();
+    clean_up();
+}
+
+/* At every byte a block of the file may end. */
+Test(sentences, line_ends_are_of_both_kinds_and_the_last_may_lack)
+{
+    static char text[2 * sizeof BY_HAND];
+    const char *path = data_path("text"), *from;
+    uint64_t hash;
+    char *to = text;
+
+    config.ndata = 1;
+    config.data[0] = put_text(path, BY_HAND);
+    takes(4);
+    hash = data_hash;
+    put_file(path, BY_HAND, sizeof BY_HAND - 2);
+    takes(4);
+    holds_by_hand();
+    cr_assert(data_hash == hash, "another hash without the last line's end");
+    for (from = BY_HAND; *from; *to++ = *from++)
+        if (*from == '\n')
+            *to++ = '\r';
+    put_text(path, text);
+    takes(4);
+    holds_by_hand();
+    cr_assert(data_hash == hash, "another hash with CRLF");
+    clean_up();
+}
+
+Test(sentences, come_from_several_files)
+{
+    uint64_t hash;
+
+    config.ndata = 1;
+    config.data[0] = put_text(data_path("all"), BY_HAND);
+    takes(4);
+    hash = data_hash;
+    config.ndata = 3;
+    config.data[0] = put_text(data_path("one"), "sentence\tlabel\ngood b\t1\n"
+                                                "  bad b   good \t0");
+    config.data[1] = put_text(data_path("none"), "sentence\tlabel\n");
+    config.data[2] = put_text(data_path("two"), "sentence\tlabel\nx x\t0\n"
+                                                "n7\t0\nba d bad x \t1\n");
+    takes(4);
+    holds_by_hand();
+    cr_assert(data_hash == hash, "another hash");
+    clean_up();
+}
+
+Test(sentences, of_a_test_set_keep_their_order_and_know_training_s_tokens)
+{
+    static const uint16_t none = 0;
+
+    config.ndata = 1;
+    config.data[0] = put_text(data_path("text"), BY_HAND);
+    config.test = put_text(data_path("test"), "sentence\tlabel\n"
+                                              "x new n1 good goo\t1\n"
+                                              "NEW\t0\nb bad\t0\n");
+    takes(4);
+    holds_by_hand();
+    cr_assert(test.n == 3 && test.length == 5, "n = %zu, length %zu", test.n,
+              test.length);
+    cr_assert(test.tokens[0][0] == 4 && !test.tokens[0][1] &&
+                  !test.tokens[0][2] && test.tokens[0][3] == 3 &&
+                  !test.tokens[0][4] && test.label[0] == 1,
+              "the first");
+    holds_tokens(&test, 1, 0, &none);
+    holds_tokens(&test, 2, 0, (const uint16_t[]){2, 1, 0});
+    put_text(config.test, "sentence\tlabel\nb\t0\n");
+    takes(4);
+    cr_assert(test.n == 1 && test.length == 4, "n = %zu, length %zu", test.n,
+              test.length);
+    clean_up();
+}
+
+/* A pipe whose writer takes its time. */
+Test(sentences, come_through_a_pipe)
+{
+    const struct timespec wait = {0, 20000000};
+    char name[32];
+    int ends[2];
+
+    cr_assert(!pipe(ends), "%s", strerror(errno));
+    if (!fork()) {
+        write_all(ends[1], BY_HAND, 30);
+        nanosleep(&wait, NULL);
+        write_all(ends[1], &BY_HAND[30], sizeof BY_HAND - 1 - 30);
+        _exit(0);
+    }
+    close(ends[1]);
+    snprintf(name, sizeof name, "/dev/fd/%d", ends[0]);
+    config.ndata = 1;
+    config.data[0] = name;
+    takes(4);
+    holds_by_hand();
+    close(ends[0]);
+}
+
+/* Files of several blocks, which end anywhere in a line. */
+Test(sentences, are_whole_where_blocks_end)
+{
+    enum { MANY = 1000 };
+    static char text[40 * MANY];
+    const char *path = data_path("text");
+    char wanted[40];
+    size_t pad, i, n;
+
+    config.ndata = 1;
+    config.data[0] = path;
+    for (pad = 0; pad < 24; pad++) {
+        n = (size_t)snprintf(text, sizeof text, "sentence\tlabel\r\n%*s",
+                             (int)pad, "");
+        for (i = 0; i < MANY; i++)
+            n += (size_t)snprintf(text + n, sizeof text - n,
+                                  "alpha%zu beta%zu\t%d%s", i, i, i % 2 == 1,
+                                  i % 3 ? "\n" : "\r\n");
+        put_text(path, text);
+        takes(MANY);
+        cr_assert(vocabulary == 2 * MANY + 1 && train.length == 2,
+                  "V = %zu, length %zu", vocabulary, train.length);
+        for (i = 0; i < MANY; i += 1 + (i == 10) * 600) {
+            snprintf(wanted, sizeof wanted, "alpha%zu beta%zu ", i, i);
+            n = i % 2 * MANY / 2 + i / 2;
+            cr_assert(!strcmp(spelled(n), wanted), "%zu is: %s", i, spelled(n));
+        }
+    }
+    clean_up();
+}
+
+/* What is wrong in a line is told of the line, needed or not. */
+Test(sentences, that_are_none_are_refused)
+{
+    static const struct {
+        const char *text, *words;
+    } table[] = {
+        {"", "line 1 is not sentence<TAB>label"},
+        {"a b\t0\nc\t1\n", "line 1 is not sentence<TAB>label"},
+        {"sentence\n", "line 1 is not sentence<TAB>label"},
+        {"index\tsentence\n0\ta\n", "line 1 is not sentence<TAB>label"},
+        {"sentence\tlabel \na\t0\nb\t1\n", "line 1 is not"},
+        {"sentence\tlabel\na\t1\nb\t0\nb 0\nc\t1\n", "line 4 has no tab"},
+        {"sentence\tlabel\na\t1\n\nc\t0\n", "line 3 has no tab"},
+        {"sentence\tlabel\na\t2\n", "line 2 has another label"},
+        {"sentence\tlabel\na\t1\na\t01\n", "line 3 has another label"},
+        {"sentence\tlabel\na\t1\na\t\n", "line 3 has another label"},
+        {"sentence\tlabel\na\t1\na\t0 \n", "line 3 has another label"},
+        {"sentence\tlabel\na\t1\na\tb\t0\n", "or a second tab"},
+        {"sentence\tlabel\n\t1\n", "line 2 has 0 words; 1 to 64"},
+        {"sentence\tlabel\na\t0\n   \t1\n", "line 3 has 0 words"},
+        {"sentence\tlabel\na\t0\n", "1 negative and 0 positive sentences"},
+        {"sentence\tlabel\n", "0 negative and 0 positive sentences"},
+    };
+    const char *path = data_path("text");
+    size_t i;
+
+    config.ndata = 1;
+    config.data[0] = path;
+    for (i = 0; i < sizeof table / sizeof *table; i++) {
+        put_text(path, table[i].text);
+        refuses_sentences(4, path, table[i].words);
+    }
+    put_file(path, "sentence\tlabel\na\t1\nb\0c\t0\n", 28);
+    refuses_sentences(4, path, "line 3 has a NUL byte");
+    put_file(path, "sentence\tlabel\0\na\t1\nb\t0\n", 24);
+    refuses_sentences(2, path, "line 1 is not");
+    clean_up();
+}
+
+Test(sentences, too_few_of_a_class_are_refused)
+{
+    config.ndata = 1;
+    config.data[0] = put_text(data_path("text"), BY_HAND);
+    refuses_sentences(6, config.data[0],
+                      "3 negative and 2 positive sentences; --samples 6 needs "
+                      "3 of each (at most --samples 4 with this data)");
+    config.test = put_text(data_path("test"), "sentence\tlabel\n");
+    refuses_sentences(4, config.test, "no sentence in it");
+    clean_up();
+}
+
+/* Also those that are not needed. */
+Test(sentences, are_in_no_file_of_images)
+{
+    draw_records(13);
+    config.ndata = 2;
+    config.data[0] = put_text(data_path("text"), BY_HAND);
+    config.data[1] = save_records("images", 0, 10);
+    refuses_sentences(4, config.data[1], "--model transformer takes");
+    config.data[1] = data_path("missing");
+    refuses_sentences(4, config.data[1], "No such file");
+    config.data[1] = data_folder;
+    refuses_sentences(4, config.data[1], "cannot read");
+    config.ndata = 1;
+    config.test = save_records("test", 0, 1);
+    refuses_sentences(4, config.test, "--model transformer takes");
+    clean_up();
+}
+
+Test(sentences, are_told_from_images)
+{
+    static char text[RECORD + 1] = "sentence\tlabel\n";
+    const char *path = data_path("text");
+
+    draw_records(14);
+    config.ndata = 1;
+    config.data[0] = put_text(path, BY_HAND);
+    refuses_data(path, "line 1 is the header of sentences, which are for");
+    memset(text + strlen(text), 'a', RECORD - strlen(text));
+    put_text(path, text); /* of the size of a record, and not needed */
+    config.ndata = 2;
+    config.data[0] = save_records("images", 0, 10);
+    config.data[1] = path;
+    refuses_data(path, "--model transformer");
+    clean_up();
+}
+
+/* --- Sentences: how much there is room for --- */
+
+/* A file of `count` sentences, negative and positive in turn, all but the last
+ * of `each` words, that differ all, for they count down to 0; one more has the
+ * last two once more. */
+static void save_words(const char *path, size_t count, size_t each, size_t last)
+{
+    static char text[16 * (TOKENS + 4 * SENTENCE)];
+    size_t n = (size_t)snprintf(text, sizeof text, "sentence\tlabel\n"), i, k;
+    size_t word = (count - 1) * each + last;
+
+    for (i = 0; i < count; i++) {
+        for (k = 0; k < (i + 1 < count ? each : last); k++)
+            n += (size_t)snprintf(text + n, sizeof text - n, "%zu ", --word);
+        n += (size_t)snprintf(text + n, sizeof text - n, "\t%zu\n", i % 2);
+    }
+    snprintf(text + n, sizeof text - n, "1 0\t%zu\n", count % 2);
+    put_text(path, text);
+}
+
+Test(sentences, have_64_words_at_most)
+{
+    const char *path = data_path("text");
+
+    config.ndata = 1;
+    config.data[0] = path;
+    save_words(path, 1, 0, SENTENCE);
+    takes(2);
+    cr_assert(train.length == 64 && vocabulary == 65, "length %zu",
+              train.length);
+    cr_assert(train.tokens[0][63] == 64 && train.tokens[1][0] == 63, "%d %d",
+              train.tokens[0][63], train.tokens[1][0]);
+    save_words(path, 1, 0, SENTENCE + 1);
+    refuses_sentences(2, path, "line 2 has 65 words; 1 to 64 are wanted");
+    clean_up();
+}
+
+/* All 0 .. TOKENS - 1 are in use, and then one more is wanted. */
+Test(sentences, have_as_many_different_words_as_there_is_room_for)
+{
+    enum { LINES = TOKENS / SENTENCE };
+    const char *path = data_path("text");
+    char wanted[40];
+
+    config.ndata = 1;
+    config.data[0] = path;
+    save_words(path, LINES, SENTENCE, SENTENCE - 1);
+    takes(LINES);
+    cr_assert(vocabulary == TOKENS, "V = %zu", vocabulary);
+    snprintf(wanted, sizeof wanted, "%d %d ", TOKENS - 2, TOKENS - 3);
+    cr_assert(!strncmp(spelled(0), wanted, strlen(wanted)), "the first is: %s",
+              spelled(0));
+    cr_assert(strstr(spelled(LINES - 1), " 2 1 0 ") != NULL, "the last is: %s",
+              spelled(LINES - 1));
+    save_words(path, LINES, SENTENCE, SENTENCE);
+    snprintf(wanted, sizeof wanted, "line %d has one word too many", LINES + 1);
+    refuses_sentences(LINES, path, wanted);
+    cr_assert(strstr(failure, "make TOKENS=") != NULL, "%s", failure);
+    takes(LINES - 2);
+    clean_up();
+}
+
+/* Those of a test set need none, nor do those of sentences not in use. */
+Test(sentences, that_are_not_in_training_need_no_room)
+{
+    config.ndata = 1;
+    config.data[0] = data_path("text");
+    config.test = data_path("test");
+    save_words(config.test, TOKENS / SENTENCE + 2, SENTENCE, SENTENCE);
+    save_words(config.data[0], TOKENS / SENTENCE, SENTENCE, SENTENCE - 1);
+    takes(TOKENS / SENTENCE);
+    cr_assert(vocabulary == TOKENS, "V = %zu", vocabulary);
+    cr_assert(test.n == TOKENS / SENTENCE + 3, "%zu of a test set", test.n);
+    clean_up();
+}
+
+/* Some 250 bytes a word: fewer have room than would by their number. */
+static void save_long_words(const char *path, size_t count)
+{
+    enum { LENGTH = 250 };
+    static char text[64 * TOKENS];
+    size_t n = (size_t)snprintf(text, sizeof text, "sentence\tlabel\n"), i;
+
+    for (i = 0; i < count; i++)
+        n += (size_t)snprintf(text + n, sizeof text - n, "%0*zu%s", LENGTH, i,
+                              i % 50 < 49    ? " "
+                              : i % 100 < 50 ? "\t0\n"
+                                             : "\t1\n");
+    put_text(path, text);
+}
+
+Test(sentences, of_long_words_have_bounded_room_too)
+{
+    enum { ALL = 32 * TOKENS / 250 / 100 * 100 };
+
+    config.ndata = 1;
+    config.data[0] = data_path("text");
+    save_long_words(config.data[0], ALL);
+    takes(ALL / 50);
+    cr_assert(vocabulary == ALL + 1, "V = %zu", vocabulary);
+    save_long_words(config.data[0], ALL + 100);
+    refuses_sentences(ALL / 50 + 2, config.data[0], "one word too many");
+    clean_up();
+}
+
+/* Of a test set the first TEST_SAMPLES. */
+Test(sentences, of_a_test_set_are_bounded)
+{
+    static char text[4 * TEST_SAMPLES + 80];
+    const size_t n = (size_t)sprintf(text, "sentence\tlabel\n");
+    size_t i;
+
+    for (i = 0; i <= TEST_SAMPLES; i++)
+        memcpy(text + n + 4 * i, "a\t1\n", 4);
+    config.ndata = 1;
+    config.data[0] = put_text(data_path("text"), BY_HAND);
+    config.test = put_text(data_path("test"), text);
+    takes(4);
+    cr_assert(test.n == TEST_SAMPLES && test_more, "%zu, more: %d", test.n,
+              test_more);
+    text[n + 4 * TEST_SAMPLES] = 0;
+    put_text(config.test, text);
+    takes(4);
+    cr_assert(test.n == TEST_SAMPLES && !test_more, "%zu, more: %d", test.n,
+              test_more);
+    clean_up();
+}
+
+Test(sentences, stand_in_lines_of_bounded_length)
+{
+    static char text[2 * LONGEST];
+    const char *path = data_path("text");
+    size_t start, n;
+
+    config.ndata = 1;
+    config.data[0] = path;
+    for (n = LONGEST - 2; n < LONGEST + 3; n++) {
+        memset(text, ' ', sizeof text);
+        start = (size_t)snprintf(text, sizeof text, "sentence\tlabel\nb\t1\n");
+        text[start] = 'a';
+        snprintf(text + start + n - 2, 4, "\t0\n");
+        put_text(path, text);
+        if (n < LONGEST)
+            takes(2);
+        else
+            refuses_sentences(2, path, "line 3 has over 16383 bytes");
+    }
+    clean_up();
+}
+
+Test(sentences, have_a_hash_that_tells_words_labels_and_their_order)
+{
+    static const char *const texts[] = {
+        "a b\t0\nc\t1\nd\t1\n", "a c\t0\nc\t1\nd\t1\n", "c\t0\na b\t1\nd\t1\n",
+        "c\t1\na b\t0\nd\t1\n", "a  b\t0\nc\t1\n",
+    };
+    static char text[80];
+    const char *path = data_path("text");
+    uint64_t seen[5];
+    size_t i, j;
+
+    config.ndata = 1;
+    config.data[0] = path;
+    config.test = path;
+    for (i = 0; i < 5; i++) {
+        snprintf(text, sizeof text, "sentence\tlabel\n%s", texts[i]);
+        put_text(path, text);
+        takes(2);
+        seen[i] = data_hash;
+        for (j = 0; j < i; j++)
+            cr_assert(seen[i] != seen[j], "%zu and %zu look alike", i, j);
+        cr_assert((test_hash == data_hash) == (i == 4), "the hash of all");
+    }
+    cr_assert(seen[0] == hash_bytes(HASH_START, "a b\t0\nc\t1\n", 10),
+              "it is not that of the lines");
+    clean_up();
+}
+
+/* --- The built-in sentences --- */
+
+Test(synthetic, a_sentence_depends_on_its_number_alone)
+{
+    static char sequence[30][200];
+    size_t i;
+
+    for (i = 0; i < 30; i++) {
+        synth_sentence(i, &source);
+        snprintf(sequence[i], sizeof *sequence, "%s", source.line);
+    }
+    for (i = 30; i--;) {
+        synth_sentence(i, &source);
+        cr_assert(!strcmp(source.line, sequence[i]), "%zu: %s, not %s", i,
+                  source.line, sequence[i]);
+        cr_assert(source.n == strlen(sequence[i]), "%zu: its length", i);
+    }
+}
+
+/* A set of more has those of one of fewer, class by class, and those of each
+ * class are all that come. */
+Test(synthetic, more_sentences_begin_with_fewer)
+{
+    static char few[10][200];
+    size_t i, count[2] = {0};
+
+    config.ndata = 0;
+    takes(10);
+    for (i = 0; i < 10; i++)
+        snprintf(few[i], sizeof *few, "%s", spelled(i));
+    takes(20);
+    for (i = 0; i < 10; i++)
+        cr_assert(!strcmp(few[i], spelled(i < 5 ? i : 5 + i)), "%zu: %s", i,
+                  few[i]);
+    for (i = 0; count[0] < 10 || count[1] < 10; i++) {
+        size_t label;
+
+        synth_sentence(i, &source);
+        label = source.line[source.n - 1] == '1';
+        source.line[source.n - 2] = 0;
+        if (count[label] < 10)
+            cr_assert(!strcmp(spelled(10 * label + count[label]), source.line),
+                      "%s", source.line);
+        count[label]++;
+    }
+}
+
+/* As of the images: eos must make the same ones everywhere and always. */
+Test(synthetic, the_sentences_are_always_the_same)
+{
+    config.ndata = 0;
+    takes(200);
+    cr_assert(data_hash == 0xa3ebb87e57693bd2, "its hash is 0x%" PRIx64,
+              data_hash);
+}
+
+/* About as many as SST-2's have. */
+Test(synthetic, sentences_are_as_long_and_words_as_common_as_in_english)
+{
+    static size_t count[TOKENS];
+    size_t i, k, all = 0, once = 0, most = 0, shortest = SENTENCE;
+    double mean;
+
+    config.ndata = 0;
+    takes(1000);
+    for (i = 0; i < 1000; i++) {
+        for (k = 0; k < SENTENCE && train.tokens[i][k]; k++)
+            count[train.tokens[i][k]]++;
+        all += k;
+        shortest = size_min(shortest, k);
+    }
+    for (k = 1; k < vocabulary; k++) {
+        once += count[k] == 1;
+        if (count[k] > most)
+            most = count[k];
+    }
+    mean = (double)all / 1000;
+    printf("mean length %.2f, V = %zu, %zu words once, one %zu times\n", mean,
+           vocabulary, once, most);
+    cr_assert(mean > 9 && mean < 10, "mean length %g", mean);
+    cr_assert(shortest == 1 && train.length == 30, "lengths %zu to %zu",
+              shortest, train.length);
+    cr_assert(vocabulary > 1400 && vocabulary < 1700, "V = %zu", vocabulary);
+    cr_assert(once > 400 && most > all / 25 && most < all / 15,
+              "%zu words once, one %zu times of %zu", once, most, all);
+}
+
+/* The words tell the label in part: counts over the first 500 of each class,
+ * tried on as many others. */
+Test(synthetic, words_tell_the_label_in_part)
+{
+    static double count[2][2048];
+    char *at;
+    size_t i, hits = 0, positive = 0;
+
+    for (i = 0; i < 2000; i++) {
+        size_t label;
+        double odds = 0;
+
+        synth_sentence(i, &source);
+        label = source.line[source.n - 1] == '1';
+        for (at = source.line; *at != '\t'; at++) {
+            size_t word = strtoul(at, &at, 10);
+
+            cr_assert(word >= 2 && word < 2048, "word %zu", word);
+            odds += log((count[1][word] + 1) / (count[0][word] + 1));
+            count[label][word] += i < 1000;
+        }
+        positive += label;
+        hits += i >= 1000 && (odds > 0) == (label == 1);
+    }
+    printf("counts of words: %zu of 1000 right\n", hits);
+    cr_assert(hits > 620 && hits < 800, "%zu of 1000 right", hits);
+    cr_assert(positive > 900 && positive < 1100, "%zu positive", positive);
+}
+
+/* --- SST-2, where EOS_SHARED names the folder that has it --- */
+
+Test(sentences, of_sst_2_number_as_many_tokens_as_another_program_finds)
+{
+    static char path[2][PATH];
+    const char *shared = getenv("EOS_SHARED");
+
+    if (!shared)
+        cr_skip_test("EOS_SHARED is not set");
+    snprintf(path[0], PATH, "%s/data/sst2-train.tsv", shared);
+    snprintf(path[1], PATH, "%s/data/sst2-dev.tsv", shared);
+    config.ndata = 1;
+    config.data[0] = path[0];
+    config.test = path[1];
+    takes(16);
+    cr_assert(vocabulary == 132 && train.length == 29,
+              "V = %zu, %zu tokens in the longest", vocabulary, train.length);
+    cr_assert(test.n == 872 && test.length == 47, "%zu, %zu in the longest",
+              test.n, test.length);
+    takes(1000);
+    cr_assert(vocabulary == 2966 && train.length == 51,
+              "V = %zu, %zu tokens in the longest", vocabulary, train.length);
+}

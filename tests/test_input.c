@@ -525,6 +525,31 @@ Test(test_set, has_no_infinite_loss)
     folder_remove();
 }
 
+/* --- Sentences --- */
+
+#define A_TSV "sentence\tlabel\na b\t0\nc\t1\n"
+
+/* The loss of no option too, for that is one of ten classes. */
+Test(sentences, have_two_classes)
+{
+    prepare();
+    refuses("run --model transformer", "bmse or logistic");
+    refuses("train --model transformer --loss ce", "--loss: ce");
+    refuses("deriv --model transformer --loss mse --out .", "--loss: mse");
+    refuses("run --model transformer --loss bmse --samples 3", "--samples: 3");
+    folder_remove();
+}
+
+Test(sentences, are_for_the_transformer)
+{
+    prepare();
+    write_file("some.tsv", A_TSV, sizeof A_TSV - 1);
+    refuses("run " TINY " --max-steps 1 --data some.tsv", "some.tsv: line 1");
+    cr_assert(strstr(said.err, "transformer") != NULL, "%s", said.err);
+    refuses("train " TINY " --steps 0 --test some.tsv", "some.tsv: line 1");
+    folder_remove();
+}
+
 /* --- The summary --- */
 
 /* At this rate the edge is at 2,000, out of reach. */
