@@ -2561,8 +2561,8 @@ static int data_load(void)
  * the series of its output, [order][sample][y][x][channel]; on the way back it
  * turns delta, the series of the loss's derivative with respect to its output,
  * into that of its input, and adds to the gradient of its weights.  A new kind
- * of layer is one forward and one backward function in kinds[], a new network
- * is a table.
+ * of layer is one function in kinds[], forward and back, a new network is a
+ * table.
  * ------------------------------------------------------------------------ */
 
 enum layer_kind {
@@ -3067,9 +3067,7 @@ static _Alignas(64) double zeros[4096];
 /* The names of this instance. */
 /* clang-format off */
 #define job           N(job)
-#define out_k         N(out_k)
-#define delta_k       N(delta_k)
-#define way_k         N(way_k)
+#define series         N(series)
 /* clang-format on */
 
 /* --- The activation and the losses --- */
@@ -3250,40 +3248,31 @@ static struct job N(job_of)(const struct pass *p, size_t worker)
     };
 }
 
-/* The samples of a series in memory, the step between its orders. */
-INLINE size_t N(held)(const struct job *j, const struct layer *l)
+/* Coefficient k of a layer's series or, back, of its delta: the first pixel of
+ * the job's sample s. */
+INLINE REAL *series(const struct job *j, const struct layer *l, bool back,
+                    size_t k, size_t s)
 {
-    return l->stored ? j->p->room : net.tile;
+    const bool stored = l->stored && !back;
+    const size_t held = stored ? j->p->room : net.tile;
+    const size_t place = back ? l->delta : l->value;
+
+    return (stored ? memory.store.PREC + j->at * l->n : j->mem) +
+           (place * (j->p->order + 1) + k * l->n) * held + s * l->n + l->origin;
 }
 
-/* Coefficient k of a layer's series, of the job's first sample; of delta. */
-INLINE REAL *out_k(const struct job *j, const struct layer *l, size_t k)
+/* From a coefficient to the next. */
+INLINE size_t N(step)(const struct job *j, const struct layer *l, bool back)
 {
-    const size_t held = N(held)(j, l);
-
-    return (l->stored ? memory.store.PREC + j->at * l->n : j->mem) +
-           (l->value * (j->p->order + 1) + k * l->n) * held;
-}
-
-INLINE REAL *delta_k(const struct job *j, const struct layer *l, size_t k)
-{
-    return j->mem + (l->delta * (j->p->order + 1) + k * l->n) * net.tile;
+    return l->n * (l->stored && !back ? j->p->room : net.tile);
 }
 
 /* What a layer saves of a sample for the way back. */
-INLINE REAL *N(saved)(const struct job *j, const struct layer *l, size_t s,
-                      size_t k)
+INLINE REAL *N(saved)(const struct job *j, const struct layer *l, size_t k,
+                      size_t s)
 {
     return j->mem + (l->save * (j->p->order + 1) + k * l->saved) * net.tile +
            s * l->saved;
-}
-
-/* What a product reads or writes at a layer: its series, or on the way back
- * its delta. */
-INLINE REAL *way_k(const struct job *j, const struct layer *l, bool back,
-                   size_t k)
-{
-    return back ? delta_k(j, l, k) : out_k(j, l, k);
 }
 
 /* The highest order of this pass in which a layer's series is not zero. */
@@ -3304,6 +3293,23 @@ INLINE const REAL *N(start)(const struct layer *l, bool back, size_t k)
     return k < 2 && !back ? N(packed)(k, l->start) : (const REAL *)zeros;
 }
 
+/* A vector of each coefficient; those above the degree are zero. */
+INLINE TARGET void N(load)(const size_t order, size_t degree, const REAL *from,
+                           size_t step, V *to)
+{
+    UNROLL
+    for (size_t k = 0; k <= order; k++)
+        to[k] = k <= degree ? v_load(from + k * step) : (V){0};
+}
+
+INLINE TARGET void N(store)(const size_t order, const V *from, REAL *to,
+                            size_t step)
+{
+    UNROLL
+    for (size_t k = 0; k <= order; k++)
+        v_store(to + k * step, from[k]);
+}
+
 /* --- Images --- */
 
 /* So many normalised inputs, whole tiles, of which each begins with red. */
@@ -3319,17 +3325,20 @@ INLINE TARGET void N(normalise)(const unsigned char *bytes, size_t len,
     }
 }
 
-/* A convolution's image, with its border.  A late network's is made where it
- * is read, by image_rows(). */
-static TARGET void N(image_forward)(const struct layer *l, const struct job *j)
+/* A convolution's image.  A late network's is made where it is read, by
+ * image_rows(). */
+static TARGET void N(image)(const struct layer *l, const struct job *j,
+                            bool back)
 {
     const size_t line = l->w * l->c;
 
-    for (size_t s = 0; s < j->n && !net.late; s++)
-        for (size_t y = 0; y < l->h; y++)
-            N(normalise)
-    (j->p->set->rows[j->first + s] + y * line, line,
-     out_k(j, l, 0) + s * l->n + l->origin + y * l->line);
+    for (size_t s = 0; s < j->n && !net.late && !back; s++)
+        for (size_t y = 0; y < l->h; y++) {
+            const unsigned char *bytes = j->p->set->rows[j->first + s];
+            REAL *to = series(j, l, false, 0, s) + y * l->line;
+
+            N(normalise)(bytes + y * line, line, to);
+        }
 }
 
 /* Inputs i .. i + len of n images from the first on, as rows of a matrix.
@@ -3433,7 +3442,7 @@ INLINE TARGET void N(win_points)(const struct layer *l, const size_t side,
     const size_t plane = win_plane(l);
     V x[4][4];
 
-    image += l->origin - (side == 4 ? l->line + l->row : 0);
+    image -= side == 4 ? l->line + l->row : 0;
     for (size_t py = 0; py < l->h; py += 2)
         for (size_t px = 0; px < l->w; px += 2, point += l->c)
             for (size_t c = 0; c < l->c; c += LANES) {
@@ -3462,7 +3471,6 @@ static TARGET void N(win_result)(const struct layer *l, const REAL *m,
     const size_t plane = win_plane(l);
     V x[4][4];
 
-    image += l->origin;
     for (size_t py = 0; py < l->h; py += 2)
         for (size_t px = 0; px < l->w; px += 2, m += l->c)
             for (size_t c = 0; c < l->c; c += LANES) {
@@ -3503,13 +3511,13 @@ static TARGET void N(win_series)(const struct layer *l, const struct job *j,
     REAL *m = j->scratch, *point[2];
 
     for (size_t s = 0; s < j->n; s++) {
-        const REAL *from = way_k(j, x, back, k) + s * x->n;
-        REAL *to = way_k(j, z, back, k) + s * z->n;
+        const REAL *from = series(j, x, back, k, s);
+        REAL *to = series(j, z, back, k, s);
 
         for (size_t of = 0; of <= (k > 0); of++) /* of theta, of v */
             point[of] = back ? m + WIN_POINTS * win_plane(z) +
                                    (s * 2 + (k - of) % 2) * image
-                             : N(saved)(j, l, s, k - of);
+                             : N(saved)(j, l, k - of, s);
         N(win_points)(x, 4, from, point[0]);
         for (size_t of = 0; of <= (k > 0); of++) {
             const REAL *w = N(packed)(of, weight);
@@ -3535,9 +3543,9 @@ static TARGET void N(win_add)(const struct layer *l, const struct job *j,
     REAL *m = j->scratch;
 
     for (size_t s = 0; s < j->n; s++) {
-        N(win_points)(l, 2, delta_k(j, l, j->p->order - k) + s * l->n, m);
+        N(win_points)(l, 2, series(j, l, true, j->p->order - k, s), m);
         for (size_t i = 0; i < WIN_POINTS; i++)
-            gemm(&walk, x->c, l->c, N(saved)(j, l, s, k) + i * win_plane(x),
+            gemm(&walk, x->c, l->c, N(saved)(j, l, k, s) + i * win_plane(x),
                  m + i * win_plane(l), j->sums + l->sum + i * N(win_area)(l));
     }
 }
@@ -3611,33 +3619,6 @@ static void N(win_pack)(const struct layer *l, const double *g, size_t in,
  * product walks over them as they are, a row after another.  On the way back
  * the window is turned round. */
 
-/* to = start + W times from, or W' times from on the way back, for all samples
- * of the job; without a start it is added. */
-static TARGET void N(weigh)(const struct layer *l, const struct job *j,
-                            bool back, const REAL *from, const REAL *weight,
-                            const REAL *start, REAL *to)
-{
-    const struct layer *x = back ? l : l->x, *z = back ? l->x : l;
-    const size_t depth = l->window ? l->window * x->c : back ? l->c : l->in;
-    const size_t line = l->stride * x->line;
-    struct walk walk = walk_times(depth, l->stride * x->row, 0, z->row, start);
-
-    if (!l->window) {
-        walk.a.row = x->n;
-        walk.c_row = z->n;
-        gemm(&walk, j->n, back ? l->in : l->c, from, weight, to);
-        return;
-    }
-    walk.segs = l->window;
-    walk.a.seg = x->line;
-    walk.b.depth = l->window * depth;
-    from += x->origin - l->window / 2 * (x->line + x->row);
-    for (size_t s = 0; s < j->n; s++)
-        for (size_t y = 0; y < z->h; y++)
-            gemm(&walk, z->w, z->c, from + s * x->n + y * line, weight,
-                 to + s * z->n + z->origin + y * z->line);
-}
-
 /* The taps of a window that meet the pixels `phase` after each whole stride. */
 struct N(taps) {
     size_t last, n; /* the last one, how many */
@@ -3673,8 +3654,8 @@ static TARGET void N(weigh_phase)(const struct layer *l, const REAL *from,
     walk.a.seg = l->row;
     walk.b.depth = l->window * l->window * l->c;
     walk.b.seg = l->stride * l->c;
-    to += x->origin + phase_y * x->line + phase_x * x->row;
-    from += l->origin + tx.shift * l->row - l->row;
+    to += phase_y * x->line + phase_x * x->row;
+    from += tx.shift * l->row - l->row;
     for (size_t i = 0; i < ty.n; i++) {
         const size_t row = l->window - 1 - ty.last + i * l->stride;
 
@@ -3686,18 +3667,41 @@ static TARGET void N(weigh_phase)(const struct layer *l, const REAL *from,
     }
 }
 
-static TARGET void N(weigh_apart)(const struct layer *l, const struct job *j,
-                                  const REAL *from, const REAL *weight,
-                                  bool begin, REAL *to)
+/* to = start + W times from, or W' times from on the way back, for all samples
+ * of the job; without a start it is added. */
+static TARGET void N(weigh)(const struct layer *l, const struct job *j,
+                            bool back, const REAL *from, const REAL *weight,
+                            const REAL *start, REAL *to)
 {
-    const struct layer *x = l->x;
+    const struct layer *x = back ? l : l->x, *z = back ? l->x : l;
+    const size_t depth = l->window ? l->window * x->c : back ? l->c : l->in;
+    const size_t taps = l->stride * l->stride, line = l->stride * x->line;
+    struct walk walk = walk_times(depth, l->stride * x->row, 0, z->row, start);
 
-    if (begin)
-        N(v_clear)(to, j->n * x->n);
+    if (!l->window) {
+        walk.a.row = x->n;
+        walk.c_row = z->n;
+        gemm(&walk, j->n, back ? l->in : l->c, from, weight, to);
+        return;
+    }
+    if (back && l->stride > 1) {
+        if (start)
+            N(v_clear)(to - z->origin, j->n * z->n);
+        for (size_t s = 0; s < j->n; s++)
+            for (size_t i = 0; i < taps; i++)
+                N(weigh_phase)
+        (l, from + s * x->n, weight, i / l->stride, i % l->stride,
+         to + s * z->n);
+        return;
+    }
+    walk.segs = l->window;
+    walk.a.seg = x->line;
+    walk.b.depth = l->window * depth;
+    from -= l->window / 2 * (x->line + x->row);
     for (size_t s = 0; s < j->n; s++)
-        for (size_t i = 0; i < l->stride * l->stride; i++)
-            N(weigh_phase)
-    (l, from + s * l->n, weight, i / l->stride, i % l->stride, to + s * x->n);
+        for (size_t y = 0; y < z->h; y++)
+            gemm(&walk, z->w, z->c, from + s * x->n + y * line, weight,
+                 to + s * z->n + y * z->line);
 }
 
 /* Coefficient k of W's series times that of a layer's input, or of delta.  Of
@@ -3708,18 +3712,14 @@ static TARGET void N(weigh_series)(const struct layer *l, const struct job *j,
 {
     const struct layer *x = back ? l : l->x, *z = back ? l->x : l;
     const size_t weight = back ? l->turned : l->pack;
-    const REAL *start = back && l->x->last != l ? NULL : N(start)(l, back, k);
-    REAL *to = way_k(j, z, back, k);
+    const REAL *start = back && z->last != l ? NULL : N(start)(l, back, k);
+    REAL *to = series(j, z, back, k, 0);
 
     for (size_t of = 0; of <= (k > 0); of++) /* of theta, of v */
         if (back || k - of <= x->degree) {
-            const REAL *from = way_k(j, x, back, k - of);
-            const REAL *w = N(packed)(of, weight);
+            const REAL *from = series(j, x, back, k - of, 0);
 
-            if (back && l->stride > 1)
-                N(weigh_apart)(l, j, from, w, start, to);
-            else
-                N(weigh)(l, j, back, from, w, start, to);
+            N(weigh)(l, j, back, from, N(packed)(of, weight), start, to);
             start = NULL;
         }
 }
@@ -3739,26 +3739,13 @@ static TARGET void N(linear_first)(const struct layer *l, const struct job *j)
         for (size_t k = p->kept; k <= N(degree)(j, l); k++) {
             walk.start = walk.b.first ? NULL : N(start)(l, false, k);
             gemm(&walk, j->n, l->c, j->scratch, N(packed)(k, l->pack),
-                 out_k(j, l, k));
+                 series(j, l, false, k, 0));
         }
     }
     if (p->kept)
-        memcpy(out_k(j, l, 0), kept, bytes);
+        memcpy(series(j, l, false, 0, 0), kept, bytes);
     else if (p->keep)
-        memcpy(kept, out_k(j, l, 0), bytes);
-}
-
-static TARGET void N(linear_forward)(const struct layer *l, const struct job *j)
-{
-    if (l->first && net.late) {
-        N(linear_first)(l, j);
-        return;
-    }
-    for (size_t k = 0; k <= N(degree)(j, l); k++)
-        if (l->winograd)
-            N(win_series)(l, j, false, k);
-        else
-            N(weigh_series)(l, j, false, k);
+        memcpy(kept, series(j, l, false, 0, 0), bytes);
 }
 
 /* Where coefficient k of delta waits for the sums: of a block's samples, in
@@ -3779,7 +3766,7 @@ static TARGET void N(linear_panels)(const struct layer *l, const struct job *j,
                                     size_t k)
 {
     const size_t vectors = pieces(l->c, LANES);
-    const REAL *from = delta_k(j, l, k);
+    const REAL *from = series(j, l, true, k, 0);
     REAL *to = N(panels)(j, l, k);
     size_t nv;
 
@@ -3812,7 +3799,7 @@ static TARGET void N(linear_sum)(const struct layer *l, const struct job *j,
             if (l->first)
                 N(image_rows)(j->p->set, first, walk.len, i, m, j->scratch);
             else
-                a = out_k(j, x, k) + s * x->n + i;
+                a = series(j, x, false, k, s) + i;
             gemm(&walk, m, l->c, a, b, j->sums);
         }
         gemm_sum(m, l->c, j->sums, l->row, j->out + l->theta + i * l->c, l->c);
@@ -3835,71 +3822,66 @@ static TARGET void N(linear_biases)(const struct layer *l, const struct job *j)
     }
 }
 
-/* The gradient of a tile's samples, added to the sums of a part. */
+/* The gradient of a tile's samples, added to the sums of a part: of a
+ * convolution some lines at a time, so that they stay in the nearest cache. */
 static TARGET void N(linear_add)(const struct layer *l, const struct job *j,
                                  size_t k)
 {
-    const REAL *a = out_k(j, l->x, k), *dz = delta_k(j, l, j->p->order - k);
-    const struct walk walk = walk_sum(j->n, l->x->n, l->n, l->row);
-
-    gemm(&walk, l->in, l->c, a, dz, j->sums + l->sum);
-}
-
-/* Of a convolution: some lines at a time, so that they stay in the nearest
- * cache. */
-static TARGET void N(conv_add)(const struct layer *l, const struct job *j,
-                               size_t k)
-{
     const struct layer *x = l->x;
+    const REAL *a = series(j, x, false, k, 0);
+    const REAL *dz = series(j, l, true, j->p->order - k, 0);
     const size_t lines = size_min(l->h, 512 / sizeof(REAL) / l->w);
-    const size_t across = l->window * x->c, a_line = l->stride * x->line;
-    const REAL *a =
-        out_k(j, x, k) + x->origin - l->window / 2 * (x->line + x->row);
-    const REAL *dz = delta_k(j, l, j->p->order - k) + l->origin;
-    struct walk walk = walk_sum(l->w, l->stride * x->row, l->row, l->row);
+    const size_t across = l->window * x->c, line = l->stride * x->line;
+    struct walk walk = walk_sum(j->n, x->n, l->n, l->row);
 
+    if (!l->window) {
+        gemm(&walk, l->in, l->c, a, dz, j->sums + l->sum);
+        return;
+    }
+    walk = walk_sum(l->w, l->stride * x->row, l->row, l->row);
     walk.segs = lines;
-    walk.a.seg = a_line;
+    walk.a.seg = line;
     walk.b.seg = l->line;
+    a -= l->window / 2 * (x->line + x->row);
     for (size_t s = 0; s < j->n; s++, a += x->n, dz += l->n)
         for (size_t y = 0; y < l->h; y += lines)
             for (size_t i = 0; i < l->window; i++)
-                gemm(&walk, across, l->c, a + y * a_line + i * x->line,
+                gemm(&walk, across, l->c, a + y * line + i * x->line,
                      dz + y * l->line, j->sums + l->sum + i * across * l->row);
 }
 
 /* Of weights and biases. */
 static TARGET void N(part_add)(const struct layer *l, const struct job *j)
 {
-    const REAL *dz = delta_k(j, l, j->p->order) + l->origin;
+    const size_t order = j->p->order;
 
     for (size_t k = 0; k <= N(degree)(j, l->x); k++)
         if (l->winograd)
             N(win_add)(l, j, k);
-        else if (l->window)
-            N(conv_add)(l, j, k);
         else
             N(linear_add)(l, j, k);
-    for (size_t s = 0; s < j->n; s++)
-        for (size_t y = 0; y < l->h && !l->plain; y++)
-            gemm_rows(l->w, l->c, dz + s * l->n + y * l->line, l->row,
-                      j->out + l->bias);
+    for (size_t s = 0; s < j->n && !l->plain; s++)
+        for (size_t y = 0; y < l->h; y++)
+            gemm_rows(l->w, l->c, series(j, l, true, order, s) + y * l->line,
+                      l->row, j->out + l->bias);
 }
 
-static TARGET void N(linear_backward)(const struct layer *l,
-                                      const struct job *j)
+static TARGET void N(linear)(const struct layer *l, const struct job *j,
+                             bool back)
 {
-    const size_t order = j->p->order;
+    const size_t most = back ? j->p->order : N(degree)(j, l);
 
-    if (!net.late)
+    if (back && !net.late)
         N(part_add)(l, j);
-    for (size_t k = l->first ? order : 0; k <= order && net.late; k++)
+    for (size_t k = l->first ? most : 0; k <= most && back && net.late; k++)
         N(linear_panels)(l, j, k);
-    for (size_t k = 0; k <= order && !l->first; k++)
+    if (l->first && net.late && !back)
+        N(linear_first)(l, j);
+    for (size_t k = 0; k <= most && !(l->first && (back || net.late)); k++)
         if (l->winograd)
-            N(win_series)(l, j, true, k);
+            N(win_series)(l, j, back, k);
         else
-            N(weigh_series)(l, j, true, k);
+            N(weigh_series)(l, j, back, k);
 }
 
 /* --- Swish, and the mean of pool x pool pixels ---
@@ -3920,15 +3902,12 @@ INLINE TARGET void N(swish_mean)(const size_t order, const struct layer *l,
             REAL *at = z + y * x->line + i * x->row;
             V zs[ORDERS], as[ORDERS], ds[ORDERS];
 
+            N(load)(order, x->degree, at, z_step, zs);
+            N(act_swish)(order, zs, as, ds);
+            N(store)(order, ds, at, z_step);
             UNROLL
             for (size_t k = 0; k <= order; k++)
-                zs[k] = k <= x->degree ? v_load(at + k * z_step) : (V){0};
-            N(act_swish)(order, zs, as, ds);
-            UNROLL
-            for (size_t k = 0; k <= order; k++) {
-                v_store(at + k * z_step, ds[k]);
                 sum[k] = y + i ? sum[k] + as[k] : as[k];
-            }
         }
     UNROLL
     for (size_t k = 0; k <= order; k++)
@@ -3943,17 +3922,15 @@ INLINE TARGET void N(swish_slope)(const size_t order, const struct layer *l,
     const V share = v_set((REAL)1 / (REAL)(l->pool * l->pool));
     V mean[ORDERS], ds[ORDERS];
 
+    N(load)(order, order, da, a_step, mean);
     UNROLL
     for (size_t k = 0; k <= order; k++)
-        mean[k] = l->pool > 1 ? v_load(da + k * a_step) * share
-                              : v_load(da + k * a_step);
+        mean[k] = l->pool > 1 ? mean[k] * share : mean[k];
     for (size_t y = 0; y < l->pool; y++)
         for (size_t i = 0; i < l->pool; i++) {
             REAL *at = z + y * x->line + i * x->row;
 
-            UNROLL
-            for (size_t k = 0; k <= order; k++)
-                ds[k] = v_load(at + k * z_step);
+            N(load)(order, order, at, z_step, ds);
             UNROLL
             for (size_t k = 0; k <= order; k++)
                 if (k == order || !x->first)
@@ -3965,14 +3942,12 @@ INLINE TARGET void N(swish_of)(const size_t order, const struct layer *l,
                                const struct job *j, bool back)
 {
     const struct layer *x = l->x;
-    const size_t z_step = x->n * net.tile;
-    const size_t a_step = l->n * (back ? net.tile : N(held)(j, l));
+    const size_t z_step = N(step)(j, x, true), a_step = N(step)(j, l, back);
 
     for (size_t s = 0; s < j->n; s++)
         for (size_t y = 0; y < l->h; y++) {
-            REAL *z =
-                out_k(j, x, 0) + s * x->n + x->origin + l->pool * y * x->line;
-            REAL *a = way_k(j, l, back, 0) + s * l->n + l->origin + y * l->line;
+            REAL *z = series(j, x, false, 0, s) + l->pool * y * x->line;
+            REAL *a = series(j, l, back, 0, s) + y * l->line;
 
             for (size_t i = 0; i < l->w;
                  i++, z += l->pool * x->row, a += l->row)
@@ -4005,14 +3980,10 @@ N(by_order)(void (*of)(size_t, const struct layer *, const struct job *, bool),
     }
 }
 
-static TARGET void N(swish_forward)(const struct layer *l, const struct job *j)
+static TARGET void N(swish)(const struct layer *l, const struct job *j,
+                            bool back)
 {
-    N(by_order)(N(swish_of), l, j, false);
-}
-
-static TARGET void N(swish_backward)(const struct layer *l, const struct job *j)
-{
-    N(by_order)(N(swish_of), l, j, true);
+    N(by_order)(N(swish_of), l, j, back);
 }
 
 /* --- Normalisation ---
@@ -4043,23 +4014,6 @@ struct N(norm) {
     REAL square[ORDERS][CHANNELS_MAX]; /* u; back the mean of d x^ */
 };
 
-/* A vector of each coefficient; those above the degree are zero. */
-INLINE TARGET void N(load_series)(const size_t order, size_t degree,
-                                  const REAL *from, size_t step, V *to)
-{
-    UNROLL
-    for (size_t k = 0; k <= order; k++)
-        to[k] = k <= degree ? v_load(from + k * step) : (V){0};
-}
-
-INLINE TARGET void N(store_series)(const size_t order, const V *from, REAL *to,
-                                   size_t step)
-{
-    UNROLL
-    for (size_t k = 0; k <= order; k++)
-        v_store(to + k * step, from[k]);
-}
-
 /* to += gain from: the gains of theta and v at channel c. */
 INLINE TARGET void N(norm_gain)(const size_t order, const struct layer *l,
                                 size_t c, const V *from, V *to)
@@ -4084,17 +4038,17 @@ INLINE TARGET void N(norm_sums)(const size_t order, bool back, bool about,
         V sum[ORDERS] = {0}, square[ORDERS] = {0}, m[ORDERS] = {0};
 
         if (about)
-            N(load_series)(order, order, n->mean[0] + c, CHANNELS_MAX, m);
+            N(load)(order, order, n->mean[0] + c, CHANNELS_MAX, m);
         for (size_t y = 0; y < l->h; y++)
             for (size_t i = 0; i < n->w; i++) {
                 const REAL *at = n->x + y * x->line + i * x->row + c;
                 const REAL *dy = n->y + y * l->line + i * l->row + c;
                 V xs[ORDERS], ds[ORDERS];
 
-                N(load_series)
+                N(load)
                 (order, back ? order : x->degree, at, n->x_step, xs);
                 if (back)
-                    N(load_series)(order, order, dy, n->y_step, ds);
+                    N(load)(order, order, dy, n->y_step, ds);
                 UNROLL
                 for (size_t k = 0; k <= order; k++) {
                     xs[k] -= m[k];
@@ -4107,8 +4061,8 @@ INLINE TARGET void N(norm_sums)(const size_t order, bool back, bool about,
                         square[k] += N(act_product)(k, ds, xs);
             }
         if (!about)
-            N(store_series)(order, sum, n->mean[0] + c, CHANNELS_MAX);
-        N(store_series)(order, square, n->square[0] + c, CHANNELS_MAX);
+            N(store)(order, sum, n->mean[0] + c, CHANNELS_MAX);
+        N(store)(order, square, n->square[0] + c, CHANNELS_MAX);
     }
 }
 
@@ -4166,7 +4120,7 @@ INLINE TARGET void N(norm_out)(const size_t order, const struct N(norm) * n,
 {
     V x[ORDERS], y[ORDERS], d[ORDERS];
 
-    N(load_series)(order, n->l->x->degree, at, n->x_step, x);
+    N(load)(order, n->l->x->degree, at, n->x_step, x);
     UNROLL
     for (size_t k = 0; k <= order; k++)
         d[k] = x[k] - m[k];
@@ -4176,8 +4130,8 @@ INLINE TARGET void N(norm_out)(const size_t order, const struct N(norm) * n,
         y[k] = v_load(N(start)(n->l, false, k) + c);
     }
     N(norm_gain)(order, n->l, c, x, y);
-    N(store_series)(order, x, at, n->x_step);
-    N(store_series)(order, y, out, n->y_step);
+    N(store)(order, x, at, n->x_step);
+    N(store)(order, y, out, n->y_step);
 }
 
 /* A pixel's delta(x) from delta(y). */
@@ -4187,9 +4141,9 @@ INLINE TARGET void N(norm_in)(const size_t order, const struct N(norm) * n,
 {
     V x[ORDERS], y[ORDERS], d[ORDERS], q[ORDERS];
 
-    N(load_series)(order, order, n->square[0] + c, CHANNELS_MAX, q);
-    N(load_series)(order, order, at, n->x_step, x);
-    N(load_series)(order, order, out, n->y_step, y);
+    N(load)(order, order, n->square[0] + c, CHANNELS_MAX, q);
+    N(load)(order, order, at, n->x_step, x);
+    N(load)(order, order, out, n->y_step, y);
     UNROLL
     for (size_t k = 0; k <= order; k++)
         d[k] = (V){0} - m[k] - N(act_product)(k, x, q);
@@ -4197,7 +4151,7 @@ INLINE TARGET void N(norm_in)(const size_t order, const struct N(norm) * n,
     UNROLL
     for (size_t k = 0; k <= order; k++)
         x[k] = N(act_product)(k, d, r);
-    N(store_series)(order, x, at, n->x_step);
+    N(store)(order, x, at, n->x_step);
 }
 
 INLINE TARGET void N(norm_pixels)(const size_t order, bool back,
@@ -4208,8 +4162,8 @@ INLINE TARGET void N(norm_pixels)(const size_t order, bool back,
     for (size_t c = 0; c < l->c; c += LANES) {
         V m[ORDERS], r[ORDERS];
 
-        N(load_series)(order, order, n->mean[0] + c, CHANNELS_MAX, m);
-        N(load_series)(order, order, n->root + c, n->root_step, r);
+        N(load)(order, order, n->mean[0] + c, CHANNELS_MAX, m);
+        N(load)(order, order, n->root + c, n->root_step, r);
         for (size_t y = 0; y < l->h; y++)
             for (size_t i = 0; i < n->w; i++) {
                 REAL *at = n->x + y * x->line + i * x->row + c;
@@ -4234,13 +4188,13 @@ INLINE TARGET void N(norm_add)(const size_t order, const struct job *j,
         V x[ORDERS], sum[ORDERS] = {0}, square[ORDERS] = {0};
 
         v_store(gain + c, v_load(gain + c) + v_load(n->square[order] + c));
-        N(load_series)(order, order, n->square[0] + c, CHANNELS_MAX, x);
+        N(load)(order, order, n->square[0] + c, CHANNELS_MAX, x);
         N(norm_gain)(order, l, c, x, square);
-        N(store_series)(order, square, n->square[0] + c, CHANNELS_MAX);
+        N(store)(order, square, n->square[0] + c, CHANNELS_MAX);
         gemm_rows(1, LANES, n->mean[order] + c, 0, j->out + l->bias + c);
-        N(load_series)(order, order, n->mean[0] + c, CHANNELS_MAX, x);
+        N(load)(order, order, n->mean[0] + c, CHANNELS_MAX, x);
         N(norm_gain)(order, l, c, x, sum);
-        N(store_series)(order, sum, n->mean[0] + c, CHANNELS_MAX);
+        N(store)(order, sum, n->mean[0] + c, CHANNELS_MAX);
     }
 }
 
@@ -4270,26 +4224,22 @@ INLINE TARGET void N(norm_of)(const size_t order, const struct layer *l,
     n.w = l->w / regions;
     n.group = l->groups ? l->c / l->groups : l->c;
     n.count = n.group * l->h * n.w;
-    n.x_step = x->n * net.tile;
-    n.y_step = l->n * net.tile;
+    n.x_step = N(step)(j, x, false);
+    n.y_step = N(step)(j, l, back);
     n.root_step = l->saved * net.tile;
     for (size_t s = 0; s < j->n; s++)
         for (size_t i = 0; i < regions; i++) {
-            n.x = out_k(j, x, 0) + s * x->n + x->origin + i * x->row;
-            n.y = way_k(j, l, back, 0) + s * l->n + l->origin + i * l->row;
-            n.root = N(saved)(j, l, s, 0) + i * l->row;
+            n.x = series(j, x, false, 0, s) + i * x->row;
+            n.y = series(j, l, back, 0, s) + i * l->row;
+            n.root = N(saved)(j, l, 0, s) + i * l->row;
             N(norm_region)(order, j, back, &n);
         }
 }
 
-static TARGET void N(norm_forward)(const struct layer *l, const struct job *j)
+static TARGET void N(norm)(const struct layer *l, const struct job *j,
+                           bool back)
 {
-    N(by_order)(N(norm_of), l, j, false);
-}
-
-static TARGET void N(norm_backward)(const struct layer *l, const struct job *j)
-{
-    N(by_order)(N(norm_of), l, j, true);
+    N(by_order)(N(norm_of), l, j, back);
 }
 
 /* --- Sums of two layers, and means over all pixels --- */
@@ -4299,65 +4249,53 @@ static TARGET void N(spread)(const struct layer *f, const REAL *from,
                              const struct layer *t, REAL *to, bool begin,
                              REAL scale)
 {
-    const bool one = f->h * f->w == 1;
+    const size_t many = f->h * f->w > 1;
 
     for (size_t y = 0; y < t->h; y++)
         for (size_t x = 0; x < t->w; x++)
             for (size_t c = 0; c < t->c; c += LANES) {
-                const size_t at = one ? 0 : y * f->line + x * f->row;
-                const V add = v_set(scale) * v_load(from + f->origin + at + c);
-                REAL *sum = to + t->origin + y * t->line + x * t->row + c;
+                const REAL *at = from + many * (y * f->line + x * f->row) + c;
+                const V add = v_set(scale) * v_load(at);
+                REAL *sum = to + y * t->line + x * t->row + c;
 
                 v_store(sum, begin ? add : v_load(sum) + add);
             }
 }
 
 /* The sum takes the place of x, and its delta is that of x. */
-static TARGET void N(add_forward)(const struct layer *l, const struct job *j)
+static TARGET void N(add)(const struct layer *l, const struct job *j, bool back)
 {
+    const struct layer *f = back ? l : l->skip, *t = back ? l->skip : l;
+
     for (size_t k = 0; k <= j->p->order; k++)
         for (size_t s = 0; s < j->n; s++)
             N(spread)
-    (l->skip, out_k(j, l->skip, k) + s * l->skip->n, l,
-     out_k(j, l, k) + s * l->n, false, 1);
+    (f, series(j, f, back, k, s), t, series(j, t, back, k, s),
+     back && t->last == l, 1);
 }
 
-static TARGET void N(add_backward)(const struct layer *l, const struct job *j)
-{
-    for (size_t k = 0; k <= j->p->order; k++)
-        for (size_t s = 0; s < j->n; s++)
-            N(spread)
-    (l, delta_k(j, l, k) + s * l->n, l->skip,
-     delta_k(j, l->skip, k) + s * l->skip->n, l->skip->last == l, 1);
-}
-
-static TARGET void N(mean_forward)(const struct layer *l, const struct job *j)
+static TARGET void N(mean)(const struct layer *l, const struct job *j,
+                           bool back)
 {
     const struct layer *x = l->x;
-    const V share = v_set((REAL)1 / (REAL)(x->h * x->w));
+    const REAL share = (REAL)1 / (REAL)(x->h * x->w);
 
     for (size_t k = 0; k <= j->p->order; k++)
-        for (size_t s = 0; s < j->n; s++)
-            for (size_t c = 0; c < l->c; c += LANES) {
-                const REAL *at = out_k(j, x, k) + s * x->n + x->origin + c;
+        for (size_t s = 0; s < j->n; s++) {
+            REAL *from = series(j, x, back, k, s),
+                 *to = series(j, l, back, k, s);
+
+            if (back)
+                N(spread)(l, to, x, from, true, share);
+            for (size_t c = 0; c < l->c && !back; c += LANES) {
                 V sum = {0};
 
                 for (size_t y = 0; y < x->h; y++)
                     for (size_t i = 0; i < x->w; i++)
-                        sum += v_load(at + y * x->line + i * x->row);
-                v_store(out_k(j, l, k) + s * l->n + c, sum * share);
+                        sum += v_load(from + y * x->line + i * x->row + c);
+                v_store(to + c, sum * v_set(share));
             }
-}
-
-static TARGET void N(mean_backward)(const struct layer *l, const struct job *j)
-{
-    const struct layer *x = l->x;
-
-    for (size_t k = 0; k <= j->p->order; k++)
-        for (size_t s = 0; s < j->n; s++)
-            N(spread)
-    (l, delta_k(j, l, k) + s * l->n, x, delta_k(j, x, k) + s * x->n, true,
-     (REAL)1 / (REAL)(x->h * x->w));
+        }
 }
 
 /* --- Embedding: a row for the token, and one for its place ---
@@ -4366,37 +4304,28 @@ static TARGET void N(mean_backward)(const struct layer *l, const struct job *j)
  * h = token[x_t] + position[t], and the gradient of a row is the sum of delta_K
  * over where it is used. */
 
-static TARGET void N(embed_forward)(const struct layer *l, const struct job *j)
+static TARGET void N(embedding)(const struct layer *l, const struct job *j,
+                                bool back)
 {
     const struct pass *p = j->p;
 
-    for (size_t s = 0; s < j->n; s++)
-        for (size_t t = 0; t < l->w; t++) {
-            const size_t token = p->set->tokens[j->first + s][t];
-            const size_t word = l->theta + token * l->c;
-            const size_t place = l->theta + (vocabulary + t) * l->c;
+    for (size_t i = 0; i < j->n * l->w; i++) {
+        const size_t s = i / l->w, t = i % l->w;
+        const size_t word = l->theta + p->set->tokens[j->first + s][t] * l->c;
+        const size_t place = l->theta + (vocabulary + t) * l->c;
 
-            for (size_t k = 0; k <= p->order; k++) {
-                const double *x = k ? p->v : p->theta;
-                REAL *to = out_k(j, l, k) + s * l->n + t * l->row;
+        for (size_t k = back ? p->order : 0; k <= p->order; k++) {
+            const double *x = k ? p->v : p->theta;
+            REAL *h = series(j, l, back, k, s) + t * l->row;
 
-                for (size_t c = 0; c < l->c; c++)
-                    to[c] = k < 2 ? (REAL)(x[word + c] + x[place + c]) : 0;
+            if (back) {
+                gemm_rows(1, l->c, h, 0, j->out + word);
+                gemm_rows(1, l->c, h, 0, j->out + place);
             }
+            for (size_t c = 0; c < l->c && !back; c++)
+                h[c] = k < 2 ? (REAL)(x[word + c] + x[place + c]) : 0;
         }
-}
-
-static TARGET void N(embed_backward)(const struct layer *l, const struct job *j)
-{
-    for (size_t s = 0; s < j->n; s++)
-        for (size_t t = 0; t < l->w; t++) {
-            const size_t token = j->p->set->tokens[j->first + s][t];
-            const REAL *d = delta_k(j, l, j->p->order) + s * l->n + t * l->row;
-            double *out = j->out + l->theta;
-
-            gemm_rows(1, l->c, d, 0, out + token * l->c);
-            gemm_rows(1, l->c, d, 0, out + (vocabulary + t) * l->c);
-        }
+    }
 }
 
 /* --- Attention ---
@@ -4426,9 +4355,8 @@ static struct N(matrices) N(transposed)(struct N(matrices) a)
 static struct N(matrices) N(columns)(const struct job *j, const struct layer *l,
                                      bool back, size_t sample, size_t column)
 {
-    REAL *at = way_k(j, l, back, 0) + sample * l->n + l->origin + column;
-
-    return (struct N(matrices)){at, l->n * net.tile, l->row, 1};
+    return (struct N(matrices)){series(j, l, back, 0, sample) + column,
+                                N(step)(j, l, back), l->row, 1};
 }
 
 /* C = A B, [m][depth] by [depth][n], to the order of the pass. */
@@ -4486,7 +4414,7 @@ INLINE TARGET void N(softmax)(const size_t order, size_t n, REAL scale,
         for (size_t c = 1; c < n; c++)
             most = row[c] > most ? row[c] : most;
         for (size_t c = 0; c < n; c += LANES) {
-            N(load_series)(order, order, row + c, p.next, s);
+            N(load)(order, order, row + c, p.next, s);
             e[0] = v_exp((s[0] - v_set(most)) * v_set(scale));
             UNROLL
             for (size_t k = 1; k <= order; k++) {
@@ -4495,12 +4423,12 @@ INLINE TARGET void N(softmax)(const size_t order, size_t n, REAL scale,
                 for (size_t i = 1; i <= k; i++)
                     e[k] += v_set((REAL)i * scale / (REAL)k) * s[i] * e[k - i];
             }
-            N(store_series)(order, e, row + c, p.next);
+            N(store)(order, e, row + c, p.next);
             for (size_t k = 0; k <= order; k++)
                 total[k] = N(sum_first)(e[k], n - c, total[k]);
         }
         for (size_t c = 0; c < n; c += LANES) {
-            N(load_series)(order, order, row + c, p.next, e);
+            N(load)(order, order, row + c, p.next, e);
             UNROLL
             for (size_t k = 0; k <= order; k++) {
                 UNROLL
@@ -4508,7 +4436,7 @@ INLINE TARGET void N(softmax)(const size_t order, size_t n, REAL scale,
                     e[k] -= e[i] * v_set(total[k - i]);
                 e[k] /= v_set(total[0]);
             }
-            N(store_series)(order, e, row + c, p.next);
+            N(store)(order, e, row + c, p.next);
         }
     }
 }
@@ -4523,8 +4451,8 @@ INLINE TARGET void N(softmax_back)(const size_t order, size_t n, REAL scale,
         REAL dot[ORDERS] = {0};
 
         for (size_t c = 0; c < n; c += LANES) {
-            N(load_series)(order, order, p.at + c, p.next, ps);
-            N(load_series)(order, order, d.at + c, d.next, ds);
+            N(load)(order, order, p.at + c, p.next, ps);
+            N(load)(order, order, d.at + c, d.next, ds);
             UNROLL
             for (size_t k = 0; k <= order; k++) {
                 to[k] = N(act_product)(k, ps, ds);
@@ -4532,15 +4460,15 @@ INLINE TARGET void N(softmax_back)(const size_t order, size_t n, REAL scale,
             }
         }
         for (size_t c = 0; c < n; c += LANES) {
-            N(load_series)(order, order, p.at + c, p.next, ps);
-            N(load_series)(order, order, d.at + c, d.next, ds);
+            N(load)(order, order, p.at + c, p.next, ps);
+            N(load)(order, order, d.at + c, d.next, ds);
             UNROLL
             for (size_t k = 0; k <= order; k++)
                 ds[k] -= v_set(dot[k]);
             UNROLL
             for (size_t k = 0; k <= order; k++)
                 to[k] = N(act_product)(k, ps, ds) * v_set(scale);
-            N(store_series)(order, to, d.at + c, d.next);
+            N(store)(order, to, d.at + c, d.next);
         }
     }
 }
@@ -4559,7 +4487,7 @@ INLINE TARGET void N(attend)(const size_t order, const struct layer *l,
     const struct N(matrices) dq = N(columns)(j, l->x - 2, true, s, at);
     const struct N(matrices) dk = N(columns)(j, l->x - 1, true, s, at);
     const struct N(matrices) dv = N(columns)(j, l->x, true, s, at);
-    struct N(matrices) p = {N(saved)(j, l, s, 0), l->saved * net.tile, row, 1};
+    struct N(matrices) p = {N(saved)(j, l, 0, s), l->saved * net.tile, row, 1};
     struct N(matrices) ds = {j->scratch + ORDERS * d * row, t * row, row, 1};
 
     p.at += head * t * row;
@@ -4584,31 +4512,24 @@ INLINE TARGET void N(attend_of)(const size_t order, const struct layer *l,
             N(attend)(order, l, j, back, s, head);
 }
 
-static TARGET void N(attend_forward)(const struct layer *l, const struct job *j)
+static TARGET void N(attention)(const struct layer *l, const struct job *j,
+                                bool back)
 {
-    N(by_order)(N(attend_of), l, j, false);
-}
-
-static TARGET void N(attend_backward)(const struct layer *l,
-                                      const struct job *j)
-{
-    N(by_order)(N(attend_of), l, j, true);
+    N(by_order)(N(attend_of), l, j, back);
 }
 
 /* --- The pass --- */
 
-static const struct {
-    void (*forward)(const struct layer *, const struct job *);
-    void (*backward)(const struct layer *, const struct job *);
-} N(kinds)[KINDS] = {
-    [IMAGE] = {N(image_forward), NULL},
-    [LINEAR] = {N(linear_forward), N(linear_backward)},
-    [SWISH] = {N(swish_forward), N(swish_backward)},
-    [NORM] = {N(norm_forward), N(norm_backward)},
-    [ADD] = {N(add_forward), N(add_backward)},
-    [MEAN] = {N(mean_forward), N(mean_backward)},
-    [EMBEDDING] = {N(embed_forward), N(embed_backward)},
-    [ATTENTION] = {N(attend_forward), N(attend_backward)},
+static void (*const N(kinds)[KINDS])(const struct layer *, const struct job *,
+                                     bool back) = {
+    [IMAGE] = N(image),
+    [LINEAR] = N(linear),
+    [SWISH] = N(swish),
+    [NORM] = N(norm),
+    [ADD] = N(add),
+    [MEAN] = N(mean),
+    [EMBEDDING] = N(embedding),
+    [ATTENTION] = N(attention),
 };
 
 /* The job's samples through all layers, and back. */
@@ -4617,15 +4538,14 @@ static TARGET void N(run_tile)(const struct job *j)
     const struct layer *last = &net.layer[net.layers - 1];
 
     for (const struct layer *l = net.layer; l <= last; l++)
-        N(kinds)[l->kind].forward(l, j);
+        N(kinds)[l->kind](l, j, false);
     for (size_t s = 0; s < j->n; s++) {
-        REAL *f = out_k(j, last, 0) + s * last->n;
+        REAL *f = series(j, last, false, 0, s);
 
         N(loss_series)(j->p, j->first + s, f, last->n * net.tile);
     }
     for (const struct layer *l = last; l >= net.layer && j->p->out; l--)
-        if (N(kinds)[l->kind].backward)
-            N(kinds)[l->kind].backward(l, j);
+        N(kinds)[l->kind](l, j, true);
 }
 
 /* Late networks.  First a task is a tile of samples: */
@@ -4705,7 +4625,7 @@ static TARGET void N(part_task)(size_t worker, size_t task, const void *work)
     for (const struct layer *l = net.layer; l < net.layer + net.layers; l++)
         for (size_t k = 0; k <= p->order && l->border; k++)
             for (size_t s = 0; s < net.tile; s++)
-                N(border)(l, out_k(&j, l, k) + s * l->n);
+                N(border)(l, series(&j, l, false, k, s) - l->origin);
     for (j.first = first; j.first < end; j.first += j.n) {
         j.n = size_min(net.tile, end - j.first);
         N(run_tile)(&j);

@@ -40,14 +40,14 @@ static void N(rate_forward)(size_t worker, size_t task, const void *work)
 {
     struct job j = N(rate_job)(worker, task, work);
 
-    N(kinds)[rated->kind].forward(rated, &j);
+    N(kinds)[rated->kind](rated, &j, false);
 }
 
 static void N(rate_backward)(size_t worker, size_t task, const void *work)
 {
     struct job j = N(rate_job)(worker, task, work);
 
-    N(kinds)[rated->kind].backward(rated, &j);
+    N(kinds)[rated->kind](rated, &j, true);
 }
 
 static void N(rate_sum)(size_t worker, size_t task, const void *work)
