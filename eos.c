@@ -1982,7 +1982,7 @@ struct filling {
     size_t want;     /* samples */
     bool halves;     /* of each class */
     size_t taken[2]; /* of each class */
-    size_t seen;     /* samples of any label */
+    size_t seen;     /* images of any label */
     uint64_t hash;   /* of the samples taken */
 };
 
@@ -2276,18 +2276,6 @@ static int records_read(struct filling *f, const char *name, int fd, bool *more)
     return EOS_DONE;
 }
 
-/* The samples of one file. */
-static int data_read(struct filling *f, const char *name, bool *more)
-{
-    int status, fd = open(name, O_RDONLY | O_CLOEXEC);
-
-    if (fd < 0)
-        return cannot(EOS_USAGE, name, "open");
-    status = (sentences() ? sentences_read : records_read)(f, name, fd, more);
-    close(fd);
-    return status;
-}
-
 /* The built-in set: fields with a 1/f amplitude spectrum, as natural images
  * have, synthesised by an inverse Fourier transform.  Each class has
  * VARIANTS prototypes; an image is a prototype, shifted by some pixels, plus
@@ -2470,6 +2458,20 @@ static int data_normalise(void)
         norm.inverse_std.f32[at] = (float)norm.inverse_std.f64[at];
     }
     return EOS_DONE;
+}
+
+/* --- Both sets --- */
+
+/* The samples of one file. */
+static int data_read(struct filling *f, const char *name, bool *more)
+{
+    int status, fd = open(name, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return cannot(EOS_USAGE, name, "open");
+    status = (sentences() ? sentences_read : records_read)(f, name, fd, more);
+    close(fd);
+    return status;
 }
 
 /* The built-in samples. */

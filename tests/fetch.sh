@@ -1,10 +1,12 @@
 #!/bin/sh
 # data/fetch against a server on 127.0.0.1 that misbehaves as its path says.
-# The archive is small and fake: six batches of ten random records each.
+# The archives are small and fake: six batches of ten random records each, and
+# two files of random text.
 # usage: tests/fetch.sh    (EOS_SH=bash to run data/fetch by another shell)
 set -u
 export LC_ALL=C # a decimal point is a point
-unset http_proxy https_proxy all_proxy ALL_PROXY HTTPS_PROXY CIFAR10_URL
+unset http_proxy https_proxy all_proxy ALL_PROXY HTTPS_PROXY CIFAR10_URL \
+    SST2_URL
 export no_proxy='*' # nothing here is to leave this machine
 
 python3 -c '' 2>/dev/null || { echo "skipped: no python3"; exit 0; }
@@ -20,9 +22,8 @@ trap finish EXIT
 trap 'exit 1' HUP INT TERM
 export HOME="$work" # no settings of whoever runs this
 export EOS_DATA="$work/data"
-part=$EOS_DATA/cifar-10-binary.tar.gz.part
 
-# ---- the fake archive, and what must come of it (by dd, not by head) ----
+# ---- the fake archives, and what must come of them (by dd, not by head) ----
 
 b=$work/src/cifar-10-batches-bin
 mkdir -p "$b"
@@ -31,7 +32,7 @@ for f in data_batch_1 data_batch_2 data_batch_3 data_batch_4 data_batch_5 \
     dd if=/dev/urandom of="$b/$f.bin" bs=3073 count=10 2>/dev/null
 done
 echo airplane >"$b/batches.meta.txt"
-tar -c -f - -C "$work/src" cifar-10-batches-bin | gzip >"$work/good"
+tar -c -f - -C "$work/src" cifar-10-batches-bin | gzip >"$work/good.gz"
 dd if="$b/data_batch_1.bin" bs=3073 count=4 of="$work/5k" 2>/dev/null
 dd if="$b/data_batch_2.bin" bs=3073 count=1 2>/dev/null >>"$work/5k"
 dd if="$b/test_batch.bin" bs=3073 count=1 of="$work/1k" 2>/dev/null
@@ -40,11 +41,23 @@ sum() {
 data = open(sys.argv[2], "rb").read()
 print(hashlib.new(sys.argv[1], data).hexdigest())' "$@"
 }
-CIFAR10_MD5=$(sum md5 "$work/good") CIFAR10_RECORDS=10
+CIFAR10_MD5=$(sum md5 "$work/good.gz") CIFAR10_RECORDS=10
 CIFAR10_SHA_5K=$(sum sha256 "$work/5k") CIFAR10_SHA_1K=$(sum sha256 "$work/1k")
 export CIFAR10_MD5 CIFAR10_RECORDS CIFAR10_SHA_5K CIFAR10_SHA_1K
-size=$(($(wc -c <"$work/good")))
-half=$((size / 2))
+
+mkdir "$work/SST-2"
+for f in train dev test; do
+    dd if=/dev/urandom bs=3000 count=30 2>/dev/null | od -An -tx1 \
+        >"$work/SST-2/$f.tsv"
+done
+zip() { # TO FILE...: an archive as GLUE's, of some of the files
+    (cd "$work" && python3 -m zipfile -c "$@")
+}
+zip good.zip SST-2
+zip lacks.zip SST-2/train.tsv
+SST2_SHA_TRAIN=$(sum sha256 "$work/SST-2/train.tsv")
+SST2_SHA_DEV=$(sum sha256 "$work/SST-2/dev.tsv")
+export SST2_SHA_TRAIN SST2_SHA_DEV
 
 soon() { # CONDITION: true within three seconds
     for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
@@ -54,14 +67,14 @@ soon() { # CONDITION: true within three seconds
     return 1
 }
 
-# ---- the server: ends by itself after 28 s, and with it every case ----
+# ---- the server: ends by itself after 100 s, and with it every case ----
 
 cat >"$work/server.py" <<'END'
 import http.server, os, re, sys, threading
 work = sys.argv[1]
-good = open(work + "/good", "rb").read()
-flip = bytearray(good)
-flip[len(flip) // 2] ^= 1
+archive = {}
+for kind in ("gz", "zip"):
+    archive[kind] = open(work + "/good." + kind, "rb").read()
 log = open(work + "/log", "a", buffering=1)
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -79,9 +92,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         how = self.path.strip("/").split(".")[0]
+        body = archive[self.path.split(".")[-1]]
         wish = self.headers.get("Range")
         log.write("%s %s\n" % (how, wish))
-        body = bytes(flip) if how == "bitflip" else good
+        if how == "bitflip":
+            body = bytearray(body)
+            body[len(body) // 2] ^= 1
         if how == "html":
             self.reply(200, b"<html>We are sorry.</html>\n" * 40)
         elif how not in ("ok", "bitflip", "truncate", "norange", "slow"):
@@ -105,7 +121,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 http.server.ThreadingHTTPServer.daemon_threads = True
 server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-threading.Timer(28, lambda: os._exit(1)).start()
+threading.Timer(100, lambda: os._exit(1)).start()
 open(work + "/port.new", "w").write(str(server.server_port))
 os.rename(work + "/port.new", work + "/port")
 server.serve_forever()
@@ -124,14 +140,21 @@ tools() { # FOLDER TOOL...
     mkdir "$folder"
     shift
     for t in "$@" sh cat cut dirname gzip head mkdir mv od rm tar wc; do
-        found=$(command -v "$t") && ln -s "$found" "$folder/$t"
+        case $t in
+        python3) found=$python ;;
+        *) found=$(command -v "$t") ;;
+        esac && ln -s "$found" "$folder/$t"
     done
 }
-tools curl curl md5sum md5 sha256sum sha256 openssl
-tools wget wget md5sum md5 sha256sum sha256 openssl
+python=$(python3 -c 'import sys; print(sys.executable)') # not a wrapper
+tools curl curl python3 md5sum md5 sha256sum sha256 openssl
+tools wget wget python3 md5sum md5 sha256sum sha256 openssl
 tools none md5sum md5 sha256sum sha256 openssl
 tools openssl curl wget openssl
 tools nosum curl wget
+for unzip in unzip bsdtar python3 busybox; do
+    tools "by-$unzip" $unzip md5sum md5 sha256sum sha256 openssl
+done
 shell=$(command -v "$sh")
 
 # ---- the cases: each is a chain of conditions, and its name ----
@@ -140,21 +163,49 @@ passes=0 failures=0 get=''
 verdict() { # NAME, right after the chain
     if [ $? -eq 0 ]; then
         passes=$((passes + 1))
-        echo "ok ${get:+$get: }$1"
+        echo "ok ${get:+$get, $archive: }$1"
     else
         failures=$((failures + 1))
-        echo "FAILED ${get:+$get: }$1: status $status, $(cat "$work/err")"
+        echo "FAILED ${get:+$get, $archive: }$1: status $status," \
+            "$(cat "$work/err")"
     fi
 }
-fresh() { rm -rf "$EOS_DATA"; mkdir "$EOS_DATA"; : >"$work/log"; }
+about() { # ARCHIVE: whose turn it is; what comes of the other one is there
+    archive=$1 good=$work/good.${1##*.} part=$EOS_DATA/$1.part
+    case $1 in
+    *.gz) bad="MD5 is not" ;;
+    *.zip) bad="SHA-256" ;;
+    esac
+    size=$(($(wc -c <"$good")))
+    half=$((size / 2))
+}
+fresh() {
+    empty
+    case $archive in
+    *.gz) put_sentences ;;
+    *.zip) put_images ;;
+    esac
+}
+empty() { rm -rf "$EOS_DATA"; mkdir "$EOS_DATA"; : >"$work/log"; }
+put_sentences() {
+    cp "$work/SST-2/train.tsv" "$EOS_DATA/sst2-train.tsv"
+    cp "$work/SST-2/dev.tsv" "$EOS_DATA/sst2-dev.tsv"
+}
+put_images() {
+    cp -R "$b" "$EOS_DATA"
+    cp "$work/5k" "$EOS_DATA/cifar10-5k.bin"
+    cp "$work/1k" "$EOS_DATA/cifar10-test1k.bin"
+}
+start() { # HOW
+    SST2_URL=$at/$1.zip PATH=$work/${box:-$get} exec "$shell" \
+        "$root/data/fetch" "$at/$1.tar.gz" >"$work/out" 2>"$work/err"
+}
 fetch() { # HOW: its status in $status
-    PATH=$work/${box:-$get} "$shell" "$root/data/fetch" "$at/$1.tar.gz" \
-        >"$work/out" 2>"$work/err"
+    (start "$1")
     status=$?
 }
 interrupted() { # HOW: the same, killed once a piece of the archive is there
-    PATH=$work/$get "$shell" "$root/data/fetch" "$at/$1.tar.gz" \
-        >"$work/out" 2>"$work/err" &
+    start "$1" &
     run=$!
     soon test -s "$part"
     kill $run
@@ -165,7 +216,9 @@ whole() {
     [ $status -eq 0 ] && [ ! -s "$work/err" ] && tidy &&
         cmp "$work/5k" "$EOS_DATA/cifar10-5k.bin" &&
         cmp "$work/1k" "$EOS_DATA/cifar10-test1k.bin" &&
-        cmp "$work/good" "$EOS_DATA/cifar-10-binary.tar.gz" &&
+        cmp "$work/SST-2/train.tsv" "$EOS_DATA/sst2-train.tsv" &&
+        cmp "$work/SST-2/dev.tsv" "$EOS_DATA/sst2-dev.tsv" &&
+        cmp "$good" "$EOS_DATA/$archive" &&
         diff -r "$b" "$EOS_DATA/cifar-10-batches-bin" &&
         no_part
 }
@@ -182,9 +235,12 @@ said() { # WORDS: one line, FILE: what is wrong; what to do
     [ "$(wc -l <"$work/err")" -eq 1 ] && grep -F "$1" "$work/err" >/dev/null &&
         case $(cat "$work/err") in "data/fetch: "*": "*\;*) ;; *) false ;; esac
 }
-nothing() {
+nothing() { # of what comes of the archive
     tidy && for f in "$EOS_DATA"/*; do
-        case $f in *.part | *'*') ;; *) return 1 ;; esac
+        case $archive,$f in
+        *.part | *'*' | *.gz,*/sst2-*.tsv | *.zip,*/cifar*) ;;
+        *) return 1 ;;
+        esac
     done
 }
 no_part() { [ ! -e "$part" ]; }
@@ -194,10 +250,10 @@ part_is() { # BYTES
 make_part() { cat >"$part"; }
 asked() { [ "$(cat "$work/log")" = "$1" ]; }
 
-downloads() { # by the downloader $get
+downloads() { # of $archive by the downloader $get
     fresh; fetch ok
     whole && asked "ok None"
-    verdict "good download; the cut files byte for byte"
+    verdict "good download; the files byte for byte"
     fetch ok
     whole && asked "ok None" && grep everything "$work/out" >/dev/null
     verdict "second run asks the server for nothing"
@@ -217,23 +273,25 @@ downloads() { # by the downloader $get
     whole
     verdict "and is resumed after that"
 
-    fresh; make_part <"$work/good"; fetch ok
+    fresh; make_part <"$good"; fetch ok
     whole && asked ""
     verdict "whole .part needs no server"
-    fresh; { printf X; tail -c +2 "$work/good"; } | make_part
+    fresh
+    { head -c $half "$good"; printf damaged; tail -c +$((half + 8)) "$good"; } |
+        make_part
     fetch ok
     if [ $busybox ]; then refused "or remove it"
     else refused "removed" && no_part; fi && asked "ok bytes=$size-"
     verdict "damaged .part of full length (416) refused"
-    fresh; head -c $half "$work/good" | make_part; fetch norange
+    fresh; head -c $half "$good" | make_part; fetch norange
     whole
     verdict "server without ranges: from the start"
 
     fresh; fetch bitflip
-    refused "MD5 is not" && no_part
+    refused "$bad" && no_part
     verdict "flipped bit refused"
-    fresh; head -c $((half - 9)) "$work/good" | make_part; fetch bitflip
-    refused "MD5 is not" && no_part
+    fresh; head -c $((half - 9)) "$good" | make_part; fetch bitflip
+    refused "$bad" && no_part
     verdict "flipped bit in a resumed file refused"
     fresh; fetch html
     refused "web page" && no_part
@@ -254,7 +312,11 @@ downloads() { # by the downloader $get
 for get in curl wget; do
     busybox=''
     case $("$get" --help 2>&1) in BusyBox*) busybox=yes ;; esac
-    if [ -e "$work/$get/$get" ]; then downloads
+    if [ -e "$work/$get/$get" ]; then
+        about SST-2.zip
+        downloads
+        about cifar-10-binary.tar.gz
+        downloads
     else echo "no $get on this machine: its cases are left out"; fi
 done
 
@@ -269,7 +331,7 @@ refused "no md5sum" && asked ""
 verdict "no checksum tool: said in one line"
 
 box=none
-fresh; cp "$work/good" "$EOS_DATA/cifar-10-binary.tar.gz"; fetch ok
+fresh; cp "$good" "$EOS_DATA/cifar-10-binary.tar.gz"; fetch ok
 whole && asked ""
 verdict "archive put there by hand needs no downloader"
 echo damaged >"$EOS_DATA/cifar10-5k.bin"; rm "$EOS_DATA/cifar10-test1k.bin"
@@ -288,34 +350,79 @@ fresh; echo mine >"$EOS_DATA/cifar-10-binary.tar.gz"; fetch ok
 verdict "wrong archive put there by hand refused, and left alone"
 
 real_5k=$CIFAR10_SHA_5K
-fresh; cp "$work/good" "$EOS_DATA/cifar-10-binary.tar.gz"
+fresh; cp "$good" "$EOS_DATA/cifar-10-binary.tar.gz"
 CIFAR10_SHA_5K=$CIFAR10_SHA_1K; fetch ok; CIFAR10_SHA_5K=$real_5k
 [ $status -eq 1 ] && said "cifar10-5k.bin: its SHA-256 would not be" && tidy &&
     [ ! -e "$EOS_DATA/cifar10-5k.bin" ]
 verdict "wrong SHA-256 of a cut file refused"
-fresh; cp "$work/good" "$EOS_DATA/cifar-10-binary.tar.gz"
+fresh; cp "$good" "$EOS_DATA/cifar-10-binary.tar.gz"
 CIFAR10_RECORDS=20; fetch ok; CIFAR10_RECORDS=10
 [ $status -eq 1 ] && said "data_batch_1.bin has 30730 bytes, not 61460" &&
     tidy && [ ! -e "$EOS_DATA/cifar-10-batches-bin" ]
 verdict "archive with batches of a wrong size refused"
 
 if [ -e "$work/openssl/openssl" ]; then
-    box=openssl; fresh; cp "$work/good" "$EOS_DATA/cifar-10-binary.tar.gz"
+    box=openssl; fresh; cp "$good" "$EOS_DATA/cifar-10-binary.tar.gz"
     fetch ok
     whole
     verdict "checksums by openssl"
 else echo "no openssl on this machine: its case is left out"; fi
 
+# ---- the same for the sentences ----
+
+about SST-2.zip
+for unzip in unzip bsdtar python3 busybox; do
+    box=by-$unzip
+    if [ -e "$work/$box/$unzip" ]; then
+        fresh; cp "$good" "$EOS_DATA/SST-2.zip"; fetch ok
+        whole && asked ""
+        verdict "archive put there by hand, unpacked by $unzip"
+    else echo "no $unzip on this machine: its case is left out"; fi
+done
+box=none
+fresh; fetch ok
+refused "no unzip, bsdtar, python3 or busybox" && asked "" && no_part
+verdict "nothing that unpacks it: said in one line, before it is asked for"
+
+box=by-python3
+fresh; cp "$good" "$EOS_DATA/SST-2.zip"; put_sentences
+rm "$EOS_DATA/sst2-dev.tsv"; fetch ok
+whole && asked ""
+verdict "a missing file of sentences comes from the archive"
+fresh; put_sentences; echo >>"$EOS_DATA/sst2-dev.tsv"
+cp "$EOS_DATA/sst2-dev.tsv" "$work/mine"; fetch ok
+[ $status -eq 1 ] && said "sst2-dev.tsv: SHA-256 is not $SST2_SHA_DEV" &&
+    tidy && cmp "$work/mine" "$EOS_DATA/sst2-dev.tsv"
+verdict "wrong file of sentences refused, and left alone"
+for wrong in lacks.zip good.gz; do
+    fresh; cp "$work/$wrong" "$EOS_DATA/SST-2.zip"; fetch ok
+    [ $status -eq 1 ] && said "SHA-256" && tidy && asked "" &&
+        cmp "$work/$wrong" "$EOS_DATA/SST-2.zip" &&
+        [ ! -e "$EOS_DATA/sst2-train.tsv" ]
+    verdict "wrong archive ($wrong) put there by hand refused, and left alone"
+done
+box=curl
+if [ -e "$work/curl/curl" ]; then
+    empty; fetch ok
+    whole && cmp "$work/good.gz" "$EOS_DATA/cifar-10-binary.tar.gz" &&
+        asked "ok None
+ok None"
+    verdict "both archives in one run"
+fi
+
 # The folder comes from where the script is, and -d deletes the archive.
 mkdir -p "$work/else where/data"
-cp "$root/data/fetch" "$work/good" "$work/else where/data"
-mv "$work/else where/data/good" "$work/else where/data/cifar-10-binary.tar.gz"
+cp "$root/data/fetch" "$work/else where/data"
+cp "$work/good.gz" "$work/else where/data/cifar-10-binary.tar.gz"
+cp "$work/good.zip" "$work/else where/data/SST-2.zip"
 (unset EOS_DATA; cd / && "$work/else where/data/fetch" -d) \
     >"$work/out" 2>"$work/err"
 status=$?
 [ $status -eq 0 ] && cmp "$work/5k" "$work/else where/data/cifar10-5k.bin" &&
-    [ ! -e "$work/else where/data/cifar-10-binary.tar.gz" ]
-verdict "fills its own folder from anywhere; -d deletes the archive"
+    cmp "$work/SST-2/dev.tsv" "$work/else where/data/sst2-dev.tsv" &&
+    [ ! -e "$work/else where/data/cifar-10-binary.tar.gz" ] &&
+    [ ! -e "$work/else where/data/SST-2.zip" ]
+verdict "fills its own folder from anywhere; -d deletes the archives"
 "$shell" "$root/data/fetch" -h >"$work/out" 2>"$work/err"
 status=$?
 [ $status -eq 0 ] && [ ! -s "$work/err" ] && grep usage "$work/out" >/dev/null

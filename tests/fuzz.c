@@ -1,7 +1,7 @@
 /*
  * Random bytes for the readers of files and for the command line, by
  * libFuzzer: make fuzz; tests/fuzz -max_total_time=60.  FUZZ=npy, images,
- * checkpoint or arguments says what is fuzzed.  Whatever comes, a reader returns
+ * sentences, checkpoint or arguments says what is fuzzed.  Whatever comes, a reader returns
  * a status and leaves a line; the sanitizers see the rest.
  */
 #define _POSIX_C_SOURCE 200809L
@@ -68,6 +68,33 @@ static void fuzz_images(const uint8_t *bytes, size_t n)
         abort();
 }
 
+/* As training and as test set.  No token is one that there is not. */
+static void fuzz_sentences(const uint8_t *bytes, size_t n)
+{
+    size_t i, k;
+
+    put_file(bytes, n);
+    config.data[0] = config.test = file;
+    config.ndata = 1;
+    config.loss = EOS_BMSE;
+    if (config.model != EOS_TRANSFORMER) {
+        config.model = EOS_TRANSFORMER;
+        room_clear();
+        data_room();
+    }
+    failure[0] = 0;
+    if (data_load()) {
+        if (!failure[0])
+            abort();
+        return;
+    }
+    for (i = 0; i < test.n; i++)
+        for (k = 0; k < SENTENCE; k++)
+            if (test.label[i] > 1 || test.tokens[i][k] >= vocabulary ||
+                (test.tokens[i][k] && k >= test.length))
+                abort();
+}
+
 /* The hash is put right, so that damage gets beyond it. */
 static void fuzz_checkpoint(const uint8_t *bytes, size_t n)
 {
@@ -120,6 +147,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
         fuzz_npy(bytes, n);
     else if (!strcmp(what, "images"))
         fuzz_images(bytes, n);
+    else if (!strcmp(what, "sentences"))
+        fuzz_sentences(bytes, n);
     else if (!strcmp(what, "checkpoint"))
         fuzz_checkpoint(bytes, n);
     else

@@ -15,7 +15,7 @@ $build -O1 -g -Wno-unused-function -fsanitize=fuzzer,address,undefined \
     -fno-sanitize-recover=undefined -o "$dir/fuzz" "$here/tests/fuzz.c" \
     -lm -lpthread
 cd "$dir"
-mkdir npy images checkpoint arguments
+mkdir npy images sentences checkpoint arguments
 small='--model cnn --samples 2 --threads 1 --tol 0.5'
 
 # Five numbers in formats 1.0 and 2.0, and a vector of eos.
@@ -25,10 +25,11 @@ head="{'descr': '<f4', 'fortran_order': False, 'shape': (5,), }"
 ./eos train $small --steps 1 --sharp 1 --save npy/v --checkpoint checkpoint/one \
     --every 1 >/dev/null 2>&1
 ./eos synth 6 >images/six
+printf 'sentence\tlabel\n%s\t0\n%s\t1\r\n' 'a b a' '  c a ' >sentences/two
 printf '%s\n' --lr 0.1 --samples 5 --tol=1e-3 --stop-lambda2 inf --data x \
     --eig power --resume >arguments/some
 
-for what in npy images checkpoint arguments; do
+for what in npy images sentences checkpoint arguments; do
     FUZZ=$what ./fuzz -runs=0 $what >replay.txt 2>&1 || {
         cat replay.txt && exit 1
     }

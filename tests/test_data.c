@@ -1259,6 +1259,8 @@ Test(sentences, are_whole_where_blocks_end)
 /* What is wrong in a line is told of the line, needed or not. */
 Test(sentences, that_are_none_are_refused)
 {
+    static const char nul[] = "sentence\tlabel\na\t1\nb\0c\t0\n";
+    static const char early_nul[] = "sentence\tlabel\0\na\t1\nb\t0\n";
     static const struct {
         const char *text, *words;
     } table[] = {
@@ -1288,9 +1290,9 @@ Test(sentences, that_are_none_are_refused)
         put_text(path, table[i].text);
         refuses_sentences(4, path, table[i].words);
     }
-    put_file(path, "sentence\tlabel\na\t1\nb\0c\t0\n", 28);
+    put_file(path, nul, sizeof nul - 1);
     refuses_sentences(4, path, "line 3 has a NUL byte");
-    put_file(path, "sentence\tlabel\0\na\t1\nb\t0\n", 24);
+    put_file(path, early_nul, sizeof early_nul - 1);
     refuses_sentences(2, path, "line 1 is not");
     clean_up();
 }
