@@ -32,7 +32,7 @@ static struct job N(rate_job)(size_t worker, size_t task, const void *work)
     j.first = j.at = task * net.tile;
     j.n = size_min(net.tile, p->end - j.first);
     if (!net.late)
-        j.out = nth(memory.parts, net.params, task % PARTS);
+        j.out = nth(memory.parts, net.params, task % memory.slots);
     return j;
 }
 

@@ -592,7 +592,7 @@ static double plain_loss(const struct set *s, double *accuracy)
 enum { SPARE = (TEST_SAMPLES + TILE - 1) / TILE };
 static unsigned char spare_rows[SPARE * TILE][PIXELS];
 static unsigned char spare_label[TEST_SAMPLES];
-static struct set spare = {0, spare_rows, spare_label};
+static struct set spare = {.rows = spare_rows, .label = spare_label};
 
 /* The first n records of the built-in set after the training set's, to both. */
 static void draw_test_set(size_t n)
@@ -914,14 +914,6 @@ Test(equal, kept_and_fresh_cnn_f64)
 
 /* --- Tables of layers --- */
 
-/* The network of the configuration, as another table lays it out; the images
- * and the parameters stay. */
-static void use_table(const struct network *table)
-{
-    net_lay(table);
-    net_room();
-}
-
 /* No number depends on how many samples go through the CNN together, and
  * Winograd's algorithm computes what a direct convolution does. */
 Test(tables, tiles_and_direct_convolutions_give_the_same_numbers)
@@ -938,8 +930,6 @@ Test(tables, tiles_and_direct_convolutions_give_the_same_numbers)
         for (i = 1; i < 6; i++) { /* direct where i is even */
             set_up(EOS_CNN, EOS_CE, 150, 11);
             config.deriv = p ? EOS_F64 : EOS_F32;
-            room_lay();
-            data_load();
             all_orders(&train, &one);
             table.table = i % 2 ? networks[EOS_CNN].table : direct;
             table.tile = i;
@@ -979,16 +969,13 @@ Test(tables, of_another_network)
         {.kind = SWISH},
         {.kind = LINEAR},
     };
-    const struct network table = {layers, 8, 2, false};
+    const struct network table = {layers, 8, 2, false, PARTS, 4};
     const double step = 1e-5;
     static double here[P_MAX];
     double up_loss, down_loss, slope;
     size_t i;
 
     set_up(EOS_CNN, EOS_CE, 9, 12);
-    config.deriv = EOS_F64;
-    room_lay();
-    data_load();
     use_table(&table);
     cr_assert(net.params ==
                   27 * 16 + 16 + 144 * 48 + 48 + 768 * 30 + 30 + 30 * 10 + 10,
@@ -1135,12 +1122,19 @@ Test(cuts, gradient_of_all_is_the_mean_of_its_parts)
     }
 }
 
-/* What net_room takes lies between the images and the eigensolver's. */
+static void nan_between(const void *begin, const void *end)
+{
+    const unsigned char *from = begin, *to = end;
+
+    memset(room + (from - room), 0xff, (size_t)(to - from));
+}
+
+/* What net_room takes lies between the data and the eigensolver's, what
+ * net_room_workers takes at the end. */
 static void fill_with_nan(void)
 {
-    unsigned char *begin = (unsigned char *)memory.work.f32;
-
-    memset(begin, 0xff, (size_t)((unsigned char *)krylov.basis - begin));
+    nan_between(memory.packed[0].f32, krylov.basis);
+    nan_between(memory.work.f32, room + room_used);
 }
 
 /* No NaN of an earlier use of the scratch memory comes through. */
