@@ -74,7 +74,8 @@ INSIDE = tests/inside.c tests/test_numbers.c tests/test_kernels.c \
 	tests/test_run.c tests/test_toy.c tests/test_stats.c \
 	tests/test_unstable.c tests/test_faults.c tests/test_cli.c \
 	tests/test_ckpt.c tests/common.h tests/instances.h tests/extra.h \
-	tests/table.h tests/vectors.h tests/faults.h
+	tests/plain.h tests/slopes.h tests/table.h tests/vectors.h \
+	tests/faults.h
 OUTSIDE = tests/outside.c tests/test_files.c tests/test_input.c tests/outside.h
 SHARED = tests/program.h tests/logs.h tests/small.h eos.h .build
 

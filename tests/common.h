@@ -25,7 +25,8 @@ static const struct layer *weighted(size_t i)
     return l;
 }
 
-static const char *const model_names[] = {"mlp", "cnn"};
+static const char *const model_names[] = {"mlp", "cnn", "resnet18",
+                                          "transformer"};
 static const char *const loss_names[] = {"mse", "ce", "bmse", "logistic"};
 
 /* --- Random numbers of the tests, by eos's generator --- */
@@ -107,50 +108,83 @@ static size_t vector_bytes(void)
     return net.params * sizeof(double);
 }
 
-/* Sets the configuration, for n samples, and all that follows from it but the
- * data.  There is room for as many eigenpairs as a build takes. */
-static void use_network(enum eos_model model, enum eos_loss loss, size_t n)
+static size_t data_end; /* of the room of the data */
+
+/* Sets the configuration, for n samples, and takes the room of their data.
+ * There is room for as many eigenpairs as a build takes; of ResNet18, whose
+ * vectors are the longest, for one, and so for more than one worker. */
+static void choose_network(enum eos_model model, enum eos_loss loss, size_t n)
 {
     config.model = model;
     config.loss = loss;
     config.samples = n;
     config.deriv = EOS_F64;
-    config.neigs = EIG_MAX;
+    config.neigs = model == EOS_RESNET18 ? 1 : EIG_MAX;
     config.threads = THREADS;
     room_clear();
     data_room();
-    net_lay(&networks[config.model], train.length);
+    data_end = room_used;
     cr_assert(kernel_choose() == EOS_DONE, "%s", failure);
+}
+
+/* A table of layers, and all that follows from it and from the configuration;
+ * the data, which sentences must have before, stay. */
+static void use_table(const struct network *table)
+{
+    room_used = data_end;
+    net_lay(table, train.length);
     cr_assert(room_lay() == EOS_DONE, "%s", failure);
 }
 
-/* Random parameters, biases too, and a direction as long as they are, so
- * that a step along it bends every layer. */
+/* Room for sentences so long, as eos_start() takes it for a test set. */
+static void use_length(size_t length)
+{
+    const size_t own = train.length;
+
+    train.length = length;
+    use_table(net.table);
+    train.length = own;
+}
+
+static void use_network(enum eos_model model, enum eos_loss loss, size_t n)
+{
+    choose_network(model, loss, n);
+    use_table(&networks[model]);
+}
+
+/* What is typical of a layer's weights; gains lie around 1. */
+static double weight_scale(const struct layer *l)
+{
+    return l->kind == NORM ? 0.1 : 1 / sqrt((double)(l->in ? l->in : l->c));
+}
+
+/* Random parameters, biases too, and a direction as long as they are (but for
+ * gains and shifts), so that a step along it bends every layer. */
 static void draw_parameters(uint64_t seed)
 {
     uint64_t rng = seed, other = seed + 1000;
-    size_t l, i;
+    const struct layer *l;
+    size_t i;
 
-    for (l = 0; l < LAYERS; l++)
-        for (i = weighted(l)->theta; i < weighted(l)->bias + weighted(l)->c;
-             i++) {
-            double scale = 1 / sqrt((double)weighted(l)->in);
-
-            theta[i] = scale * rng_sign_unit(&rng);
-            direction[i] = scale * rng_sign_unit(&other);
+    for (l = net.layer; l < net.layer + net.layers; l++)
+        for (i = l->theta; i < l->end; i++) {
+            theta[i] = weight_scale(l) * rng_sign_unit(&rng) +
+                       (l->kind == NORM && i < l->bias);
+            direction[i] = weight_scale(l) * rng_sign_unit(&other);
         }
     here = point_at(theta);
 }
 
-/* n records of the built-in set (config.ndata is 0), with room for more, and
+/* n samples of the built-in set (config.ndata is 0), with room for more, and
  * parameters from the seed. */
 static void set_up_with_room(enum eos_model model, enum eos_loss loss, size_t n,
                              uint64_t seed, size_t more)
 {
-    use_network(model, loss, more);
+    choose_network(model, loss, more);
     config.samples = n;
     cr_assert(data_load() == EOS_DONE, "%s", failure);
     config.samples = more;
+    use_table(&networks[model]);
     draw_parameters(seed);
 }
 

@@ -6,6 +6,7 @@
  */
 #include "common.h"
 #include "instances.h"
+#include "plain.h"
 
 /* --- Numbers of an instance's precision in an array --- */
 
@@ -371,19 +372,30 @@ Test(layout, numbers_of_parameters)
         enum eos_loss l;
         size_t p, last;
     } is[] = {
-        {EOS_MLP, EOS_MSE, 656810, 10}, {EOS_MLP, EOS_CE, 656810, 10},
-        {EOS_MLP, EOS_BMSE, 655001, 1}, {EOS_MLP, EOS_LOGISTIC, 655001, 1},
-        {EOS_CNN, EOS_MSE, 30634, 10},  {EOS_CNN, EOS_CE, 30634, 10},
-        {EOS_CNN, EOS_BMSE, 12193, 1},  {EOS_CNN, EOS_LOGISTIC, 12193, 1},
+        {EOS_MLP, EOS_MSE, 656810, 10},
+        {EOS_MLP, EOS_CE, 656810, 10},
+        {EOS_MLP, EOS_BMSE, 655001, 1},
+        {EOS_MLP, EOS_LOGISTIC, 655001, 1},
+        {EOS_CNN, EOS_MSE, 30634, 10},
+        {EOS_CNN, EOS_CE, 30634, 10},
+        {EOS_CNN, EOS_BMSE, 12193, 1},
+        {EOS_CNN, EOS_LOGISTIC, 12193, 1},
+        {EOS_RESNET18, EOS_MSE, 701466, 10},
+        {EOS_RESNET18, EOS_CE, 701466, 10},
+        {EOS_RESNET18, EOS_BMSE, 700305, 1},
+        {EOS_RESNET18, EOS_LOGISTIC, 700305, 1},
+        {EOS_TRANSFORMER, EOS_BMSE, 64 * (100 + 64) + 50497, 1},
+        {EOS_TRANSFORMER, EOS_LOGISTIC, 64 * (100 + 64) + 50497, 1},
     };
     size_t i;
 
-    for (i = 0; i < 8; i++) {
+    vocabulary = 100;
+    for (i = 0; i < sizeof is / sizeof *is; i++) {
         use_network(is[i].m, is[i].l, 8);
         cr_assert(net.params == is[i].p, "%s %s: p = %zu, not %zu",
                   model_names[is[i].m], loss_names[is[i].l], net.params,
                   is[i].p);
-        cr_assert(weighted(2)->bias + is[i].last == net.params,
+        cr_assert(net.layer[net.layers - 1].bias + is[i].last == net.params,
                   "the last bias");
         cr_assert(net.params <= P_MAX, "more than P_MAX");
     }
@@ -427,187 +439,93 @@ Test(layout, initial_weights_are_uniform_and_biases_zero)
     }
 }
 
-/* --- The networks by plain loops, straight from the specification --- */
-
-static double plain_mean[3], plain_std[3];
-
-static void plain_statistics(void)
+/* Gains are 1, the head is 0; of each other weight the largest magnitude is
+ * near its bound. */
+static void layer_begins(const struct layer *l)
 {
-    size_t i, at, c, count = train.n * 1024;
+    const double bound = 1 / sqrt((double)(l->in ? l->in : l->c));
+    const bool head = l == &net.layer[net.layers - 1];
+    double most = 0;
+    size_t i;
 
-    for (c = 0; c < 3; c++) {
-        long double mean = 0, variance = 0;
+    for (i = l->theta; i < l->bias; i++) {
+        cr_assert(theta[i] == (double)(float)theta[i], "weight %zu", i);
+        cr_assert(l->kind != NORM || theta[i] == 1, "gain %zu is %g", i,
+                  theta[i]);
+        most = fmax(most, fabs(theta[i]));
+    }
+    for (; i < l->end; i++)
+        cr_assert(theta[i] == 0, "bias or shift %zu is %g", i, theta[i]);
+    if (head)
+        cr_assert(most == 0, "the head has weights of %g", most);
+    else if (l->bias > l->theta && l->kind != NORM)
+        cr_assert(most <= bound * (1 + 1e-7) && most >= 0.97 * bound,
+                  "the largest of layer %zu is %g, the bound %g",
+                  (size_t)(l - net.layer), most, bound);
+}
 
-        for (i = 0; i < train.n; i++)
-            for (at = c; at < 3072; at += 3)
-                mean += train.rows[i][at];
-        mean /= count;
-        for (i = 0; i < train.n; i++)
-            for (at = c; at < 3072; at += 3)
-                variance +=
-                    (train.rows[i][at] - mean) * (train.rows[i][at] - mean);
-        plain_mean[c] = (double)mean;
-        plain_std[c] = (double)sqrtl(variance / count);
+Test(layout, initial_weights_of_the_larger_networks)
+{
+    size_t model, i;
+
+    vocabulary = 100;
+    for (model = EOS_RESNET18; model <= EOS_TRANSFORMER; model++) {
+        use_network((enum eos_model)model, EOS_LOGISTIC, 8);
+        memset(theta, 0xff, sizeof theta);
+        eos_init(7, theta);
+        for (i = 0; i < net.layers; i++)
+            layer_begins(&net.layer[i]);
     }
 }
 
-static double plain_swish(double z)
-{
-    return z / (1 + exp(-z));
-}
-
-/* y = x W + b, W [in][out]; *at moves past W and b. */
-static void plain_linear(size_t in, size_t out, size_t *at, const double *x,
-                         double *y)
-{
-    const double *w = theta + *at, *b = w + in * out;
-    size_t i, o;
-
-    for (o = 0; o < out; o++) {
-        long double sum = b[o];
-
-        for (i = 0; i < in; i++)
-            sum += (long double)x[i] * w[i * out + o];
-        y[o] = (double)sum;
-    }
-    *at += in * out + out;
-}
-
-/* y[side][side][out] from x[side][side][in], kernel [3][3][in][out]. */
-static void plain_conv(size_t side, size_t in, size_t out, size_t *at,
-                       const double *x, double *y)
-{
-    const double *w = theta + *at, *b = w + 9 * in * out;
-    size_t r, c, i, o;
-    int kh, kw;
-
-    for (r = 0; r < side; r++)
-        for (c = 0; c < side; c++)
-            for (o = 0; o < out; o++) {
-                long double sum = b[o];
-
-                for (kh = 0; kh < 3; kh++)
-                    for (kw = 0; kw < 3; kw++) {
-                        int yy = (int)r + kh - 1, xx = (int)c + kw - 1;
-
-                        if (yy < 0 || xx < 0 || yy >= (int)side ||
-                            xx >= (int)side)
-                            continue; /* the padding is zero               */
-                        for (i = 0; i < in; i++)
-                            sum += (long double)
-                                       x[((size_t)yy * side + (size_t)xx) * in +
-                                         i] *
-                                   w[(((size_t)kh * 3 + (size_t)kw) * in + i) *
-                                         out +
-                                     o];
-                    }
-                y[(r * side + c) * out + o] = (double)sum;
-            }
-    *at += 9 * in * out + out;
-}
-
-/* swish, then the mean of each 2 x 2. */
-static void plain_pool(size_t side, size_t channels, const double *z, double *y)
-{
-    size_t half = side / 2, r, c, o;
-
-    for (r = 0; r < half; r++)
-        for (c = 0; c < half; c++)
-            for (o = 0; o < channels; o++) {
-                const double *p = z + (2 * r * side + 2 * c) * channels + o;
-
-                y[(r * half + c) * channels + o] =
-                    0.25 * (plain_swish(p[0]) + plain_swish(p[channels]) +
-                            plain_swish(p[side * channels]) +
-                            plain_swish(p[(side + 1) * channels]));
-            }
-}
-
-/* The outputs for image i of a set. */
-static void plain_outputs(const struct set *s, size_t i, double *f)
-{
-    static double x[3072], z[32 * 32 * 32], a[16 * 16 * 32];
-    size_t at = 0, j;
-
-    for (j = 0; j < 3072; j++)
-        x[j] = (s->rows[i][j] - plain_mean[j % 3]) / plain_std[j % 3];
-    if (config.model == EOS_MLP) {
-        plain_linear(3072, 200, &at, x, z);
-        for (j = 0; j < 200; j++)
-            x[j] = plain_swish(z[j]);
-        plain_linear(200, 200, &at, x, z);
-        for (j = 0; j < 200; j++)
-            x[j] = plain_swish(z[j]);
-        plain_linear(200, net.classes, &at, x, f);
-    } else {
-        plain_conv(32, 3, 32, &at, x, z);
-        plain_pool(32, 32, z, a);
-        plain_conv(16, 32, 32, &at, a, z);
-        plain_pool(16, 32, z, a);
-        plain_linear(2048, net.classes, &at, a, f);
-    }
-}
-
-static double plain_loss_of(const double *f, int label)
-{
-    double loss = 0, y = label ? 1 : -1;
-    size_t c;
-
-    switch (config.loss) {
-    case EOS_MSE:
-        for (c = 0; c < 10; c++)
-            loss += pow(f[c] - (c == (size_t)label), 2);
-        return loss;
-    case EOS_CE:
-        for (c = 0; c < 10; c++)
-            loss += exp(f[c] - f[label]);
-        return log(loss);
-    case EOS_BMSE:
-        return (f[0] - y) * (f[0] - y);
-    default:
-        return log1p(exp(-f[0] * y));
-    }
-}
-
-static double plain_loss(const struct set *s, double *accuracy)
-{
-    double f[CLASSES], loss = 0;
-    size_t i, c, best, hits = 0;
-
-    plain_statistics();
-    for (i = 0; i < s->n; i++) {
-        plain_outputs(s, i, f);
-        loss += plain_loss_of(f, s->label[i]);
-        for (best = 0, c = 1; c < net.classes; c++)
-            if (f[c] > f[best])
-                best = c;
-        hits += net.classes > 1 ? best == s->label[i]
-                                : (s->label[i] ? f[0] > 0 : f[0] < 0);
-    }
-    *accuracy = (double)hits / (double)s->n;
-    return loss / (double)s->n;
-}
+/* --- The networks by plain loops --- */
 
 /* A set with room for more than a chunk. */
 enum { SPARE = (TEST_SAMPLES + TILE - 1) / TILE };
 static unsigned char spare_rows[SPARE * TILE][PIXELS];
 static unsigned char spare_label[TEST_SAMPLES];
-static struct set spare = {0, spare_rows, spare_label};
+static struct set spare = {.rows = spare_rows, .label = spare_label};
 
-/* The first n records of the built-in set after the training set's, to both. */
-static void draw_test_set(size_t n)
+/* The first n records of the built-in set after the training set's. */
+static void draw_spare(size_t n)
 {
-    struct filling fill[] = {{&test, n, .hash = HASH_START},
-                             {&spare, n, .hash = HASH_START}};
+    struct filling fill = {&spare, n, .hash = HASH_START};
     static unsigned char record[RECORD];
     uint64_t i;
 
-    test.rows = room_take(SPARE * TILE, PIXELS);
-    test.n = spare.n = 0;
-    for (i = 7000; test.n < n; i++) {
+    spare.n = 0;
+    for (i = 7000; spare.n < n; i++) {
         synth_record(i, false, record);
-        filling_put(&fill[0], record);
-        filling_put(&fill[1], record);
+        filling_put(&fill, record);
+    }
+}
+
+/* The same as a test set. */
+static void draw_test_set(size_t n)
+{
+    draw_spare(n);
+    test.rows = room_take(SPARE * TILE, PIXELS);
+    test.n = n;
+    memcpy(test.rows, spare.rows, n * PIXELS);
+    memcpy(test.label, spare.label, n);
+}
+
+/* n sentences of tokens of the training set, of any length. */
+static void draw_sentences(size_t n, size_t length)
+{
+    static uint16_t tokens[16][SENTENCE];
+    uint64_t rng = length;
+    size_t i, k;
+
+    cr_assert(n <= 16, "%zu sentences", n);
+    memset(tokens, 0, sizeof tokens);
+    spare.n = n;
+    spare.tokens = tokens;
+    spare.length = length;
+    for (i = 0; i < n; i++) {
+        spare.label[i] = i % 3 == 0;
+        for (k = 0; k < length; k++)
+            tokens[i][k] = (uint16_t)whole_number(&rng, 0, vocabulary - 1);
     }
 }
 
@@ -674,6 +592,73 @@ Test(forward, cnn_logistic)
     forward_matches_plain_loops(EOS_CNN, EOS_LOGISTIC);
 }
 
+static void set_matches_plain_loops(const char *name, const struct set *s)
+{
+    double accuracy, hits, found = loss_on(here, s, &accuracy);
+    double wanted = plain_loss(s, &hits);
+
+    cr_assert(fabs(found - wanted) <= 1e-12 * wanted,
+              "%s %s, %s: L = %.17g, not %.17g", model_names[config.model],
+              loss_names[config.loss], name, found, wanted);
+    cr_assert(accuracy == hits, "%s %s, %s: accuracy %g, not %g",
+              model_names[config.model], loss_names[config.loss], name,
+              accuracy, hits);
+    found = taylor(here, EOS_F32, 0, s, NULL, NULL);
+    cr_assert(fabs(found - wanted) <= 1e-5 * wanted,
+              "%s %s, %s, float32: L = %.17g, not %.17g",
+              model_names[config.model], loss_names[config.loss], name, found,
+              wanted);
+}
+
+static void resnet_matches_plain_loops(enum eos_loss loss)
+{
+    set_up(EOS_RESNET18, loss, 4, 3);
+    draw_spare(two_classes() ? 2 : 3);
+    set_matches_plain_loops("training", &train);
+    set_matches_plain_loops("others", &spare);
+}
+
+static void transformer_matches_plain_loops(enum eos_loss loss)
+{
+    static const size_t lengths[] = {1, 2, 15, 16, 17, 48, 63, 64};
+    char name[24];
+    size_t i;
+
+    set_up(EOS_TRANSFORMER, loss, 20, 3);
+    use_length(SENTENCE);
+    set_matches_plain_loops("training", &train);
+    for (i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        draw_sentences(5, lengths[i]);
+        snprintf(name, sizeof name, "length %zu", lengths[i]);
+        set_matches_plain_loops(name, &spare);
+    }
+}
+
+Test(forward, resnet18_mse)
+{
+    resnet_matches_plain_loops(EOS_MSE);
+}
+Test(forward, resnet18_ce)
+{
+    resnet_matches_plain_loops(EOS_CE);
+}
+Test(forward, resnet18_bmse)
+{
+    resnet_matches_plain_loops(EOS_BMSE);
+}
+Test(forward, resnet18_logistic)
+{
+    resnet_matches_plain_loops(EOS_LOGISTIC);
+}
+Test(forward, transformer_bmse)
+{
+    transformer_matches_plain_loops(EOS_BMSE);
+}
+Test(forward, transformer_logistic)
+{
+    transformer_matches_plain_loops(EOS_LOGISTIC);
+}
+
 /* All outputs zero: on a tie the lowest class wins; with one output, zero has
  * neither sign. */
 Test(forward, ties_at_zero_parameters)
@@ -682,22 +667,23 @@ Test(forward, ties_at_zero_parameters)
                                     0.69314718055994530942};
     size_t model, loss, i;
 
-    for (model = 0; model < 2; model++)
-        for (loss = 0; loss < 4; loss++) {
+    for (model = 0; model < 4; model++)
+        for (loss = model == EOS_TRANSFORMER ? EOS_BMSE : 0; loss < 4; loss++) {
+            const size_t n = model == EOS_RESNET18 ? 12 : 30;
             double found, accuracy, zeros = 0;
 
-            set_up((enum eos_model)model, (enum eos_loss)loss, 30, 1);
+            set_up((enum eos_model)model, (enum eos_loss)loss, n, 1);
             memset(theta, 0, sizeof theta);
             here = point_at(theta);
             found = loss_on(here, &train, &accuracy);
-            for (i = 0; i < 30 && net.classes == 10; i++)
+            for (i = 0; i < n && net.classes == 10; i++)
                 zeros += train.label[i] == 0;
             cr_assert(fabs(found - losses[loss]) <= 1e-15 * losses[loss],
                       "%s %s: L = %.17g", model_names[model], loss_names[loss],
                       found);
-            cr_assert(accuracy == zeros / 30, "%s %s: accuracy %g, not %g",
-                      model_names[model], loss_names[loss], accuracy,
-                      zeros / 30);
+            cr_assert(accuracy == zeros / (double)n,
+                      "%s %s: accuracy %g, not %g", model_names[model],
+                      loss_names[loss], accuracy, zeros / (double)n);
         }
 }
 
@@ -763,7 +749,11 @@ static void kernels_agree(enum eos_model model, enum eos_loss loss, int bits)
     bool have = false;
     size_t i;
 
-    set_up(model, loss, model == EOS_MLP ? 50 : 6, 5);
+    set_up(model, loss,
+           model == EOS_MLP        ? 50
+           : model == EOS_RESNET18 ? 1
+                                   : 6,
+           5);
     config.deriv = bits == 64 ? EOS_F64 : EOS_F32;
     kernel = &k;
     for (i = 0; (in = next_instance(&i));) {
@@ -814,6 +804,23 @@ Test(kernels, agree_on_cnn_logistic_f32)
     kernels_agree(EOS_CNN, EOS_LOGISTIC, 32);
 }
 
+Test(kernels, agree_on_resnet18_f32)
+{
+    kernels_agree(EOS_RESNET18, EOS_CE, 32);
+}
+Test(kernels, agree_on_resnet18_f64)
+{
+    kernels_agree(EOS_RESNET18, EOS_MSE, 64);
+}
+Test(kernels, agree_on_transformer_f32)
+{
+    kernels_agree(EOS_TRANSFORMER, EOS_LOGISTIC, 32);
+}
+Test(kernels, agree_on_transformer_f64)
+{
+    kernels_agree(EOS_TRANSFORMER, EOS_LOGISTIC, 64);
+}
+
 /* Not all bits of the AVX-512 kernel need be tried where it does not run: the
  * table's order and the forced choice are what this is about. */
 Test(kernels, are_chosen_by_name)
@@ -860,6 +867,80 @@ Test(equal, for_1_and_2_threads_cnn_f32)
 Test(equal, for_1_and_2_threads_cnn_f64)
 {
     threads_agree(EOS_CNN, EOS_F64);
+}
+
+/* Any number of threads, and of parts that are made before they are added. */
+static void shares_agree(enum eos_model model, enum eos_loss loss, size_t n,
+                         enum eos_precision precision)
+{
+    static const size_t slots[] = {1, 2, 3, 5};
+    char what[48];
+    size_t i, most;
+
+    set_up(model, loss, n, 6);
+    config.deriv = precision;
+    most = memory.slots;
+    cr_assert(memory.workers >= 3 && most >= 3, "%zu workers, %zu slots",
+              memory.workers, most);
+    all_orders(&train, &one);
+    for (i = 0; i < sizeof slots / sizeof *slots; i++) {
+        memory.slots = size_min(slots[i], most);
+        pool_start(i % 3 + 1);
+        all_orders(&train, &other);
+        snprintf(what, sizeof what, "%zu threads, %zu slots", i % 3 + 1,
+                 memory.slots);
+        equal_bits(what);
+    }
+}
+
+Test(equal, for_any_threads_and_slots_resnet18_f32)
+{
+    shares_agree(EOS_RESNET18, EOS_MSE, 4, EOS_F32);
+}
+Test(equal, for_any_threads_and_slots_resnet18_f64)
+{
+    shares_agree(EOS_RESNET18, EOS_MSE, 4, EOS_F64);
+}
+Test(equal, for_any_threads_and_slots_transformer_f32)
+{
+    shares_agree(EOS_TRANSFORMER, EOS_LOGISTIC, 70, EOS_F32);
+}
+Test(equal, for_any_threads_and_slots_transformer_f64)
+{
+    shares_agree(EOS_TRANSFORMER, EOS_BMSE, 70, EOS_F64);
+}
+
+/* A test set of longer, or of shorter, sentences lays the network out anew:
+ * what is computed on the training set stays. */
+static void lengths_agree(enum eos_precision precision)
+{
+    static const size_t lengths[] = {SENTENCE, 3};
+    double first, accuracy;
+    size_t i;
+    int k;
+
+    set_up(EOS_TRANSFORMER, EOS_LOGISTIC, 20, 8);
+    config.deriv = precision;
+    all_orders(&train, &one);
+    use_length(SENTENCE);
+    for (i = 0; i < 2; i++) {
+        draw_sentences(5, lengths[i]);
+        first = loss_on(here, &spare, &accuracy);
+        for (k = 0; k < ORDERS; k++) {
+            here = point_at(theta);
+            other.loss[k] =
+                taylor(here, precision, k, &train, direction, other.out[k]);
+            cr_assert(loss_on(here, &spare, &accuracy) == first,
+                      "order %d, length %zu: another loss", k, lengths[i]);
+        }
+        equal_bits("sentences of other lengths in between");
+    }
+}
+
+Test(equal, for_test_sentences_of_other_lengths)
+{
+    lengths_agree(EOS_F32);
+    lengths_agree(EOS_F64);
 }
 
 static bool kept_is(struct point at, enum eos_precision precision)
@@ -914,14 +995,6 @@ Test(equal, kept_and_fresh_cnn_f64)
 
 /* --- Tables of layers --- */
 
-/* The network of the configuration, as another table lays it out; the images
- * and the parameters stay. */
-static void use_table(const struct network *table)
-{
-    net_lay(table);
-    net_room();
-}
-
 /* No number depends on how many samples go through the CNN together, and
  * Winograd's algorithm computes what a direct convolution does. */
 Test(tables, tiles_and_direct_convolutions_give_the_same_numbers)
@@ -938,8 +1011,6 @@ Test(tables, tiles_and_direct_convolutions_give_the_same_numbers)
         for (i = 1; i < 6; i++) { /* direct where i is even */
             set_up(EOS_CNN, EOS_CE, 150, 11);
             config.deriv = p ? EOS_F64 : EOS_F32;
-            room_lay();
-            data_load();
             all_orders(&train, &one);
             table.table = i % 2 ? networks[EOS_CNN].table : direct;
             table.tile = i;
@@ -954,8 +1025,9 @@ Test(tables, no_row_is_longer_than_the_zeros)
 {
     size_t model, i;
 
-    for (model = 0; model < 2; model++) {
-        use_network((enum eos_model)model, EOS_CE, 8);
+    vocabulary = 100;
+    for (model = 0; model < 4; model++) {
+        use_network((enum eos_model)model, EOS_LOGISTIC, 8);
         for (i = 1; i < net.layers; i++)
             cr_assert(
                 net.layer[i].row <= sizeof zeros / sizeof *zeros &&
@@ -979,16 +1051,13 @@ Test(tables, of_another_network)
         {.kind = SWISH},
         {.kind = LINEAR},
     };
-    const struct network table = {layers, 8, 2, false};
+    const struct network table = {layers, 8, 2, false, PARTS, 4};
     const double step = 1e-5;
     static double here[P_MAX];
     double up_loss, down_loss, slope;
     size_t i;
 
     set_up(EOS_CNN, EOS_CE, 9, 12);
-    config.deriv = EOS_F64;
-    room_lay();
-    data_load();
     use_table(&table);
     cr_assert(net.params ==
                   27 * 16 + 16 + 144 * 48 + 48 + 768 * 30 + 30 + 30 * 10 + 10,
@@ -1135,12 +1204,19 @@ Test(cuts, gradient_of_all_is_the_mean_of_its_parts)
     }
 }
 
-/* What net_room takes lies between the images and the eigensolver's. */
+static void nan_between(const void *begin, const void *end)
+{
+    const unsigned char *from = begin, *to = end;
+
+    memset(room + (from - room), 0xff, (size_t)(to - from));
+}
+
+/* What net_room takes lies between the data and the eigensolver's, what
+ * net_room_workers takes at the end. */
 static void fill_with_nan(void)
 {
-    unsigned char *begin = (unsigned char *)memory.work.f32;
-
-    memset(begin, 0xff, (size_t)((unsigned char *)krylov.basis - begin));
+    nan_between(memory.packed[0].f32, krylov.basis);
+    nan_between(memory.work.f32, room + room_used);
 }
 
 /* No NaN of an earlier use of the scratch memory comes through. */
@@ -1148,8 +1224,10 @@ Test(equal, scratch_full_of_nan)
 {
     size_t model, i;
 
-    for (model = 0; model < 2; model++) {
-        set_up((enum eos_model)model, EOS_CE, 50, 10);
+    for (model = 0; model < 4; model++) {
+        set_up((enum eos_model)model,
+               model == EOS_TRANSFORMER ? EOS_LOGISTIC : EOS_CE,
+               model == EOS_RESNET18 ? 4 : 50, 10);
         for (i = 0; i < 2; i++) {
             config.deriv = i ? EOS_F64 : EOS_F32;
             all_orders(&train, &one);
