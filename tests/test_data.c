@@ -471,8 +471,9 @@ static int load(enum eos_model model, enum eos_loss loss, size_t samples)
     config.loss = loss;
     config.samples = samples;
     failure[0] = 0;
-    net_lay(&networks[config.model]);
-    return room_lay() ? EOS_FAILED : data_load();
+    room_clear();
+    data_room();
+    return data_load();
 }
 
 static void refuses_data(const char *path, const char *words)
