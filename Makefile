@@ -70,8 +70,8 @@ CHECK = $(BUILD) -Wno-unused-function -Wno-psabi -no-pie
 TESTS = tests/inside tests/outside
 INSIDE = tests/inside.c tests/test_numbers.c tests/test_kernels.c \
 	tests/test_data.c tests/test_network.c tests/test_derivatives.c \
-	tests/test_eig.c tests/test_golden.c tests/test_dynamics.c \
-	tests/test_run.c tests/test_toy.c tests/test_stats.c \
+	tests/test_layers.c tests/test_eig.c tests/test_golden.c \
+	tests/test_dynamics.c tests/test_run.c tests/test_toy.c tests/test_stats.c \
 	tests/test_unstable.c tests/test_faults.c tests/test_cli.c \
 	tests/test_ckpt.c tests/common.h tests/instances.h tests/extra.h \
 	tests/plain.h tests/slopes.h tests/table.h tests/vectors.h \

@@ -9,6 +9,7 @@
 #include "test_data.c"
 #include "test_network.c"
 #include "test_derivatives.c"
+#include "test_layers.c"
 #include "test_eig.c"
 #include "test_golden.c"
 #include "test_dynamics.c"
