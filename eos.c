@@ -2567,17 +2567,7 @@ static int data_load(void)
  * table.
  * ------------------------------------------------------------------------ */
 
-enum layer_kind {
-    IMAGE,
-    LINEAR,
-    SWISH,
-    NORM,
-    ADD,
-    MEAN,
-    EMBEDDING,
-    ATTENTION,
-    KINDS
-};
+enum layer_kind { IMAGE, LINEAR, SWISH, NORM, ADD, MEAN, EMBED, ATTEND, KINDS };
 
 /* A layer: what a table says of it, then what net_lay() makes of that.  Sizes
  * and places count the numbers of one order and one sample. */
@@ -2591,7 +2581,7 @@ struct layer {
     size_t stride; /* of its window; 0: 1 */
     size_t pool;   /* SWISH: takes the mean of pool x pool pixels, too */
     size_t groups; /* NORM: of channels, over all pixels; 0: a pixel's */
-    size_t heads;  /* ATTENTION */
+    size_t heads;  /* ATTEND: into so many go the channels */
     bool plain;    /* LINEAR: without biases */
     bool zero;     /* its weights begin as zeros */
     bool winograd; /* by Winograd's algorithm */
@@ -2655,12 +2645,12 @@ static const struct layer resnet_table[] = {
 /* The transformer: queries, keys and values of a layer all read its input. */
 #define LINE(FROM) {.kind = LINEAR, .c = WIDTH, .window = 1, .from = FROM}
 #define ENCODER                                                          \
-    LINE(1), LINE(2), LINE(3), {.kind = ATTENTION, .heads = 2}, LINE(1), \
+    LINE(1), LINE(2), LINE(3), {.kind = ATTEND, .heads = 2}, LINE(1), \
     {.kind = ADD, .with = 6}, {.kind = NORM},                            \
     LINE(1), {.kind = SWISH}, LINE(1),                                   \
     {.kind = ADD, .with = 4}, {.kind = NORM}
 static const struct layer transformer_table[] = {
-    {.kind = EMBEDDING, .c = WIDTH},
+    {.kind = EMBED, .c = WIDTH},
     ENCODER, ENCODER,
     {.kind = MEAN}, {.kind = LINEAR, .zero = true},
 };
@@ -2738,7 +2728,7 @@ static void layer_shape(struct layer *l)
 {
     const struct layer *x = l->x;
     const bool flat = l->kind == LINEAR && !l->window;
-    const bool alone = flat || l->kind == MEAN || l->kind == EMBEDDING;
+    const bool alone = flat || l->kind == MEAN || l->kind == EMBED;
     size_t weights = 0;
 
     l->pool = size_max(l->pool, 1);
@@ -2750,9 +2740,9 @@ static void layer_shape(struct layer *l)
     }
     l->first = x && x->kind == IMAGE;
     l->h = alone ? 1 : x->h / l->pool / l->stride;
-    l->w = l->kind == EMBEDDING ? net.length
-           : alone              ? 1
-                                : x->w / l->pool / l->stride;
+    l->w = l->kind == EMBED ? net.length
+           : alone          ? 1
+                            : x->w / l->pool / l->stride;
     if (!l->c)
         l->c = l->kind == LINEAR ? net.classes : x->c;
     l->row = up(l->c, PAD);
@@ -2763,7 +2753,7 @@ static void layer_shape(struct layer *l)
     }
     if (l->kind == NORM)
         l->in = 1; /* the gains; its biases are the shifts */
-    weights = l->kind == EMBEDDING ? vocabulary + SENTENCE : l->in;
+    weights = l->kind == EMBED ? vocabulary + SENTENCE : l->in;
     l->theta = net.params;
     l->bias = l->theta + weights * l->c;
     l->end = l->bias + (l->in && !l->plain ? l->c : 0);
@@ -2796,11 +2786,11 @@ static void layer_place(struct layer *l)
         l->value = placed(l->stored ? &net.rows : &net.mem, l->n);
     l->delta = l->value;
     if (l->kind != IMAGE && l->last &&
-        (l->stored || l->readers > 1 || l->last->kind == ATTENTION))
+        (l->stored || l->readers > 1 || l->last->kind == ATTEND))
         l->delta = placed(&net.mem, l->n);
     if (l->kind == NORM)
         l->saved = (l->groups ? 1 : pixels) * l->row;
-    if (l->kind == ATTENTION) {
+    if (l->kind == ATTEND) {
         const size_t row = up(pixels, PAD), head = l->c / l->heads;
 
         l->saved = l->heads * pixels * row;
@@ -2856,7 +2846,7 @@ static void layer_link(struct layer *l)
         skip->readers++;
         skip->last = l;
     }
-    if (l->kind == ATTENTION) /* keys and queries stand before the values */
+    if (l->kind == ATTEND) /* keys and queries stand before the values */
         x[-1].last = x[-2].last = l;
     if (l->window > 1)
         x->border = 1;
@@ -3677,7 +3667,7 @@ static TARGET void N(weigh)(const struct layer *l, const struct job *j,
 {
     const struct layer *x = back ? l : l->x, *z = back ? l->x : l;
     const size_t depth = l->window ? l->window * x->c : back ? l->c : l->in;
-    const size_t taps = l->stride * l->stride, line = l->stride * x->line;
+    const size_t line = l->stride * x->line;
     struct walk walk = walk_times(depth, l->stride * x->row, 0, z->row, start);
 
     if (!l->window) {
@@ -3689,11 +3679,10 @@ static TARGET void N(weigh)(const struct layer *l, const struct job *j,
     if (back && l->stride > 1) {
         if (start)
             N(v_clear)(to - z->origin, j->n * z->n);
-        for (size_t s = 0; s < j->n; s++)
-            for (size_t i = 0; i < taps; i++)
-                N(weigh_phase)
-        (l, from + s * x->n, weight, i / l->stride, i % l->stride,
-         to + s * z->n);
+        for (size_t s = 0; s < j->n; s++, from += x->n, to += z->n)
+            for (size_t i = 0; i < l->stride; i++)
+                for (size_t k = 0; k < l->stride; k++)
+                    N(weigh_phase)(l, from, weight, i, k, to);
         return;
     }
     walk.segs = l->window;
@@ -3966,20 +3955,16 @@ INLINE TARGET void
 N(by_order)(void (*of)(size_t, const struct layer *, const struct job *, bool),
             const struct layer *l, const struct job *j, bool back)
 {
-    switch (j->p->order) {
-    case 0:
+    const size_t order = j->p->order;
+
+    if (order == 0)
         of(0, l, j, back);
-        break;
-    case 1:
+    else if (order == 1)
         of(1, l, j, back);
-        break;
-    case 2:
+    else if (order == 2)
         of(2, l, j, back);
-        break;
-    case 3:
+    else
         of(3, l, j, back);
-        break;
-    }
 }
 
 static TARGET void N(swish)(const struct layer *l, const struct job *j,
@@ -4045,10 +4030,10 @@ INLINE TARGET void N(norm_sums)(const size_t order, bool back, bool about,
             for (size_t i = 0; i < n->w; i++) {
                 const REAL *at = n->x + y * x->line + i * x->row + c;
                 const REAL *dy = n->y + y * l->line + i * l->row + c;
+                const size_t degree = back ? order : x->degree;
                 V xs[ORDERS], ds[ORDERS];
 
-                N(load)
-                (order, back ? order : x->degree, at, n->x_step, xs);
+                N(load)(order, degree, at, n->x_step, xs);
                 if (back)
                     N(load)(order, order, dy, n->y_step, ds);
                 UNROLL
@@ -4115,45 +4100,34 @@ static TARGET void N(norm_roots)(size_t order, struct N(norm) * n)
     }
 }
 
-/* A pixel's x^ and y. */
-INLINE TARGET void N(norm_out)(const size_t order, const struct N(norm) * n,
-                               size_t c, const V *m, const V *r, REAL *at,
-                               REAL *out)
+/* A pixel's channels from c on: x^ and y, or back delta(x) from delta(y). */
+INLINE TARGET void N(norm_pixel)(const size_t order, bool back,
+                                 const struct N(norm) * n, size_t c, REAL *at,
+                                 REAL *out)
 {
-    V x[ORDERS], y[ORDERS], d[ORDERS];
+    V x[ORDERS], y[ORDERS], m[ORDERS], q[ORDERS], r[ORDERS], d[ORDERS];
 
-    N(load)(order, n->l->x->degree, at, n->x_step, x);
+    N(load)(order, order, n->mean[0] + c, CHANNELS_MAX, m);
+    N(load)(order, order, n->square[0] + c, CHANNELS_MAX, q);
+    N(load)(order, order, n->root + c, n->root_step, r);
+    N(load)(order, back ? order : n->l->x->degree, at, n->x_step, x);
+    if (back)
+        N(load)(order, order, out, n->y_step, y);
     UNROLL
     for (size_t k = 0; k <= order; k++)
-        d[k] = x[k] - m[k];
+        d[k] = (back ? -N(act_product)(k, x, q) : x[k]) - m[k];
+    if (back)
+        N(norm_gain)(order, n->l, c, y, d);
     UNROLL
     for (size_t k = 0; k <= order; k++) {
         x[k] = N(act_product)(k, d, r);
         y[k] = v_load(N(start)(n->l, false, k) + c);
     }
+    N(store)(order, x, at, n->x_step);
+    if (back)
+        return;
     N(norm_gain)(order, n->l, c, x, y);
-    N(store)(order, x, at, n->x_step);
     N(store)(order, y, out, n->y_step);
-}
-
-/* A pixel's delta(x) from delta(y). */
-INLINE TARGET void N(norm_in)(const size_t order, const struct N(norm) * n,
-                              size_t c, const V *m, const V *r, REAL *at,
-                              const REAL *out)
-{
-    V x[ORDERS], y[ORDERS], d[ORDERS], q[ORDERS];
-
-    N(load)(order, order, n->square[0] + c, CHANNELS_MAX, q);
-    N(load)(order, order, at, n->x_step, x);
-    N(load)(order, order, out, n->y_step, y);
-    UNROLL
-    for (size_t k = 0; k <= order; k++)
-        d[k] = (V){0} - m[k] - N(act_product)(k, x, q);
-    N(norm_gain)(order, n->l, c, y, d);
-    UNROLL
-    for (size_t k = 0; k <= order; k++)
-        x[k] = N(act_product)(k, d, r);
-    N(store)(order, x, at, n->x_step);
 }
 
 INLINE TARGET void N(norm_pixels)(const size_t order, bool back,
@@ -4161,22 +4135,14 @@ INLINE TARGET void N(norm_pixels)(const size_t order, bool back,
 {
     const struct layer *l = n->l, *x = l->x;
 
-    for (size_t c = 0; c < l->c; c += LANES) {
-        V m[ORDERS], r[ORDERS];
-
-        N(load)(order, order, n->mean[0] + c, CHANNELS_MAX, m);
-        N(load)(order, order, n->root + c, n->root_step, r);
-        for (size_t y = 0; y < l->h; y++)
-            for (size_t i = 0; i < n->w; i++) {
+    for (size_t y = 0; y < l->h; y++)
+        for (size_t i = 0; i < n->w; i++)
+            for (size_t c = 0; c < l->c; c += LANES) {
                 REAL *at = n->x + y * x->line + i * x->row + c;
                 REAL *out = n->y + y * l->line + i * l->row + c;
 
-                if (back)
-                    N(norm_in)(order, n, c, m, r, at, out);
-                else
-                    N(norm_out)(order, n, c, m, r, at, out);
+                N(norm_pixel)(order, back, n, c, at, out);
             }
-    }
 }
 
 /* The gradient of gains and shifts, of order K; then sums of d and d x^. */
@@ -4270,10 +4236,12 @@ static TARGET void N(add)(const struct layer *l, const struct job *j, bool back)
     const struct layer *f = back ? l : l->skip, *t = back ? l->skip : l;
 
     for (size_t k = 0; k <= j->p->order; k++)
-        for (size_t s = 0; s < j->n; s++)
-            N(spread)
-    (f, series(j, f, back, k, s), t, series(j, t, back, k, s),
-     back && t->last == l, 1);
+        for (size_t s = 0; s < j->n; s++) {
+            const REAL *from = series(j, f, back, k, s);
+            REAL *to = series(j, t, back, k, s);
+
+            N(spread)(f, from, t, to, back && t->last == l, 1);
+        }
 }
 
 static TARGET void N(mean)(const struct layer *l, const struct job *j,
@@ -4284,8 +4252,8 @@ static TARGET void N(mean)(const struct layer *l, const struct job *j,
 
     for (size_t k = 0; k <= j->p->order; k++)
         for (size_t s = 0; s < j->n; s++) {
-            REAL *from = series(j, x, back, k, s),
-                 *to = series(j, l, back, k, s);
+            REAL *from = series(j, x, back, k, s);
+            REAL *to = series(j, l, back, k, s);
 
             if (back)
                 N(spread)(l, to, x, from, true, share);
@@ -4524,14 +4492,9 @@ static TARGET void N(attention)(const struct layer *l, const struct job *j,
 
 static void (*const N(kinds)[KINDS])(const struct layer *, const struct job *,
                                      bool back) = {
-    [IMAGE] = N(image),
-    [LINEAR] = N(linear),
-    [SWISH] = N(swish),
-    [NORM] = N(norm),
-    [ADD] = N(add),
-    [MEAN] = N(mean),
-    [EMBEDDING] = N(embedding),
-    [ATTENTION] = N(attention),
+    [IMAGE] = N(image),     [LINEAR] = N(linear),    [SWISH] = N(swish),
+    [NORM] = N(norm),       [ADD] = N(add),          [MEAN] = N(mean),
+    [EMBED] = N(embedding), [ATTEND] = N(attention),
 };
 
 /* The job's samples through all layers, and back. */

@@ -322,7 +322,7 @@ static double pass_flops(int order)
         if (l->kind == LINEAR)
             sum +=
                 one * (l->first ? fmin(2, k + 1) + 1 : 2 * (2 * k + 1) + k + 1);
-        if (l->kind == ATTENTION)
+        if (l->kind == ATTEND)
             sum += 3 * (k + 1) * (k + 2) * (double)(l->w * l->w * l->c);
     }
     return 2 * sum;

@@ -68,10 +68,10 @@ static void plain_layer(const struct set *s, size_t i, size_t number,
     case MEAN:
         plain_average(l->x->h * l->x->w, l->c, x, y);
         break;
-    case EMBEDDING:
+    case EMBED:
         plain_embed(s->tokens[i], l->w, l->c, at, y);
         break;
-    case ATTENTION:
+    case ATTEND:
         plain_attention(l->w, l->c, l->heads, plain_value[number - 3],
                         plain_value[number - 2], x, y);
         break;
@@ -284,10 +284,10 @@ IMAGE_TEST(window_without_biases, PLAIN(48, 3, 1), BEND)
 
 /* --- Layers of sentences --- */
 
-#define TOKENS_OF(C) {.kind = EMBEDDING, .c = C}
+#define TOKENS_OF(C) {.kind = EMBED, .c = C}
 #define ATTEND(C, HEADS)                                                    \
     FROM(1, C, 1, 1), FROM(2, C, 1, 1), FROM(3, C, 1, 1),                   \
-    {.kind = ATTENTION, .heads = HEADS}
+    {.kind = ATTEND, .heads = HEADS}
 
 SENTENCE_TEST(embedding, 9, TOKENS_OF(32), BEND)
 SENTENCE_TEST(embedding_of_one_token, 1, TOKENS_OF(16), BEND)
@@ -513,11 +513,11 @@ static const char *layer_wrong(const struct layer *l)
         return "too many channels";
     if (l->kind == NORM && !l->groups && l->h > 1)
         return "pixels of an image are normalised one by one";
-    if ((l->kind == NORM || l->kind == EMBEDDING) && l->c % PAD)
+    if ((l->kind == NORM || l->kind == EMBED) && l->c % PAD)
         return "its channels are no whole vectors";
-    if (l->kind == ATTENTION && l->c / l->heads % PAD)
+    if (l->kind == ATTEND && l->c / l->heads % PAD)
         return "a head's columns are no whole vectors";
-    if (l->kind == ATTENTION &&
+    if (l->kind == ATTEND &&
         (x->readers != 1 || x[-1].readers || x[-2].readers || l->h != 1))
         return "queries, keys and values are read by others";
     if (l->kind == LINEAR && !l->window && x->border)
