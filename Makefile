@@ -19,6 +19,7 @@ PREFIX = /usr/local
 ONLY =
 DATA = data/cifar10-5k.bin
 TEST = data/cifar10-test1k.bin
+SENTENCES = data/sst2-train.tsv
 SCALE = 1
 
 # The numbers rely on these: fused multiply-add only where it is written.
@@ -55,7 +56,7 @@ bench/bench: bench/bench.c bench/rates.h eos.c eos.h .build
 
 # The logs of bench/settings.txt, the figures of bench/pictures.txt, the table.
 reproduce: eos
-	DATA='$(DATA)' TEST='$(TEST)' SCALE='$(SCALE)' bench/reproduce $(ONLY)
+	DATA='$(DATA)' TEST='$(TEST)' SENTENCES='$(SENTENCES)' SCALE='$(SCALE)' bench/reproduce $(ONLY)
 
 figures: always
 	SCALE='$(SCALE)' bench/draw

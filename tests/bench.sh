@@ -44,6 +44,8 @@ for name in cnn-ce-020-kick mlp-train-005; do
 done
 refuses "TEST: $tmp/none.bin: not there; make data" env \
     DATA=README.md TEST="$tmp/none.bin" bench/reproduce mlp-train-005
+refuses "SENTENCES: $tmp/none.tsv: not there; make data" env \
+    SENTENCES="$tmp/none.tsv" bench/reproduce transformer-bmse-020-kick
 refuses "no-such-run: not in" bench/reproduce no-such-run
 DATA="$tmp/none.bin" SCALE='' bench/reproduce toy-005 >"$tmp/out"
 [ -s "$LOGS/toy-005.time" ] || die "a toy needs no images"
