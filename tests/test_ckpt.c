@@ -32,7 +32,7 @@ static size_t content(const char *name, char *to, size_t room)
 
 static void same_file(const char *a, const char *b)
 {
-    static char one[1 << 22], two[1 << 22];
+    static char one[6 << 20], two[6 << 20];
     size_t n = content(a, one, sizeof one), m = content(b, two, sizeof two);
 
     cr_assert(n && n == m && !memcmp(one, two, n), "%s and %s differ", a, b);
@@ -346,6 +346,63 @@ Test(resume, may_change_what_shapes_no_number)
                   EOS_DONE,
               "%s", said.err);
     same_results("other threads", true);
+    folder_remove();
+}
+
+/* A checkpoint a step before the end, and on from there. */
+static void stopped_before_the_end(const char *command, int before, int steps)
+{
+    char all[512];
+
+    snprintf(all, sizeof all, "%s --steps %d", command, steps);
+    reference(all);
+    cr_assert(eos("%s --steps %d" GUARDED " --log log --save now", command,
+                  before) == EOS_DONE,
+              "%s", said.err);
+    finish(all, command);
+    clean();
+}
+
+Test(resume, continues_resnet18)
+{
+    prepare();
+    stopped_before_the_end("run --data images --model resnet18 --loss bmse "
+                           "--samples 2 --lr 0.03 --tol 0.9 --proj 1 "
+                           "--stop-lambda2 inf --generalized --threads 1",
+                           1, 2);
+    stopped_before_the_end("train --data images --model resnet18 --loss mse "
+                           "--samples 2 --lr 0.01 --tol 0.9 --sharp 2 "
+                           "--threads 2",
+                           3, 4);
+    folder_remove();
+}
+
+/* Test sentences of 40 tokens, where the longest to train on has fewer, change
+ * no number of the run. */
+Test(resume, continues_a_transformer)
+{
+    static char text[4096] = "sentence\tlabel\n";
+    static const char run[] = "run --model transformer --loss bmse "
+                              "--samples 8 --lr 0.08 --tol 1e-2 --kick 0.01 "
+                              "--stop-lambda2 inf --generalized --threads 2";
+    char tested[512];
+    size_t at = strlen(text), i;
+
+    prepare();
+    for (i = 0; i < 120; i++)
+        at += (size_t)snprintf(text + at, sizeof text - at, "%zu %s", i * 7,
+                               i % 40 == 39 ? "\t1\n" : "");
+    write_file("long", text, at);
+    snprintf(tested, sizeof tested, "%s --test long", run);
+    stopped_before_the_end(tested, 3, 4);
+    cr_assert(eos("%s --steps 4 --save alone", run) == EOS_DONE, "%s",
+              said.err);
+    same_file("alone-gd.npy", "ref-gd.npy");
+    same_file("alone-v.npy", "ref-v.npy");
+    stopped_before_the_end("train --model transformer --loss logistic "
+                           "--samples 8 --lr 0.1 --tol 1e-2 --sharp 3 "
+                           "--threads 1",
+                           10, 20);
     folder_remove();
 }
 
