@@ -891,26 +891,24 @@ struct walk {
 static struct walk walk_times(size_t len, size_t a_row, size_t b_step,
                               size_t c_row, const void *start)
 {
-    struct walk w = {.segs = 1, .len = len, .c_row = c_row, .start = start};
-
-    w.a.row = a_row;
-    w.a.step = 1;
-    w.b.step = b_step;
-    w.b.depth = b_step ? 0 : len;
-    w.b.seg = len;
-    return w;
+    return (struct walk){
+        .segs = 1,
+        .len = len,
+        .a = {.row = a_row, .step = 1},
+        .b = {.step = b_step, .seg = len, .depth = b_step ? 0 : len},
+        .c_row = c_row,
+        .start = start};
 }
 
 /* C += A' B with the rows of A a_step apart, those of B b_step. */
 static struct walk walk_sum(size_t len, size_t a_step, size_t b_step,
                             size_t c_row)
 {
-    struct walk w = {.segs = 1, .len = len, .c_row = c_row};
-
-    w.a.row = 1;
-    w.a.step = a_step;
-    w.b.step = b_step;
-    return w;
+    return (struct walk){.segs = 1,
+                         .len = len,
+                         .a = {.row = 1, .step = a_step},
+                         .b = {.step = b_step},
+                         .c_row = c_row};
 }
 
 enum {
@@ -943,11 +941,7 @@ enum {
 typedef REAL V __attribute__((vector_size(VBYTES)));
 typedef REAL N(loose)
     __attribute__((vector_size(VBYTES), may_alias, aligned(BITS / 8)));
-#if BITS == 32
-typedef int32_t IV __attribute__((vector_size(VBYTES)));
-#else
-typedef int64_t IV __attribute__((vector_size(VBYTES)));
-#endif
+typedef __typeof__((V){0} < (V){0}) IV; /* integers, or a mask */
 
 /* The thin layer: load, store, broadcast, multiply-add, select. */
 INLINE TARGET V v_load(const REAL *p)
@@ -1000,18 +994,7 @@ INLINE TARGET V N(v_select)(IV mask, V yes, V no)
     return (V)((mask & (IV)yes) | (~mask & (IV)no));
 }
 
-/* The smaller, the larger; x where it is NaN. */
-INLINE TARGET V N(v_min)(REAL bound, V x)
-{
-#if MULTIPLY_ADD == ISA_AVX512 && BITS == 32
-    return (V)_mm512_min_ps((__m512)v_set(bound), (__m512)x);
-#elif MULTIPLY_ADD == ISA_AVX512
-    return (V)_mm512_min_pd((__m512d)v_set(bound), (__m512d)x);
-#else
-    return N(v_select)(x > bound, v_set(bound), x);
-#endif
-}
-
+/* The larger; x where it is NaN. */
 INLINE TARGET V N(v_max)(REAL bound, V x)
 {
 #if MULTIPLY_ADD == ISA_AVX512 && BITS == 32
@@ -1072,27 +1055,24 @@ INLINE TARGET V v_exp(V x)
     const REAL ln2_hi = 0x1.62e42feep-1, ln2_lo = 0x1.a39ef35793c76p-33;
 #endif
     /* clang-format off */
-    static const REAL inverse_factorial[] = {
-        (REAL)1, (REAL)1, (REAL)(1 / 2.), (REAL)(1 / 6.), (REAL)(1 / 24.),
-        (REAL)(1 / 120.), (REAL)(1 / 720.), (REAL)(1 / 5040.),
-        (REAL)(1 / 40320.), (REAL)(1 / 362880.), (REAL)(1 / 3628800.),
-        (REAL)(1 / 39916800.), (REAL)(1 / 479001600.),
-        (REAL)(1 / 6227020800.),
-    };
+    static const double inverse_factorial[] = {
+        1, 1, 1. / 2, 1. / 6, 1. / 24, 1. / 120, 1. / 720, 1. / 5040,
+        1. / 40320, 1. / 362880, 1. / 3628800, 1. / 39916800,
+        1. / 479001600, 1. / 6227020800};
     /* clang-format on */
     V t, r, sum;
     IV n, half;
 
-    x = N(v_max)(low, N(v_min)(high, x));
+    x = N(v_max)(low, -N(v_max)(-high, -x));
     t = v_fma(x, v_set(log2e), v_set(magic));
     n = (IV)t - (IV)v_set(magic);
     t = t - magic;
     r = v_fma(t, v_set(-ln2_hi), x);
     r = v_fma(t, v_set(-ln2_lo), r);
-    sum = v_set(inverse_factorial[DEGREE]);
+    sum = v_set((REAL)inverse_factorial[DEGREE]);
     UNROLL
     for (int i = DEGREE - 1; i >= 0; i--)
-        sum = v_fma(sum, r, v_set(inverse_factorial[i]));
+        sum = v_fma(sum, r, v_set((REAL)inverse_factorial[i]));
     half = n >> 1;
     sum = sum * (V)((half + BIAS) << MANTISSA);
     return sum * (V)((n - half + BIAS) << MANTISSA);
@@ -1164,20 +1144,14 @@ static TARGET void N(gemm_tile)(size_t rows, size_t nv, const struct walk *w,
                                 const REAL *a, const REAL *b, const REAL *from,
                                 REAL *c)
 {
-    switch (rows) {
-    case 1:
+    if (rows == 1)
         N(gemm_tile_rows)(1, nv, w, a, b, from, c);
-        break;
-    case MR:
+    else if (rows == MR)
         N(gemm_tile_rows)(MR, nv, w, a, b, from, c);
-        break;
-    case MR + 1:
+    else if (rows == MR + 1)
         N(gemm_tile_rows)(MR + 1, nv, w, a, b, from, c);
-        break;
-    case MR + 2:
+    else if (rows == MR + 2)
         N(gemm_tile_rows)(MR + 2, nv, w, a, b, from, c);
-        break;
-    }
 }
 
 _Static_assert(NV == 3 && TALL == 2, "a case for each size of a tile");
