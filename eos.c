@@ -4716,54 +4716,50 @@ static void N(net_pass)(struct pass *p)
 /* The kernels of this machine, best first. */
 struct kernel {
     const char *name;
-    bool (*runs)(void);
+    int isa;                        /* how it multiplies and adds */
     void (*pass[2])(struct pass *); /* by precision */
 };
-
-__attribute__((unused)) static bool always(void)
-{
-    return true;
-}
-#if defined __x86_64__
-__attribute__((unused)) static bool has_fma(void)
-{
-    return __builtin_cpu_supports("fma");
-}
-
-__attribute__((unused)) static bool has_avx2(void)
-{
-    return has_fma() && __builtin_cpu_supports("avx2");
-}
-
-__attribute__((unused)) static bool has_avx512(void)
-{
-    return has_fma() && __builtin_cpu_supports("avx512f") &&
-           __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512vl");
-}
-#endif
 
 /* clang-format off */
 static const struct kernel kernels[] = {
 #if WITH_AVX512
-    {"avx512", has_avx512, {net_pass_avx512_f32, net_pass_avx512_f64}},
+    {"avx512", ISA_AVX512, {net_pass_avx512_f32, net_pass_avx512_f64}},
 #endif
 #if WITH_AVX2
-    {"avx2",   has_avx2,   {net_pass_avx2_f32,   net_pass_avx2_f64}},
+    {"avx2",   ISA_AVX2,   {net_pass_avx2_f32,   net_pass_avx2_f64}},
 #endif
 #if WITH_CFMA
-    {"c",      has_fma,    {net_pass_cfma_f32,   net_pass_cfma_f64}},
+    {"c",      ISA_FMA,    {net_pass_cfma_f32,   net_pass_cfma_f64}},
 #endif
 #if WITH_NEON
-    {"neon",   always,     {net_pass_neon_f32,   net_pass_neon_f64}},
+    {"neon",   ISA_NEON,   {net_pass_neon_f32,   net_pass_neon_f64}},
 #endif
 #if WITH_C
-    {"c",      always,     {net_pass_c_f32,      net_pass_c_f64}},
+    {"c",      ISA_PLAIN,  {net_pass_c_f32,      net_pass_c_f64}},
 #endif
 };
 /* clang-format on */
 enum { KERNELS = sizeof kernels / sizeof *kernels };
 static const struct kernel *kernel;
+
+static bool kernel_runs(const struct kernel *k)
+{
+    switch (k->isa) {
+#if defined __x86_64__
+    case ISA_AVX512:
+        return __builtin_cpu_supports("fma") &&
+               __builtin_cpu_supports("avx512f") &&
+               __builtin_cpu_supports("avx512bw") &&
+               __builtin_cpu_supports("avx512vl");
+    case ISA_AVX2:
+        return __builtin_cpu_supports("fma") && __builtin_cpu_supports("avx2");
+    case ISA_FMA:
+        return __builtin_cpu_supports("fma");
+#endif
+    default:
+        return true;
+    }
+}
 
 static int kernel_choose(void)
 {
@@ -4772,7 +4768,8 @@ static int kernel_choose(void)
     if (name && !*name)
         name = NULL;
     for (size_t i = 0; i < KERNELS; i++)
-        if ((!name || !strcmp(name, kernels[i].name)) && kernels[i].runs()) {
+        if ((!name || !strcmp(name, kernels[i].name)) &&
+            kernel_runs(&kernels[i])) {
             kernel = &kernels[i];
             return EOS_DONE;
         }
