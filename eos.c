@@ -891,26 +891,24 @@ struct walk {
 static struct walk walk_times(size_t len, size_t a_row, size_t b_step,
                               size_t c_row, const void *start)
 {
-    struct walk w = {.segs = 1, .len = len, .c_row = c_row, .start = start};
-
-    w.a.row = a_row;
-    w.a.step = 1;
-    w.b.step = b_step;
-    w.b.depth = b_step ? 0 : len;
-    w.b.seg = len;
-    return w;
+    return (struct walk){
+        .segs = 1,
+        .len = len,
+        .a = {.row = a_row, .step = 1},
+        .b = {.step = b_step, .seg = len, .depth = b_step ? 0 : len},
+        .c_row = c_row,
+        .start = start};
 }
 
 /* C += A' B with the rows of A a_step apart, those of B b_step. */
 static struct walk walk_sum(size_t len, size_t a_step, size_t b_step,
                             size_t c_row)
 {
-    struct walk w = {.segs = 1, .len = len, .c_row = c_row};
-
-    w.a.row = 1;
-    w.a.step = a_step;
-    w.b.step = b_step;
-    return w;
+    return (struct walk){.segs = 1,
+                         .len = len,
+                         .a = {.row = 1, .step = a_step},
+                         .b = {.step = b_step},
+                         .c_row = c_row};
 }
 
 enum {
@@ -943,11 +941,7 @@ enum {
 typedef REAL V __attribute__((vector_size(VBYTES)));
 typedef REAL N(loose)
     __attribute__((vector_size(VBYTES), may_alias, aligned(BITS / 8)));
-#if BITS == 32
-typedef int32_t IV __attribute__((vector_size(VBYTES)));
-#else
-typedef int64_t IV __attribute__((vector_size(VBYTES)));
-#endif
+typedef __typeof__((V){0} < (V){0}) IV; /* integers, or a mask */
 
 /* The thin layer: load, store, broadcast, multiply-add, select. */
 INLINE TARGET V v_load(const REAL *p)
@@ -1000,18 +994,7 @@ INLINE TARGET V N(v_select)(IV mask, V yes, V no)
     return (V)((mask & (IV)yes) | (~mask & (IV)no));
 }
 
-/* The smaller, the larger; x where it is NaN. */
-INLINE TARGET V N(v_min)(REAL bound, V x)
-{
-#if MULTIPLY_ADD == ISA_AVX512 && BITS == 32
-    return (V)_mm512_min_ps((__m512)v_set(bound), (__m512)x);
-#elif MULTIPLY_ADD == ISA_AVX512
-    return (V)_mm512_min_pd((__m512d)v_set(bound), (__m512d)x);
-#else
-    return N(v_select)(x > bound, v_set(bound), x);
-#endif
-}
-
+/* The larger; x where it is NaN. */
 INLINE TARGET V N(v_max)(REAL bound, V x)
 {
 #if MULTIPLY_ADD == ISA_AVX512 && BITS == 32
@@ -1072,27 +1055,24 @@ INLINE TARGET V v_exp(V x)
     const REAL ln2_hi = 0x1.62e42feep-1, ln2_lo = 0x1.a39ef35793c76p-33;
 #endif
     /* clang-format off */
-    static const REAL inverse_factorial[] = {
-        (REAL)1, (REAL)1, (REAL)(1 / 2.), (REAL)(1 / 6.), (REAL)(1 / 24.),
-        (REAL)(1 / 120.), (REAL)(1 / 720.), (REAL)(1 / 5040.),
-        (REAL)(1 / 40320.), (REAL)(1 / 362880.), (REAL)(1 / 3628800.),
-        (REAL)(1 / 39916800.), (REAL)(1 / 479001600.),
-        (REAL)(1 / 6227020800.),
-    };
+    static const double inverse_factorial[] = {
+        1, 1, 1. / 2, 1. / 6, 1. / 24, 1. / 120, 1. / 720, 1. / 5040,
+        1. / 40320, 1. / 362880, 1. / 3628800, 1. / 39916800,
+        1. / 479001600, 1. / 6227020800};
     /* clang-format on */
     V t, r, sum;
     IV n, half;
 
-    x = N(v_max)(low, N(v_min)(high, x));
+    x = N(v_max)(low, -N(v_max)(-high, -x));
     t = v_fma(x, v_set(log2e), v_set(magic));
     n = (IV)t - (IV)v_set(magic);
     t = t - magic;
     r = v_fma(t, v_set(-ln2_hi), x);
     r = v_fma(t, v_set(-ln2_lo), r);
-    sum = v_set(inverse_factorial[DEGREE]);
+    sum = v_set((REAL)inverse_factorial[DEGREE]);
     UNROLL
     for (int i = DEGREE - 1; i >= 0; i--)
-        sum = v_fma(sum, r, v_set(inverse_factorial[i]));
+        sum = v_fma(sum, r, v_set((REAL)inverse_factorial[i]));
     half = n >> 1;
     sum = sum * (V)((half + BIAS) << MANTISSA);
     return sum * (V)((n - half + BIAS) << MANTISSA);
@@ -1164,20 +1144,14 @@ static TARGET void N(gemm_tile)(size_t rows, size_t nv, const struct walk *w,
                                 const REAL *a, const REAL *b, const REAL *from,
                                 REAL *c)
 {
-    switch (rows) {
-    case 1:
+    if (rows == 1)
         N(gemm_tile_rows)(1, nv, w, a, b, from, c);
-        break;
-    case MR:
+    else if (rows == MR)
         N(gemm_tile_rows)(MR, nv, w, a, b, from, c);
-        break;
-    case MR + 1:
+    else if (rows == MR + 1)
         N(gemm_tile_rows)(MR + 1, nv, w, a, b, from, c);
-        break;
-    case MR + 2:
+    else if (rows == MR + 2)
         N(gemm_tile_rows)(MR + 2, nv, w, a, b, from, c);
-        break;
-    }
 }
 
 _Static_assert(NV == 3 && TALL == 2, "a case for each size of a tile");
@@ -1331,6 +1305,18 @@ static int fail(int status, const char *format, ...)
     vsnprintf(failure, sizeof failure, format, args);
     va_end(args);
     return failed = status;
+}
+
+/* The same for bad arguments and bad input. */
+LIKE_PRINTF(1, 2)
+static int refuse(const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(failure, sizeof failure, format, args);
+    va_end(args);
+    return failed = EOS_USAGE;
 }
 
 /* What the system did not let us do with a file. */
@@ -1615,21 +1601,19 @@ static int npy_header(int fd, const char *name, size_t n, int *bytes)
     int length;
 
     if (read_all(fd, start, 10) != 10 || memcmp(start, "\x93NUMPY", 6))
-        return fail(EOS_USAGE, "%s: not a .npy file; numpy.save writes one",
-                    name);
+        return refuse("%s: not a .npy file; numpy.save writes one", name);
     if (start[6] < 1 || start[6] > 3)
-        return fail(EOS_USAGE,
-                    "%s: .npy format %d.%d; formats 1.0 to 3.0 are read", name,
-                    start[6], start[7]);
+        return refuse("%s: .npy format %d.%d; formats 1.0 to 3.0 are read",
+                      name, start[6], start[7]);
     width = start[6] == 1 ? 2 : 4;
     if (width == 4 && read_all(fd, start + 10, 2) != 2)
-        return fail(EOS_USAGE, "%s: cut short in its header", name);
+        return refuse("%s: cut short in its header", name);
     len = (size_t)get_le(start + 8, (int)width);
     if (len >= sizeof header)
-        return fail(EOS_USAGE, "%s: header of %zu bytes; at most %d are read",
-                    name, len, NPY_HEADER - 1);
+        return refuse("%s: header of %zu bytes; at most %d are read", name, len,
+                      NPY_HEADER - 1);
     if (read_all(fd, header, len) != (ssize_t)len)
-        return fail(EOS_USAGE, "%s: cut short in its header", name);
+        return refuse("%s: cut short in its header", name);
     header[len] = 0;
     descr = npy_value(header, "'descr'", &length);
     if (!strncmp(descr, "'<f8'", 5))
@@ -1637,12 +1621,12 @@ static int npy_header(int fd, const char *name, size_t n, int *bytes)
     else if (!strncmp(descr, "'<f4'", 5))
         *bytes = 4;
     else
-        return fail(EOS_USAGE, "%s: elements are %.*s; '<f4' or '<f8' is read",
-                    name, length, descr);
+        return refuse("%s: elements are %.*s; '<f4' or '<f8' is read", name,
+                      length, descr);
     shape = npy_value(header, "'shape'", &length);
     if (!npy_one_dimension(shape, n))
-        return fail(EOS_USAGE, "%s: shape %.*s; (%zu,) is wanted here", name,
-                    length, shape, n);
+        return refuse("%s: shape %.*s; (%zu,) is wanted here", name, length,
+                      shape, n);
     return EOS_DONE;
 }
 
@@ -1659,19 +1643,16 @@ static int npy_read(const char *name, size_t n, double *x)
     while (!status && i < n) {
         some = size_min(512, n - i) * (size_t)size;
         if (read_all(fd, bytes, some) != (ssize_t)some)
-            status = fail(EOS_USAGE,
-                          "%s: cut short: its header promises %zu "
-                          "elements",
-                          name, n);
+            status = refuse("%s: cut short: its header promises %zu elements",
+                            name, n);
         for (size_t j = 0; !status && j < some; j += (size_t)size) {
             x[i++] = get_real(bytes + j, size);
             if (!isfinite(x[i - 1]))
-                status = fail(EOS_USAGE, "%s: element %zu is not finite", name,
-                              i - 1);
+                status = refuse("%s: element %zu is not finite", name, i - 1);
         }
     }
     if (!status && read_all(fd, &more, 1) != 0)
-        status = fail(EOS_USAGE, "%s: goes on after its %zu elements", name, n);
+        status = refuse("%s: goes on after its %zu elements", name, n);
     close(fd);
     return status;
 }
@@ -1748,16 +1729,15 @@ static int replaceable(const char *option, enum file_kind kind,
                    ? EOS_DONE
                    : cannot(EOS_USAGE, name, "look at it");
     if (!S_ISREG(info.st_mode))
-        return fail(EOS_USAGE,
-                    "%s: is %s, which %s does not replace; another name is "
-                    "needed%s",
-                    name,
-                    S_ISDIR(info.st_mode)   ? "a folder"
-                    : S_ISLNK(info.st_mode) ? "a symbolic link"
-                                            : "no regular file",
-                    option,
-                    kind == CHECKPOINT || kind == LOCK ? " for the checkpoint"
-                                                       : "");
+        return refuse("%s: is %s, which %s does not replace; another name is "
+                      "needed%s",
+                      name,
+                      S_ISDIR(info.st_mode)   ? "a folder"
+                      : S_ISLNK(info.st_mode) ? "a symbolic link"
+                                              : "no regular file",
+                      option,
+                      kind == CHECKPOINT || kind == LOCK ? " for the checkpoint"
+                                                         : "");
     if (kind == ARRAY && !beside)
         return EOS_DONE;
     fd = open(name, O_RDONLY | O_CLOEXEC);
@@ -1769,14 +1749,12 @@ static int replaceable(const char *option, enum file_kind kind,
         (got == 0 && (kind == LOG || beside)))
         return EOS_DONE;
     if (beside)
-        return fail(EOS_USAGE,
-                    "%s: is in the way: %s writes there on the way to its "
-                    "file, and it is not %s",
-                    name, option, is);
-    return fail(EOS_USAGE,
-                "%s: is not %s, and %s replaces nothing else; another "
-                "name is needed",
-                name, is, option);
+        return refuse("%s: is in the way: %s writes there on the way to its "
+                      "file, and it is not %s",
+                      name, option, is);
+    return refuse("%s: is not %s, and %s replaces nothing else; another "
+                  "name is needed",
+                  name, is, option);
 }
 
 /* Adds a file to those of the command, where it clashes with none before. */
@@ -1792,10 +1770,9 @@ static int place_add(const char *option, enum file_kind kind, const char *name,
         if ((kind > STREAM || q->kind != kind) && q->there == there &&
             q->device == p->device && q->inode == p->inode &&
             (there || !strcmp(q->last, p->last)))
-            return fail(EOS_USAGE,
-                        "%s: is the file of %s and of %s; an output needs a "
-                        "file of its own",
-                        name, q->option, option);
+            return refuse("%s: is the file of %s and of %s; an output needs a "
+                          "file of its own",
+                          name, q->option, option);
     places_n++; /* of 64 inputs by --data and some 30 others */
     return EOS_DONE;
 }
@@ -1813,13 +1790,11 @@ static int place(const char *option, enum file_kind kind, const char *name,
     if (!name)
         return EOS_DONE;
     if (!*name)
-        return fail(EOS_USAGE, "%s: the name is empty; a file's is needed",
-                    option);
+        return refuse("%s: the name is empty; a file's is needed", option);
     for (size_t i = 0; i < 1 + (size_t)whole; i++) {
         if ((size_t)snprintf(path, sizeof path, "%s%s%s", name, suffix,
                              i ? ".tmp" : "") >= sizeof path)
-            return fail(EOS_USAGE, "%s: the name is too long: %.60s...", option,
-                        name);
+            return refuse("%s: the name is too long: %.60s...", option, name);
         there = !stat(path, &info);
         if (!there && kind == INPUT)
             break; /* whoever reads it tells */
@@ -1827,9 +1802,8 @@ static int place(const char *option, enum file_kind kind, const char *name,
             !S_ISDIR(info.st_mode))
             break; /* a device or a pipe takes what it gets */
         if (!there && !lstat(path, &info))
-            return fail(EOS_USAGE,
-                        "%s: is a symbolic link to nothing; %s needs a file",
-                        path, option);
+            return refuse("%s: is a symbolic link to nothing; %s needs a file",
+                          path, option);
         folder_of(path, folder);
         if (!there && stat(folder, &info))
             return cannot(EOS_USAGE, path, "create");
@@ -1875,8 +1849,7 @@ static int places_check(size_t saved)
         if (place("--save", ARRAY, config.save, saved_as[i]))
             return failed;
     if (config.out && !*config.out)
-        return fail(EOS_USAGE,
-                    "--out: the name is empty; a folder's is needed");
+        return refuse("--out: the name is empty; a folder's is needed");
     for (size_t i = 0; config.out && !stat(config.out, &info) && i < 5; i++)
         if (place("--out", ARRAY, config.out, derived_as[i]))
             return failed;
@@ -1893,10 +1866,9 @@ static int lock(int fd, const char *name)
     if (fstat(fd, &info) || !S_ISREG(info.st_mode) ||
         !fcntl(fd, F_SETLK, &all) || (errno != EACCES && errno != EAGAIN))
         return EOS_DONE;
-    return fail(EOS_USAGE,
-                "%s: another run writes there; wait for its end, or give "
-                "another name",
-                name);
+    return refuse("%s: another run writes there; wait for its end, or give "
+                  "another name",
+                  name);
 }
 
 /* Whether a file, which may not be there, can be locked. */
@@ -2147,14 +2119,14 @@ static int sentence_put(struct filling *f, const struct lines *l)
     size_t place, w, n, k = 0;
 
     if (wrong)
-        return fail(EOS_USAGE,
-                    "%s: line %zu %s; a sentence, a tab and 0 or 1 are wanted",
-                    l->name, l->number, wrong);
+        return refuse(
+            "%s: line %zu %s; a sentence, a tab and 0 or 1 are wanted", l->name,
+            l->number, wrong);
     for (at = l->line; (n = token_next(&at)); at += n)
         k++;
     if (k < 1 || k > SENTENCE)
-        return fail(EOS_USAGE, "%s: line %zu has %zu words; 1 to %d are wanted",
-                    l->name, l->number, k, SENTENCE);
+        return refuse("%s: line %zu has %zu words; 1 to %d are wanted", l->name,
+                      l->number, k, SENTENCE);
     if (!filling_take(f, tab[1] == '1', &place))
         return EOS_DONE;
     f->hash = hash_bytes(f->hash, l->line, l->n);
@@ -2165,12 +2137,11 @@ static int sentence_put(struct filling *f, const struct lines *l)
     for (at = l->line, k = 0; (n = token_next(&at)); at += n) {
         w = word_number(at, n, learn);
         if (learn && !w)
-            return fail(EOS_USAGE,
-                        "%s: line %zu has one word too many for this build, "
-                        "which has room for %d different ones of %zu bytes in "
-                        "all; fewer --samples, or make TOKENS=%d",
-                        l->name, l->number, TOKENS - 1, sizeof words.text,
-                        TOKENS < 32768 ? 2 * TOKENS : 65536);
+            return refuse("%s: line %zu has one word too many for this build, "
+                          "which has room for %d different ones of %zu bytes "
+                          "in all; fewer --samples, or make TOKENS=%d",
+                          l->name, l->number, TOKENS - 1, sizeof words.text,
+                          TOKENS < 32768 ? 2 * TOKENS : 65536);
         f->set->tokens[place][k++] = (uint16_t)(learn ? w : words.number[w]);
     }
     return EOS_DONE;
@@ -2188,10 +2159,9 @@ static int sentences_read(struct filling *f, const char *name, int fd,
     if (lines_next(l))
         return failed;
     if (!l->line || l->n != sizeof header - 1 || strcmp(l->line, header))
-        return fail(EOS_USAGE,
-                    "%s: line 1 is not sentence<TAB>label, the header of a "
-                    "file of sentences, which --model transformer takes",
-                    name);
+        return refuse("%s: line 1 is not sentence<TAB>label, the header of a "
+                      "file of sentences, which --model transformer takes",
+                      name);
     while (!lines_next(l)) {
         *more = l->line;
         if (!l->line || f->set->n == f->want)
@@ -2246,29 +2216,25 @@ static int records_read(struct filling *f, const char *name, int fd, bool *more)
 
     if (got >= (ssize_t)sizeof header &&
         !memcmp(record, header, sizeof header - 1))
-        return fail(EOS_USAGE,
-                    "%s: line 1 is the header of sentences, which are for "
-                    "--model transformer; CIFAR-10 records are wanted",
-                    name);
+        return refuse("%s: line 1 is the header of sentences, which are for "
+                      "--model transformer; CIFAR-10 records are wanted",
+                      name);
     if (!fstat(fd, &info) && S_ISREG(info.st_mode) &&
         (info.st_size == 0 || info.st_size % RECORD))
-        return fail(EOS_USAGE,
-                    "%s: %lld bytes, not a multiple of the %d of a "
-                    "CIFAR-10 record",
-                    name, (long long)info.st_size, RECORD);
+        return refuse("%s: %lld bytes, not a multiple of the %d of a "
+                      "CIFAR-10 record",
+                      name, (long long)info.st_size, RECORD);
     for (size_t index = 0; f->set->n < f->want; index++) {
         if (got < 0)
             return cannot(EOS_USAGE, name, "read");
         if (!got && index)
             break;
         if (got < RECORD)
-            return fail(EOS_USAGE, "%s: ends within a record of %d bytes", name,
-                        RECORD);
+            return refuse("%s: ends within a record of %d bytes", name, RECORD);
         if (record[0] >= CLASSES)
-            return fail(EOS_USAGE,
-                        "%s: record %zu has label %d; CIFAR-10 "
-                        "labels are 0 to 9",
-                        name, index, record[0]);
+            return refuse("%s: record %zu has label %d; CIFAR-10 "
+                          "labels are 0 to 9",
+                          name, index, record[0]);
         filling_put(f, record);
         got = read_all(fd, record, RECORD);
     }
@@ -2445,10 +2411,10 @@ static int data_normalise(void)
                 squares += d * d;
             }
         if (!(squares > 0))
-            return fail(EOS_USAGE,
-                        "%s: channel %zu is the same in every pixel; "
-                        "it cannot be normalised",
-                        config.ndata ? config.data[0] : "the built-in set", c);
+            return refuse("%s: channel %zu is the same in every pixel; "
+                          "it cannot be normalised",
+                          config.ndata ? config.data[0] : "the built-in set",
+                          c);
         data_inverse_std[c] = 1 / sqrt(squares / n);
     }
     for (size_t at = 0; at < TILE; at++) {
@@ -2515,16 +2481,14 @@ static int train_load(void)
     if (train.n == f.want)
         return sentences() ? EOS_DONE : data_normalise();
     if (halves)
-        return fail(EOS_USAGE,
-                    "%s: %zu %s and %zu %s; --samples %zu needs "
-                    "%zu of each (at most --samples %zu with this data)",
-                    last, f.taken[0], sentences() ? "negative" : "cats",
-                    f.taken[1], sentences() ? "positive sentences" : "dogs",
-                    f.want, f.want / 2, 2 * size_min(f.taken[0], f.taken[1]));
-    return fail(EOS_USAGE,
-                "%s: %zu records in all; --samples %zu or fewer "
-                "fit this data",
-                last, f.seen, f.seen);
+        return refuse("%s: %zu %s and %zu %s; --samples %zu needs "
+                      "%zu of each (at most --samples %zu with this data)",
+                      last, f.taken[0], sentences() ? "negative" : "cats",
+                      f.taken[1], sentences() ? "positive sentences" : "dogs",
+                      f.want, f.want / 2, 2 * size_min(f.taken[0], f.taken[1]));
+    return refuse("%s: %zu records in all; --samples %zu or fewer "
+                  "fit this data",
+                  last, f.seen, f.seen);
 }
 
 /* The training set and, if asked for, the test set. */
@@ -2545,8 +2509,8 @@ static int data_load(void)
              "for: the first are used",
              config.test, TEST_SAMPLES);
     if (config.test && !test.n)
-        return fail(EOS_USAGE, "%s: no %s in it", config.test,
-                    sentences() ? "sentence" : "cat or dog");
+        return refuse("%s: no %s in it", config.test,
+                      sentences() ? "sentence" : "cat or dog");
     return EOS_DONE;
 }
 
@@ -4715,54 +4679,50 @@ static void N(net_pass)(struct pass *p)
 /* The kernels of this machine, best first. */
 struct kernel {
     const char *name;
-    bool (*runs)(void);
+    int isa;                        /* how it multiplies and adds */
     void (*pass[2])(struct pass *); /* by precision */
 };
-
-__attribute__((unused)) static bool always(void)
-{
-    return true;
-}
-#if defined __x86_64__
-__attribute__((unused)) static bool has_fma(void)
-{
-    return __builtin_cpu_supports("fma");
-}
-
-__attribute__((unused)) static bool has_avx2(void)
-{
-    return has_fma() && __builtin_cpu_supports("avx2");
-}
-
-__attribute__((unused)) static bool has_avx512(void)
-{
-    return has_fma() && __builtin_cpu_supports("avx512f") &&
-           __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512vl");
-}
-#endif
 
 /* clang-format off */
 static const struct kernel kernels[] = {
 #if WITH_AVX512
-    {"avx512", has_avx512, {net_pass_avx512_f32, net_pass_avx512_f64}},
+    {"avx512", ISA_AVX512, {net_pass_avx512_f32, net_pass_avx512_f64}},
 #endif
 #if WITH_AVX2
-    {"avx2",   has_avx2,   {net_pass_avx2_f32,   net_pass_avx2_f64}},
+    {"avx2",   ISA_AVX2,   {net_pass_avx2_f32,   net_pass_avx2_f64}},
 #endif
 #if WITH_CFMA
-    {"c",      has_fma,    {net_pass_cfma_f32,   net_pass_cfma_f64}},
+    {"c",      ISA_FMA,    {net_pass_cfma_f32,   net_pass_cfma_f64}},
 #endif
 #if WITH_NEON
-    {"neon",   always,     {net_pass_neon_f32,   net_pass_neon_f64}},
+    {"neon",   ISA_NEON,   {net_pass_neon_f32,   net_pass_neon_f64}},
 #endif
 #if WITH_C
-    {"c",      always,     {net_pass_c_f32,      net_pass_c_f64}},
+    {"c",      ISA_PLAIN,  {net_pass_c_f32,      net_pass_c_f64}},
 #endif
 };
 /* clang-format on */
 enum { KERNELS = sizeof kernels / sizeof *kernels };
 static const struct kernel *kernel;
+
+static bool kernel_runs(const struct kernel *k)
+{
+    switch (k->isa) {
+#if defined __x86_64__
+    case ISA_AVX512:
+        return __builtin_cpu_supports("fma") &&
+               __builtin_cpu_supports("avx512f") &&
+               __builtin_cpu_supports("avx512bw") &&
+               __builtin_cpu_supports("avx512vl");
+    case ISA_AVX2:
+        return __builtin_cpu_supports("fma") && __builtin_cpu_supports("avx2");
+    case ISA_FMA:
+        return __builtin_cpu_supports("fma");
+#endif
+    default:
+        return true;
+    }
+}
 
 static int kernel_choose(void)
 {
@@ -4771,21 +4731,20 @@ static int kernel_choose(void)
     if (name && !*name)
         name = NULL;
     for (size_t i = 0; i < KERNELS; i++)
-        if ((!name || !strcmp(name, kernels[i].name)) && kernels[i].runs()) {
+        if ((!name || !strcmp(name, kernels[i].name)) &&
+            kernel_runs(&kernels[i])) {
             kernel = &kernels[i];
             return EOS_DONE;
         }
     for (size_t i = 0; i < KERNELS; i++)
         if (!name || !strcmp(name, kernels[i].name))
-            return fail(EOS_USAGE,
-                        "EOS_KERNEL=%s: this processor lacks it; leave "
-                        "EOS_KERNEL unset for the best it has, or make "
-                        "without KERNELS",
-                        kernels[i].name);
-    return fail(EOS_USAGE,
-                "EOS_KERNEL=%s: no such kernel in this build; the best it has "
-                "is %s",
-                name, kernels[0].name);
+            return refuse("EOS_KERNEL=%s: this processor lacks it; leave "
+                          "EOS_KERNEL unset for the best it has, or make "
+                          "without KERNELS",
+                          kernels[i].name);
+    return refuse("EOS_KERNEL=%s: no such kernel in this build; the best it "
+                  "has is %s",
+                  name, kernels[0].name);
 }
 
 /* A point at which derivatives are taken.  theta stays as it is for as long as
@@ -6560,10 +6519,9 @@ static int log_open(struct text *t, const char *name, const struct mark *old,
         return failed;
     if (goes_on && (!old->size || !hash_read(t->fd, old->size, &hash) ||
                     hash != old->hash))
-        return fail(EOS_USAGE,
-                    "%s: is not the log that the checkpoint goes on with; name "
-                    "another, or remove it",
-                    name);
+        return refuse("%s: is not the log that the checkpoint goes on with; "
+                      "name another, or remove it",
+                      name);
     if (goes_on)
         t->mark = *old;
     if (!fstat(t->fd, &info) && S_ISREG(info.st_mode) &&
@@ -7153,11 +7111,9 @@ static void ckpt_text(const char *command)
     char text[64], *to = ckpt.text;
     size_t n;
 
-    n = (size_t)snprintf(to, CKPT_TEXT,
-                         "eos: %s\nmachine: %zu bits, %s-endian\n"
-                         "command: %s\n",
-                         VERSION, 8 * sizeof(size_t), little ? "little" : "big",
-                         command);
+    n = (size_t)snprintf(
+        to, CKPT_TEXT, "eos: %s\nmachine: %zu bits, %s-endian\ncommand: %s\n",
+        VERSION, 8 * sizeof(size_t), little ? "little" : "big", command);
     for (size_t i = 0; i < OPTIONS; i++)
         if (options[i].shapes)
             n += (size_t)snprintf(to + n, CKPT_TEXT - n, "%s: %s\n",
@@ -7214,27 +7170,24 @@ static int ckpt_verify(uint64_t *text)
     struct stat info;
 
     if (!ckpt_begins(ckpt.fd, head))
-        return fail(EOS_USAGE,
-                    "%s: not a checkpoint of this eos; --resume needs a file "
-                    "that --checkpoint wrote",
-                    config.checkpoint);
+        return refuse("%s: not a checkpoint of this eos; --resume needs a file "
+                      "that --checkpoint wrote",
+                      config.checkpoint);
     *text = get_le(head + CKPT_HEAD - 16, 8);
     state = get_le(head + CKPT_HEAD - 8, 8);
     if (fstat(ckpt.fd, &info) || *text >= CKPT_TEXT || state > INT64_MAX / 2 ||
         (uint64_t)info.st_size != sizeof head + *text + state + sizeof tail)
-        return fail(EOS_USAGE,
-                    "%s: damaged: its size is not the one it tells; an older "
-                    "copy or a new start is needed",
-                    config.checkpoint);
+        return refuse("%s: damaged: its size is not the one it tells; an older "
+                      "copy or a new start is needed",
+                      config.checkpoint);
     hash = hash_bytes(hash, head, sizeof head);
     if (!hash_read(ckpt.fd, *text + state, &hash) ||
         ckpt_get(tail, sizeof tail) || lseek(ckpt.fd, CKPT_HEAD, SEEK_SET) < 0)
         return cannot(EOS_USAGE, config.checkpoint, "read");
     if (get_le(tail, 8) != hash)
-        return fail(EOS_USAGE,
-                    "%s: damaged: its checksum does not hold; an older copy "
-                    "or a new start is needed",
-                    config.checkpoint);
+        return refuse("%s: damaged: its checksum does not hold; an older copy "
+                      "or a new start is needed",
+                      config.checkpoint);
     return EOS_DONE;
 }
 
@@ -7247,10 +7200,9 @@ static int ckpt_compare(const char *then)
         int a = (int)strcspn(then, "\n"), b = (int)strcspn(now, "\n");
 
         if (a != b || memcmp(then, now, (size_t)a))
-            return fail(EOS_USAGE,
-                        "%s: was made with %.*s, this run has %.*s; --resume "
-                        "needs the same options and data",
-                        config.checkpoint, a, then, b, now);
+            return refuse("%s: was made with %.*s, this run has %.*s; --resume "
+                          "needs the same options and data",
+                          config.checkpoint, a, then, b, now);
         then += a + (then[a] == '\n');
         now += b + (now[b] == '\n');
     }
@@ -7295,11 +7247,10 @@ static int ckpt_spare(void)
         close(fd);
     if (!same)
         return EOS_DONE;
-    return fail(EOS_USAGE,
-                "%s: holds a run of the same options: --resume goes on with "
-                "it, --fresh replaces it, another name or deleting it keeps "
-                "both or none",
-                config.checkpoint);
+    return refuse("%s: holds a run of the same options: --resume goes on with "
+                  "it, --fresh replaces it, another name or deleting it keeps "
+                  "both or none",
+                  config.checkpoint);
 }
 
 static void ckpt_unlock(void)
@@ -7384,8 +7335,7 @@ static int lr_check(void)
 {
     if (isfinite(2 / config.lr))
         return EOS_DONE;
-    return fail(EOS_USAGE, "--lr: %g is too small: 2/eta is not finite",
-                config.lr);
+    return refuse("--lr: %g is too small: 2/eta is not finite", config.lr);
 }
 
 /* A sentence is negative or positive: two classes. */
@@ -7395,10 +7345,9 @@ static int loss_check(void)
 
     if (!sentences() || two_classes())
         return EOS_DONE;
-    return fail(EOS_USAGE,
-                "--loss: %s is for ten classes; --model transformer takes "
-                "bmse or logistic",
-                option_of(FIELD(loss), loss, sizeof loss));
+    return refuse("--loss: %s is for ten classes; --model transformer takes "
+                  "bmse or logistic",
+                  option_of(FIELD(loss), loss, sizeof loss));
 }
 
 /* Lays out what the options need beside the data. */
@@ -7415,11 +7364,10 @@ static int room_lay(void)
         return EOS_DONE;
     while (k < 6 && ROOM_FOR(k) < room_used)
         k++;
-    return fail(EOS_USAGE,
-                "these options need %zu MB, this build has %zu: fewer of "
-                "them, or make UNSTABLE=%zu, which has %zu",
-                room_used / 1000000 + 1, ROOM / 1000000, k,
-                ROOM_FOR(k) / 1000000);
+    return refuse("these options need %zu MB, this build has %zu: fewer of "
+                  "them, or make UNSTABLE=%zu, which has %zu",
+                  room_used / 1000000 + 1, ROOM / 1000000, k,
+                  ROOM_FOR(k) / 1000000);
 }
 
 int eos_start(const struct eos_config *c)
@@ -7435,21 +7383,18 @@ int eos_start(const struct eos_config *c)
 
     config = *c;
     if (config.samples < 1 || config.samples > SAMPLES)
-        return fail(EOS_USAGE,
-                    "--samples: %zu is above this build's capacity of %d; "
-                    "make SAMPLES=%zu builds a larger one",
-                    config.samples, SAMPLES, config.samples);
+        return refuse("--samples: %zu is above this build's capacity of %d; "
+                      "make SAMPLES=%zu builds a larger one",
+                      config.samples, SAMPLES, config.samples);
     if (loss_check())
         return failed;
     if (two_classes() && config.samples % 2)
-        return fail(EOS_USAGE,
-                    "--samples: %zu is odd; two classes take half each",
-                    config.samples);
+        return refuse("--samples: %zu is odd; two classes take half each",
+                      config.samples);
     if (config.unstable < 1 || config.unstable > UNSTABLE)
-        return fail(EOS_USAGE,
-                    "--unstable: this build has room for %d; make "
-                    "UNSTABLE=%zu builds a larger one",
-                    UNSTABLE, config.unstable);
+        return refuse("--unstable: this build has room for %d; make "
+                      "UNSTABLE=%zu builds a larger one",
+                      UNSTABLE, config.unstable);
     if (config.lr <= 0)
         config.lr = default_lr[config.model][config.loss];
     if (config.tol <= 0)
@@ -7488,7 +7433,7 @@ static int save(const char *option, const char *begin, const char *end,
     if (!begin)
         return EOS_DONE;
     if ((size_t)snprintf(name, sizeof name, "%s%s", begin, end) >= sizeof name)
-        return fail(EOS_USAGE, "%s: the name is too long", option);
+        return refuse("%s: the name is too long", option);
     return x ? npy_write(name, net.params, x) : whole_try(name);
 }
 
@@ -7551,9 +7496,9 @@ static int begin(const struct eos_config *c, const char *command)
 
     config = *c;
     if (config.resume && !config.checkpoint)
-        return fail(EOS_USAGE, "--resume: needs --checkpoint FILE");
+        return refuse("--resume: needs --checkpoint FILE");
     if (config.resume && config.fresh)
-        return fail(EOS_USAGE, "--fresh and --resume: one or the other");
+        return refuse("--fresh and --resume: one or the other");
     if (places_check(!strcmp(command, "run") ? 6 : 1) || eos_start(c))
         return failed;
     if (!config.init)
@@ -7706,8 +7651,7 @@ static bool approach_ends(size_t n, struct pace *pace)
 
     if (S >= goal && (n == 0 || progress.dt <= config.lr)) {
         if (n == 0)
-            note("the sharpness is at 2/eta at the start: tracking from "
-                 "there");
+            note("the sharpness is at 2/eta at the start: tracking from there");
         note("instability at step %zu: S = %.6g, 2/eta = %.6g", n, S, goal);
         return true;
     }
@@ -8090,7 +8034,7 @@ static int run(const struct eos_config *c)
     int status;
 
     if (c->from_instability && !c->init)
-        return fail(EOS_USAGE, "--from-instability: needs --init FILE.npy");
+        return refuse("--from-instability: needs --init FILE.npy");
     if (begin(c, "run"))
         return failed;
     if (progress.phase != TRACK) {
@@ -8180,8 +8124,7 @@ int eos_deriv(const struct eos_config *c)
     double norms[3];
 
     if (!c->out)
-        return fail(EOS_USAGE,
-                    "--out: eos deriv needs a folder for its results");
+        return refuse("--out: eos deriv needs a folder for its results");
     if (exact.tol <= 0)
         exact.tol = exact.deriv == EOS_F64 ? 1e-10 : 1e-6;
     if (begin(&exact, "deriv") ||
@@ -8190,7 +8133,7 @@ int eos_deriv(const struct eos_config *c)
     if (mkdir(config.out, 0777) && errno != EEXIST)
         return cannot(EOS_USAGE, config.out, "create the folder");
     if (stat(config.out, &info) || !S_ISDIR(info.st_mode))
-        return fail(EOS_USAGE, "%s: is no folder", config.out);
+        return refuse("%s: is no folder", config.out);
     if (access(config.out, W_OK))
         return cannot(EOS_USAGE, config.out, "write there");
     v = config.direction ? path.v[0] : dagger.u;
@@ -8387,8 +8330,7 @@ int eos_toy(const struct eos_config *c)
 
     config = *c;
     if (config.unstable < 1 || config.unstable > TOY_MOST)
-        return fail(EOS_USAGE, "--unstable: %zu; eos toy takes 1 or 2",
-                    config.unstable);
+        return refuse("--unstable: %zu; eos toy takes 1 or 2", config.unstable);
     if (config.lr <= 0)
         config.lr = 0.05;
     if (lr_check() || places_check(0) ||
@@ -8447,18 +8389,16 @@ static int parse_integer(const char *name, const char *text, double low,
     errno = 0;
     n = strtoull(text, &end, 10);
     if (text[0] < '0' || text[0] > '9' || *end)
-        return fail(EOS_USAGE, "%s: '%s' is not a whole number", name, text);
+        return refuse("%s: '%s' is not a whole number", name, text);
     if (!strcmp(name, "--samples") && (errno || n > SAMPLES))
-        return fail(EOS_USAGE,
-                    "--samples: %s is above this build's capacity of %d; "
-                    "make SAMPLES=%s builds a larger one",
-                    text, SAMPLES, text);
+        return refuse("--samples: %s is above this build's capacity of %d; "
+                      "make SAMPLES=%s builds a larger one",
+                      text, SAMPLES, text);
     if (errno || (double)n < low || (double)n > high)
-        return isinf(high)
-                   ? fail(EOS_USAGE, "%s: %s is out of range: 0 to %" PRIu64,
-                          name, text, UINT64_MAX)
-                   : fail(EOS_USAGE, "%s: %s is out of range: %.0f to %.0f",
-                          name, text, low, high);
+        return isinf(high) ? refuse("%s: %s is out of range: 0 to %" PRIu64,
+                                    name, text, UINT64_MAX)
+                           : refuse("%s: %s is out of range: %.0f to %.0f",
+                                    name, text, low, high);
     *to = n;
     return EOS_DONE;
 }
@@ -8476,15 +8416,15 @@ static int parse_number(const struct option_spec *o, const char *name,
     x = strtod(text, &end);
     forever = o->field == FIELD(stop_lambda2) && !errno;
     if (end == text || *end || isnan(x))
-        return fail(EOS_USAGE, "%s: '%s' is not a number", name, text);
+        return refuse("%s: '%s' is not a number", name, text);
     if (x < o->low || (o->open && x <= o->low) || x > o->high ||
         (tol && x >= o->high) || (isinf(x) && !forever))
-        return fail(EOS_USAGE, "%s: %s is out of range: %s %g and %s", name,
-                    text, o->open ? "above" : "at least", o->low,
-                    forever          ? "up to inf"
-                    : isinf(o->high) ? "finite"
-                    : tol            ? "below 1"
-                                     : "at most 2");
+        return refuse("%s: %s is out of range: %s %g and %s", name, text,
+                      o->open ? "above" : "at least", o->low,
+                      forever          ? "up to inf"
+                      : isinf(o->high) ? "finite"
+                      : tol            ? "below 1"
+                                       : "at most 2");
     *to = x;
     return EOS_DONE;
 }
@@ -8502,7 +8442,7 @@ static int parse_choice(const struct option_spec *o, const char *name,
             return EOS_DONE;
         at = at[width] ? at + width + 1 : NULL;
     }
-    return fail(EOS_USAGE, "%s: '%s' is none of %s", name, text, o->value);
+    return refuse("%s: '%s' is none of %s", name, text, o->value);
 }
 
 static int parse_value(const struct option_spec *o, const char *text,
@@ -8531,13 +8471,12 @@ static int parse_value(const struct option_spec *o, const char *text,
         return parse_choice(o, name, text, to);
     case FILES:
         if (c->ndata == FILES_MAX)
-            return fail(EOS_USAGE, "%s: at most %d files", name, FILES_MAX);
+            return refuse("%s: at most %d files", name, FILES_MAX);
         c->data[c->ndata++] = text;
         return EOS_DONE;
     case TEXT:
         if (o->field == FIELD(test) && c->test)
-            return fail(EOS_USAGE, "%s: is given twice; one file is read",
-                        name);
+            return refuse("%s: is given twice; one file is read", name);
         *(const char **)to = text;
     }
     return EOS_DONE;
@@ -8572,19 +8511,17 @@ static int help(const struct command *c)
             text_put(&out, "  eos %s%-*s %s\n", commands[i].name,
                      (int)(9 - strlen(commands[i].name)), commands[i].arguments,
                      commands[i].what);
-        text_put(&out,
-                 "\nWithout a command eos runs. eos COMMAND --help lists the "
-                 "options of one, eos\n--version tells the version. Without "
-                 "--data it makes images or sentences of\nits own. A run that "
-                 "stops goes on by the same command with --resume, if it\nhad "
-                 "--checkpoint.\n");
+        text_put(&out, "\nWithout a command eos runs. eos COMMAND --help "
+                       "lists the options of one, eos\n--version tells the "
+                       "version. Without --data it makes images or sentences "
+                       "of\nits own. A run that stops goes on by the same "
+                       "command with --resume, if it\nhad --checkpoint.\n");
     }
     text_put(&out,
-             "\n%s"
-             "Exit status: 0 done, 1 failure while running, 2 bad "
+             "\n%sExit status: 0 done, 1 failure while running, 2 bad "
              "arguments or input, 3\ninstability not reached, 4 "
-             "diverged, 130 or 143 stopped by SIGINT or SIGTERM\n"
-             "after a checkpoint, if one is kept.\n",
+             "diverged, 130 or 143 stopped by SIGINT or SIGTERM\nafter "
+             "a checkpoint, if one is kept.\n",
              !c || c->bit & NETS
                  ? "Environment: EOS_KERNEL=avx512|avx2|neon|c forces a "
                    "kernel [the best one].\n"
@@ -8618,14 +8555,13 @@ static int parse(const struct command *c, int argc, char **argv,
         if (found == -1)
             return EOS_DONE;
         if (found == ':')
-            return fail(EOS_USAGE, "%s: needs a value", word);
+            return refuse("%s: needs a value", word);
         if (found == HELP || found == 'h')
             *helped = true;
         else if (found < FIRST)
-            return fail(EOS_USAGE,
-                        "%s: no such option of eos %s; eos %s --help lists "
-                        "them",
-                        word, c->name, c->name);
+            return refuse("%s: no such option of eos %s; eos %s --help lists "
+                          "them",
+                          word, c->name, c->name);
         else if (parse_value(&options[found - FIRST], optarg, to))
             return failed;
     }
@@ -8643,10 +8579,10 @@ static int perform(const struct command *c, int argc, char **argv)
     if (helped)
         return help(c);
     if (optind + expected < argc)
-        return fail(EOS_USAGE, "%s: unexpected argument; options begin with --",
-                    argv[optind + expected]);
+        return refuse("%s: unexpected argument; options begin with --",
+                      argv[optind + expected]);
     if (optind + expected > argc)
-        return fail(EOS_USAGE, "eos %s: needs%s", c->name, c->arguments);
+        return refuse("eos %s: needs%s", c->name, c->arguments);
     if (c->call)
         return c->call(&to);
     if (parse_integer("eos synth", argv[optind], 1, 1e9, &records))
@@ -8673,8 +8609,8 @@ static int choose(int argc, char **argv)
         if (!strcmp(word, commands[i].name))
             return asked ? help(&commands[i])
                          : perform(&commands[i], argc - 1, argv + 1);
-    return fail(EOS_USAGE, "%s%s: no such command; eos --help lists them",
-                asked ? "help " : "", word);
+    return refuse("%s%s: no such command; eos --help lists them",
+                  asked ? "help " : "", word);
 }
 
 #ifndef EOS_TEST

@@ -929,7 +929,8 @@ static void same_rows_by_every_kernel(const char *arguments)
     log_read(&log_a, in_folder("log"));
     for (i = 0; i < KERNELS; i++) {
         how.kernel = kernels[i].name;
-        if (!kernels[i].runs() || (i > 0 && kernels[i].runs == always) ||
+        if (!kernel_runs(&kernels[i]) ||
+            (i > 0 && kernels[i].isa == ISA_PLAIN) ||
             !strcmp(how.kernel, log_comment(&log_a, "kernel")))
             continue;
         exits_with(EOS_DONE, arguments);
@@ -1031,8 +1032,8 @@ Test(kernel, that_is_not_there_is_an_error)
         bool here = false;
 
         for (j = 0; j < KERNELS; j++)
-            here = here ||
-                   (!strcmp(kernels[j].name, names[i]) && kernels[j].runs());
+            here = here || (!strcmp(kernels[j].name, names[i]) &&
+                            kernel_runs(&kernels[j]));
         how.kernel = names[i];
         if (!here)
             refuses("run " TINY, "EOS_KERNEL");
