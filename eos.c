@@ -3010,6 +3010,14 @@ static size_t task_count(size_t rows)
     return tasks;
 }
 
+/* of() with the order of the pass, a constant inside: the one place where it is
+ * told apart.  (No function: clang would not unroll what it gets a pointer to.) */
+#define BY_ORDER(of, l, j, back)              \
+    ((j)->p->order == 0   ? of(0, l, j, back) \
+     : (j)->p->order == 1 ? of(1, l, j, back) \
+     : (j)->p->order == 2 ? of(2, l, j, back) \
+                          : of(3, l, j, back))
+
 /* What products start with where there is no bias: as long as any row. */
 static _Alignas(64) double zeros[4096];
 
@@ -3914,27 +3922,10 @@ INLINE TARGET void N(swish_of)(const size_t order, const struct layer *l,
         }
 }
 
-/* The order is a constant inside: the one place where it is told apart. */
-INLINE TARGET void
-N(by_order)(void (*of)(size_t, const struct layer *, const struct job *, bool),
-            const struct layer *l, const struct job *j, bool back)
-{
-    const size_t order = j->p->order;
-
-    if (order == 0)
-        of(0, l, j, back);
-    else if (order == 1)
-        of(1, l, j, back);
-    else if (order == 2)
-        of(2, l, j, back);
-    else
-        of(3, l, j, back);
-}
-
 static TARGET void N(swish)(const struct layer *l, const struct job *j,
                             bool back)
 {
-    N(by_order)(N(swish_of), l, j, back);
+    BY_ORDER(N(swish_of), l, j, back);
 }
 
 /* --- Normalisation ---
@@ -4171,7 +4162,7 @@ INLINE TARGET void N(norm_of)(const size_t order, const struct layer *l,
 static TARGET void N(norm)(const struct layer *l, const struct job *j,
                            bool back)
 {
-    N(by_order)(N(norm_of), l, j, back);
+    BY_ORDER(N(norm_of), l, j, back);
 }
 
 /* --- Sums of two layers, and means over all pixels --- */
@@ -4449,7 +4440,7 @@ INLINE TARGET void N(attend_of)(const size_t order, const struct layer *l,
 static TARGET void N(attention)(const struct layer *l, const struct job *j,
                                 bool back)
 {
-    N(by_order)(N(attend_of), l, j, back);
+    BY_ORDER(N(attend_of), l, j, back);
 }
 
 /* --- The pass --- */
