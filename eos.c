@@ -4,12 +4,12 @@
  * What it is: a reference implementation of Damian, Nichani, Lee,
  * "Self-Stabilization: The Implicit Bias of Gradient Descent at the Edge of
  * Stability", ICLR 2023 (arXiv 2209.15594), here "the paper".  Full-batch
- * gradient descent on an MLP or a CNN until the sharpness S reaches 2/eta,
- * then four trajectories side by side: gradient descent, the constrained
+ * gradient descent on one of the paper's networks until the sharpness S reaches
+ * 2/eta, then four trajectories side by side: gradient descent, the constrained
  * trajectory, the predicted dynamics and gradient flow.
  *
- * What it is not: a deep learning framework.  Two networks, four losses and
- * one data format are all it knows, and every buffer is static.
+ * What it is not: a deep learning framework.  Four networks, four losses
+ * and two data formats are all it knows, and every buffer is static.
  *
  * Contents.  Nothing is used before it is defined: a section calls those above
  * it.  What is global has one owner, named at the right.
