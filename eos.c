@@ -1146,6 +1146,8 @@ static TARGET void N(gemm_tile)(size_t rows, size_t nv, const struct walk *w,
 {
     if (rows == 1)
         N(gemm_tile_rows)(1, nv, w, a, b, from, c);
+    else if (MR == 8 && rows == 4) /* a line of ResNet18's smallest images */
+        N(gemm_tile_rows)(4, nv, w, a, b, from, c);
     else if (rows == MR)
         N(gemm_tile_rows)(MR, nv, w, a, b, from, c);
     else if (rows == MR + 1)
@@ -1163,7 +1165,9 @@ INLINE size_t N(gemm_height)(size_t left, size_t nv)
     const size_t rows =
         nv < NV ? pieces(left, pieces(left, MR + TALL)) : (size_t)MR;
 
-    return rows >= MR && rows <= left ? rows : left >= MR ? MR : 1;
+    if (rows >= MR && rows <= left)
+        return rows;
+    return left >= MR ? MR : MR == 8 && left >= 4 ? 4 : 1;
 }
 
 /* Vectors in the next group of columns when `left` remain: at most `most`, and
