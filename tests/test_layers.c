@@ -40,7 +40,8 @@ static void plain_layer(const struct set *s, size_t i, size_t number,
                         size_t *at)
 {
     const struct layer *l = &net.layer[number];
-    const double *x = plain_value[number - (l->from ? l->from : 1)];
+    const size_t back = l->from ? l->from : number > 0;
+    const double *x = plain_value[number - back];
     const size_t pixels = l->h * l->w;
     double *y = plain_value[number];
     size_t j;
