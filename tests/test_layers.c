@@ -10,7 +10,7 @@
 
 /* --- Small networks by plain loops --- */
 
-enum { SMALL_LAYERS = 14, SMALL_MOST = 64 * 64 };
+enum { SMALL_LAYERS = 16 };
 static double plain_value[SMALL_LAYERS][PLAIN_MOST];
 
 /* A linear layer of one sample: of all pixels or, with a window, of each. */
@@ -86,6 +86,7 @@ static void plain_small(const struct set *s, size_t i, double *f)
 {
     size_t at = 0, number;
 
+    cr_assert(net.layers <= SMALL_LAYERS, "%zu layers", net.layers);
     if (sentences())
         plain_layer(s, i, 0, &at);
     else
