@@ -1,7 +1,7 @@
 #!/bin/sh
 # The same options give the same rows and the same saved vectors, bit for bit:
 # whichever compiler, optimisation, C library, kernel, number of threads or
-# 64-bit machine.  Builds them all, runs a short case of both models, compares
+# 64-bit machine.  Builds them all, runs a short case of each model, compares
 # with the first.  What is not installed is skipped, and said.
 set -eu
 export LC_ALL=C # a decimal point is a point
@@ -11,7 +11,7 @@ trap 'rm -rf "$dir"' EXIT
 flags='-std=c11 -ffp-contract=off -DSAMPLES=40'
 cases=0
 options= # further ones, which change no number
-few=     # those that leave less to emulate, and have rows of their own
+few=     # not empty: less to emulate, with rows of its own
 
 build() { # name, compiler and options; a build that fails ends all
     name=$1
@@ -23,14 +23,44 @@ build() { # name, compiler and options; a build that fails ends all
     "$@" $flags -o "$dir/$name" "$here/eos.c" -lm -lpthread || exit 1
 }
 
-# Both models, far over the edge at once, so that few steps do everything.
+# What a model is run with: over the edge at once, so that few steps do
+# everything; where ResNet18 is emulated, products and gradients alone.
+task() {
+    track='run --stop-lambda2 inf --generalized'
+    case $1${few:+-few} in
+    mlp | cnn)
+        echo $track --loss ce --samples 8 --lr 2 --steps 2 --kick 0.01 \
+            --tol 1e-2
+        ;;
+    mlp-few | cnn-few)
+        echo $track --loss ce --samples 4 --lr 2 --steps 1 --kick 0.01 \
+            --tol 0.2 --proj 1
+        ;;
+    resnet18)
+        echo $track --loss bmse --samples 2 --lr 0.03 --steps 2 --tol 0.9 \
+            --proj 1
+        ;;
+    resnet18-few)
+        echo train --loss mse --samples 1 --lr 0.01 --steps 1 --sharp 1 \
+            --tol 0.9
+        ;;
+    transformer)
+        echo $track --loss bmse --samples 8 --lr 0.08 --steps 2 --tol 0.2 \
+            --proj 1
+        ;;
+    transformer-few)
+        echo $track --loss bmse --samples 2 --lr 0.2 --steps 1 --tol 0.9 \
+            --proj 0
+        ;;
+    esac
+}
+
 short() { # how it is called, then the command
     said=$1
     shift
-    for model in mlp cnn; do
-        (cd "$dir" && "$@" run --model $model --loss ce --samples 8 --lr 2 \
-            --steps 2 --stop-lambda2 inf --kick 0.01 --generalized --tol 1e-2 \
-            --log log --save out $options $few >out.txt 2>&1) || {
+    for model in mlp cnn resnet18 transformer; do
+        (cd "$dir" && rm -f out-*.npy && "$@" $(task $model) --model $model \
+            --log log --save out $options >out.txt 2>&1) || {
             echo "$said, $model: failed" && cat "$dir/out.txt" && exit 1
         }
         { grep -v '^#' "$dir/log"; cat "$dir"/out-*.npy; } >"$dir/now"
@@ -65,8 +95,8 @@ for level in -O1 -O2 -O3; do
 done
 build musl musl-gcc -O2 -static && short "musl" "$dir/musl"
 if command -v qemu-aarch64 >/dev/null; then
-    few='--samples 4 --steps 1 --tol 0.2 --proj 1'
-    short "gcc -O2, four images" "$dir/gcc"
+    few=yes
+    short "gcc -O2, less of it" "$dir/gcc"
     build arm64 aarch64-linux-gnu-gcc -O2 -static &&
         short "64-bit Arm, NEON, emulated" qemu-aarch64 "$dir/arm64"
 else

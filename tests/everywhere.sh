@@ -1,10 +1,10 @@
 #!/bin/sh
 # Other machines, cross-built and run under qemu-user: unit tests, a run of one
-# image and one step, and the refusal of a checkpoint of this machine.  With
-# fused multiply-add (64 bits) the rows and the saved vector are this
-# machine's, bit for bit; without, the rows agree to rounding.  Then 32 bits in
-# 512 MB of address space.  This machine's own build is "make LDFLAGS=-static".
-# What is not installed is skipped, and said.
+# image and one step, a step of a larger network on two samples, and the refusal
+# of a checkpoint of this machine.  With fused multiply-add (64 bits) the rows
+# and the saved vectors are this machine's, bit for bit; without, the rows agree
+# to rounding.  Then 32 bits in 512 MB of address space.  This machine's own
+# build is "make LDFLAGS=-static".  What is not installed is skipped, and said.
 set -eu
 export LC_ALL=C # a decimal point is a point
 here=$(cd "$(dirname "$0")/.." && pwd)
@@ -16,6 +16,8 @@ flags='-std=c11 -ffp-contract=off -O1 -DSAMPLES=1000 -static'
 unit='-DEOS_NO_CRITERION -Wno-unused-function -Wno-psabi'
 case='train --model cnn --data images --samples 1 --lr 0.5 --steps 1 --sharp 1
     --tol 0.9 --threads 1 --log log --save out'
+more='train --samples 2 --loss bmse --lr 0.01 --steps 1 --sharp 1 --tol 0.9
+    --threads 1 --log log --save out'
 full='train --samples 1000 --steps 0 --tol 0.9 --log log'
 jobs=
 
@@ -38,11 +40,23 @@ near() { # rows, rows
           }
         } END { exit bad || !NR }'
 }
-equal() { cmp "$1" "$2" && cmp out-gd.npy ../out-gd.npy; }
+equal() { cmp "$1" "$2" && cmp out-gd.npy "$2.npy"; }
 
-# name, the compiler and its options, qemu, equal or near, unit tests
+# The larger networks: how they are compared, how they are called, models.
+larger() {
+    compare=$1 program=$2
+    shift 2
+    for model; do
+        $program ./eos $more --model "$model"
+        rows log >found
+        $compare found "../native-more-$model"
+    done
+}
+
+# name, the compiler and its options, qemu, equal or near, unit tests, models
 machine() {
     compiler=$2 qemu=$3 compare=$4 tests=$5
+    shift 5
     build "$compiler" eos eos.c $warn
     if "${compiler%%gcc*}nm" eos | grep -wE 'fmaf?'; then
         echo "libc's slow fma() is in" && exit 1
@@ -60,6 +74,7 @@ machine() {
     rows log >found
     $compare found ../native-rows
     checksum log | cmp - ../native-checksum
+    larger $compare $qemu "$@"
 }
 
 # name, the compiler and its options
@@ -71,6 +86,7 @@ small() {
         rows log >found
         near found ../native-$model
     done
+    larger near env resnet18 transformer
 }
 
 # Starts a job in a folder of its own, unless a program is missing.
@@ -107,22 +123,30 @@ static/eos synth 8 >images
 static/eos $case --checkpoint ck --every 1 >native.txt 2>&1
 rows log >native-rows
 checksum log >native-checksum
+mv out-gd.npy native-rows.npy
 for model in mlp cnn; do
     static/eos $full --model $model >native.txt 2>&1
     rows log >native-$model
+done
+for model in resnet18 transformer; do
+    static/eos $more --model $model >native.txt 2>&1
+    rows log >native-more-$model
+    mv out-gd.npy native-more-$model.npy
 done
 echo "passed: make LDFLAGS=-static, this machine: $(($(now) - began)) s"
 
 arm='arm-linux-gnueabihf-gcc -mfpu=neon-vfpv4'
 soft=arm-linux-gnueabi-gcc
 start 'riscv64-linux-gnu-gcc qemu-riscv64' \
-    machine 'RISC-V 64' riscv64-linux-gnu-gcc qemu-riscv64 equal numbers
+    machine 'RISC-V 64' riscv64-linux-gnu-gcc qemu-riscv64 equal numbers \
+    transformer resnet18
 start 's390x-linux-gnu-gcc qemu-s390x' \
-    machine 's390x, big-endian' s390x-linux-gnu-gcc qemu-s390x equal data
+    machine 's390x, big-endian' s390x-linux-gnu-gcc qemu-s390x equal data \
+    transformer
 start "${arm%% *} qemu-arm" \
-    machine '32-bit Arm, NEON' "$arm" qemu-arm near numbers
+    machine '32-bit Arm, NEON' "$arm" qemu-arm near numbers transformer
 start "$soft qemu-arm" \
-    machine '32-bit Arm, soft-float' $soft qemu-arm near data
+    machine '32-bit Arm, soft-float' $soft qemu-arm near data transformer
 start i686-linux-gnu-gcc small '32-bit x86, 1000 images in 512 MB' \
     'i686-linux-gnu-gcc -msse2 -mfpmath=sse'
 

@@ -4,7 +4,7 @@
 # checkpoints drive it; so are the tests of numbers and of data, unoptimised
 # for a quicker build, and the small cases of everything from derivatives to
 # runs, in one program (gcc, which is quicker there).  Matrix products and
-# networks are tested under the first alone.  Then threaded runs of both models
+# networks are tested under the first alone.  Then threaded runs of all models
 # under the third.  UndefinedBehaviorSanitizer's checks of null, alignment,
 # object size and pointer overflow are off.
 set -eu
@@ -48,7 +48,7 @@ together() { # the program, the files, behind -- the compiler and its options
 address=$!
 together kernels kernels network -- $build -fsanitize=address \
     -Wno-pass-failed -O1
-together small eig derivatives dynamics stats unstable toy run -- \
+together small eig derivatives layers dynamics stats unstable toy run -- \
     gcc ${build#clang} $checks -O2
 $build -fsanitize=thread -O1 -o "$dir/eos-threads" eos.c -lm -lpthread
 together program ckpt cli -- $build -O0
@@ -64,6 +64,7 @@ took "numbers, data"
 took "kernels, network"
 
 for suite in jacobi/ block/ power/ guesses/ floor/ network/part_of_an slopes/cnn \
+    slopes/transformer slopes/resnet18_bmse layers/ hard/ tables/ \
     homogeneous/ identities/ symmetry/ precision/ step/a_row projection/of_no \
     quantities/ kick/of_nothing slow/ track/an_offset assumed/ complementarity/ toy/has \
     toy/turns descent/ equation/ approach/of_no summary/; do
@@ -84,9 +85,12 @@ for suite in resume/says disk/folders signals/a_second; do
 done
 took "checkpoints"
 
-for model in cnn mlp; do
-    "$dir/eos-threads" run --model $model --loss bmse --samples 4 --lr 0.5 \
-        --max-steps 2 --steps 2 --tol 0.5 --threads 2 >"$dir/out" 2>&1 || {
+for case in 'run --model cnn --samples 4 --max-steps 2 --steps 2 --tol 0.5' \
+    'run --model mlp --samples 4 --max-steps 2 --steps 2 --tol 0.5' \
+    'run --model transformer --samples 8 --max-steps 2 --steps 2 --tol 0.5' \
+    'train --model resnet18 --samples 4 --steps 1 --tol 0.9'; do
+    "$dir/eos-threads" $case --loss bmse --lr 0.5 --threads 2 >"$dir/out" \
+        2>&1 || {
         cat "$dir/out" && exit 1
     }
 done

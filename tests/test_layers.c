@@ -10,7 +10,7 @@
 
 /* --- Small networks by plain loops --- */
 
-enum { SMALL_LAYERS = 14, SMALL_MOST = 64 * 64 };
+enum { SMALL_LAYERS = 16 };
 static double plain_value[SMALL_LAYERS][PLAIN_MOST];
 
 /* A linear layer of one sample: of all pixels or, with a window, of each. */
@@ -40,7 +40,8 @@ static void plain_layer(const struct set *s, size_t i, size_t number,
                         size_t *at)
 {
     const struct layer *l = &net.layer[number];
-    const double *x = plain_value[number - (l->from ? l->from : 1)];
+    const size_t back = l->from ? l->from : number > 0;
+    const double *x = plain_value[number - back];
     const size_t pixels = l->h * l->w;
     double *y = plain_value[number];
     size_t j;
@@ -85,6 +86,7 @@ static void plain_small(const struct set *s, size_t i, double *f)
 {
     size_t at = 0, number;
 
+    cr_assert(net.layers <= SMALL_LAYERS, "%zu layers", net.layers);
     if (sentences())
         plain_layer(s, i, 0, &at);
     else
