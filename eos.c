@@ -685,12 +685,13 @@ static struct vecs vecs_from(struct vecs set, size_t n, size_t i)
                    : (struct vecs){.f32 = set.f32 + i};
 }
 
-/* The operands of a function below: of m vectors in a set. */
+/* The operands of a function below: of m vectors in a set.  One vector out may
+ * be kept in float32, too. */
 struct operands {
     size_t n, m;
     struct vecs set;
     const double *coef, *y;
-    double *out;
+    struct vecs out;
 };
 
 static size_t chunk_end(const struct operands *o, size_t task)
@@ -730,7 +731,7 @@ static void vec_dots_task(size_t worker, size_t task, const void *work)
 static void vec_dots(size_t n, size_t m, const double *set, const double *y,
                      double *out)
 {
-    const struct operands o = {n, m, {.f64 = (double *)set}, NULL, y, NULL};
+    const struct operands o = {n, m, {.f64 = (double *)set}, NULL, y, {0}};
     size_t tasks = pieces(n, CHUNK_SUM), i;
 
     parallel(tasks, vec_dots_task, &o);
@@ -768,8 +769,12 @@ INLINE void vec_combine_few(const struct operands *o, size_t at,
             sum[i] += a * (narrow ? (double)o->set.f32[j * stride + at + i]
                                   : o->set.f64[j * stride + at + i]);
     }
-    for (size_t i = 0; i < len; i++)
-        o->out[at + i] = sum[i];
+    if (o->out.f64)
+        for (size_t i = 0; i < len; i++)
+            o->out.f64[at + i] = sum[i];
+    else
+        for (size_t i = 0; i < len; i++)
+            o->out.f32[at + i] = (float)sum[i];
 }
 
 INLINE void vec_combine_chunk(const struct operands *o, size_t task,
@@ -798,7 +803,7 @@ static void vec_combine_task(size_t worker, size_t task, const void *work)
 static void vecs_combine(size_t n, double *out, const double *y, size_t m,
                          const double *coef, struct vecs set)
 {
-    const struct operands o = {n, m, set, coef, y, out};
+    const struct operands o = {n, m, set, coef, y, {.f64 = out}};
 
     parallel(pieces(n, CHUNK_SUM), vec_combine_task, &o);
 }
@@ -835,25 +840,12 @@ static void vecs_read(size_t n, double *out, struct vecs set, size_t i)
     vecs_combine(n, out, NULL, 1, &one, vecs_from(set, n, i));
 }
 
-static void vecs_write_task(size_t worker, size_t task, const void *work)
-{
-    const struct operands *o = work;
-    size_t end = chunk_end(o, task);
-
-    (void)worker;
-    for (size_t i = task * CHUNK_SUM; i < end; i++)
-        if (o->set.f64)
-            o->set.f64[i] = o->y[i];
-        else
-            o->set.f32[i] = (float)o->y[i];
-}
-
 /* Vector i of the set = x. */
 static void vecs_write(size_t n, struct vecs set, size_t i, const double *x)
 {
-    const struct operands o = {n, 1, vecs_from(set, n, i), NULL, x, NULL};
+    const struct operands o = {n, 0, {0}, NULL, x, vecs_from(set, n, i)};
 
-    parallel(pieces(n, CHUNK_SUM), vecs_write_task, &o);
+    parallel(pieces(n, CHUNK_SUM), vec_combine_task, &o);
 }
 
 static void vec_copy(size_t n, double *out, const double *x)
