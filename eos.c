@@ -34,7 +34,7 @@
  *   17  command line and main
  *
  * A step's way, each given what it reads and writes: main (17), eos_run, track,
- * track_step (14), then for theta+ constrain, project, measure (9) and
+ * track_step (14), then for theta+ project and measure (9) and
  * sharpness (8), and for every trajectory gradient, hessian, loss_on, taylor
  * (7), net_pass, a task for each tile of samples, run_tile, a layer's forward
  * and backward (6), gemm and its micro-kernel (3).  Back comes a row (11),
@@ -381,7 +381,6 @@ static const char *option_text(const struct option_spec *o, char *to,
 {
     const void *from = (const char *)&config + o->field;
     const char *at = o->value;
-    int choice;
 
     switch (o->kind) {
     case FLAG:
@@ -397,8 +396,7 @@ static const char *option_text(const struct option_spec *o, char *to,
         snprintf(to, size, "%.17g", *(const double *)from);
         break;
     case CHOICE:
-        memcpy(&choice, from, sizeof choice);
-        while (choice--)
+        for (int n = *(const int *)from; n; n--)
             at = strchr(at, '|') + 1;
         snprintf(to, size, "%.*s", (int)strcspn(at, "|"), at);
         break;
@@ -4853,7 +4851,7 @@ static void fourth(struct point at, const double *v, double *out)
     vec_scale(net.params, out, 6, out);
 }
 
-/* L and accuracy on a set, float64. */
+/* L and, where it is asked for, accuracy on a set; float64. */
 static double loss_on(struct point at, const struct set *s, double *accuracy)
 {
     double loss = taylor(at, EOS_F64, 0, s, NULL, NULL);
@@ -4861,7 +4859,8 @@ static double loss_on(struct point at, const struct set *s, double *accuracy)
 
     for (size_t i = 0; i < s->n; i++)
         hits += pass_hit[i];
-    *accuracy = isfinite(loss) ? (double)hits / (double)s->n : (double)NAN;
+    if (accuracy)
+        *accuracy = isfinite(loss) ? (double)hits / (double)s->n : (double)NAN;
     return isfinite(loss) ? loss : (double)NAN;
 }
 
@@ -6206,13 +6205,6 @@ static void project(struct dagger *d, double *theta, bool second)
         several_covariance(d);
 }
 
-/* Eq. (2): theta+ <- proj_M(theta+ - eta grad L(theta+)). */
-static void constrain(struct dagger *d, double *theta, bool second)
-{
-    vec_axpy(net.params, -config.lr, d->grad, theta);
-    project(d, theta, second);
-}
-
 static void predict(const struct dagger *d, size_t which, double *v)
 {
     if (several())
@@ -6872,11 +6864,9 @@ static const struct column profile_columns[] = {
 
 static double full_loss(double x)
 {
-    double ignored;
-
     vec_add(net.params, scratch.in, path.pg, x, dagger.u);
     profile.x = x;
-    profile.F = loss_on(point_at(scratch.in), &train, &ignored);
+    profile.F = loss_on(point_at(scratch.in), &train, NULL);
     return profile.F;
 }
 
@@ -7367,18 +7357,6 @@ static int lr_check(void)
     return refuse("--lr: %g is too small: 2/eta is not finite", config.lr);
 }
 
-/* A sentence is negative or positive: two classes. */
-static int loss_check(void)
-{
-    char loss[16];
-
-    if (!sentences() || two_classes())
-        return EOS_DONE;
-    return refuse("--loss: %s is for ten classes; --model transformer takes "
-                  "bmse or logistic",
-                  option_of(FIELD(loss), loss, sizeof loss));
-}
-
 /* Lays out what the options need beside the data. */
 static int room_lay(void)
 {
@@ -7407,16 +7385,19 @@ int eos_start(const struct eos_config *c)
         {0.005, 0.02, 0.005, 0.03},
         {0.005, 0.02, 0.01, 0.04},
         {0.005, 0.005, 0.005, 0.005},
-        {0, 0, 0.02, 0.05},
+        {0, 0, 0.02, 0.05}, /* a sentence is negative or positive */
     };
+    char loss[16];
 
     config = *c;
     if (config.samples < 1 || config.samples > SAMPLES)
         return refuse("--samples: %zu is above this build's capacity of %d; "
                       "make SAMPLES=%zu builds a larger one",
                       config.samples, SAMPLES, config.samples);
-    if (loss_check())
-        return failed;
+    if (sentences() && !two_classes())
+        return refuse("--loss: %s is for ten classes; --model transformer "
+                      "takes bmse or logistic",
+                      option_of(FIELD(loss), loss, sizeof loss));
     if (two_classes() && config.samples % 2)
         return refuse("--samples: %zu is odd; two classes take half each",
                       config.samples);
@@ -7655,11 +7636,11 @@ static int descent_check(size_t step, struct point at, const double *grad,
 static int approach_still(size_t n, struct point at)
 {
     enum { STILL = 1000 };
-    double ignored, L, before = progress.still_L;
+    double L, before = progress.still_L;
 
     if (n % STILL || (n && n < progress.still + STILL))
         return EOS_DONE;
-    L = loss_on(at, &train, &ignored);
+    L = loss_on(at, &train, NULL);
     progress.still = n;
     progress.still_L = L;
     if (n == 0 || !(L < 1e-12 || fabs(L - before) <= 1e-12 * fabs(before)))
@@ -7839,12 +7820,11 @@ static void track_prediction(const struct dagger *d, size_t which,
     struct seen *s = &row.pr[which];
     size_t wanted = which == 0 && several() ? 2 : 1;
     struct point at;
-    double ignored;
 
     seen_offset(s, d, v);
     vec_add(net.params, scratch.in, d->at.theta, 1, v);
     at = point_at(scratch.in);
-    s->L = loss_on(at, &train, &ignored);
+    s->L = loss_on(at, &train, NULL);
     seen_sharpness(s, at, &warm.pr[which], wanted, thorough, scratch.out);
 }
 
@@ -7854,11 +7834,11 @@ static void track_flow(const struct dagger *d, double *theta, bool thorough,
 {
     const size_t p = net.params;
     struct point at = point_at(theta);
-    double ignored, substeps;
+    double substeps;
 
     vec_add(p, scratch.in, theta, -1, d->at.theta);
     row.gf.dist = vec_norm(p, scratch.in);
-    row.gf.L = loss_on(at, &train, &ignored);
+    row.gf.L = loss_on(at, &train, NULL);
     if (row.t == 0) { /* at instability S is 2/eta by definition */
         row.gf.S = 2 / config.lr;
         row.gf.resid = 0;
@@ -7963,7 +7943,8 @@ static int track_step(struct paths *now, struct dagger *d, size_t t, bool stay,
         return EOS_DONE;
     for (size_t i = 0; i < predictions; i++)
         predict(d, i, now->v[i]);
-    constrain(d, now->pg, (t + 1) % SELDOM == 0);
+    vec_axpy(net.params, -config.lr, d->grad, now->pg); /* eq. (2) */
+    project(d, now->pg, (t + 1) % SELDOM == 0);
     predict_prepare(d, now->v);
     return EOS_DONE;
 }
