@@ -4732,9 +4732,9 @@ static const struct kernel kernels[] = {
 enum { KERNELS = sizeof kernels / sizeof *kernels };
 static const struct kernel *kernel;
 
-static bool kernel_runs(const struct kernel *k)
+static bool isa_runs(int isa)
 {
-    switch (k->isa) {
+    switch (isa) {
 #if defined __x86_64__
     case ISA_AVX512:
         return __builtin_cpu_supports("fma") &&
@@ -4759,7 +4759,7 @@ static int kernel_choose(void)
         name = NULL;
     for (size_t i = 0; i < KERNELS; i++)
         if ((!name || !strcmp(name, kernels[i].name)) &&
-            kernel_runs(&kernels[i])) {
+            isa_runs(kernels[i].isa)) {
             kernel = &kernels[i];
             return EOS_DONE;
         }
@@ -6032,11 +6032,6 @@ static double sdcp(size_t k, const double *C, double (*G)[PAIRS], double *S)
 
 /* --- Steps --- */
 
-static double *dagger_u(const struct dagger *d, size_t i)
-{
-    return nth(d->u, net.params, i);
-}
-
 static double *dagger_T(const struct dagger *d, size_t i, size_t j)
 {
     return nth(d->T_ij, net.params, pair_of(i, j));
@@ -6062,11 +6057,11 @@ static void several_tensor(struct dagger *d)
         if (j == 0)
             vec_add(p, dagger_T(d, 0, 0), d->T, d->su, d->u);
         else
-            third(d->at, dagger_u(d, j), dagger_T(d, j, j));
+            third(d->at, nth(d->u, p, j), dagger_T(d, j, j));
         for (size_t i = 0; i < j; i++) {
             double *to = dagger_T(d, i, j);
 
-            vec_add(p, scratch.in, dagger_u(d, i), 1, dagger_u(d, j));
+            vec_add(p, scratch.in, nth(d->u, p, i), 1, nth(d->u, p, j));
             third(d->at, scratch.in, to);
             vec_scale(p, to, 0.5, to);
             vec_axpy(p, -0.5, dagger_T(d, i, i), to);
@@ -6092,7 +6087,7 @@ static void several_measure(struct dagger *d)
 
     memcpy(d->lambda, d->warm->value, (most + 1) * sizeof *d->lambda);
     for (; d->k < most && d->lambda[d->k] > config.band / config.lr; d->k++) {
-        eig_vector(d->k, dagger_u(d, d->k));
+        eig_vector(d->k, nth(d->u, net.params, d->k));
         d->resid = fmax(d->resid, d->warm->resid[d->k]);
     }
     several_tensor(d);
@@ -6749,22 +6744,20 @@ static void full_offset(size_t which, const double *d)
     full.D3d[which] = third_norm(scratch.in);
 }
 
-static void full_derivatives(void)
+/* The above, and beta_{s->t-1} of the starts before t. */
+static void full_measure(size_t t)
 {
-    vec_add(net.params, scratch.in, path.gd, -1, path.pg);
+    const size_t p = net.params;
+
+    vec_add(p, scratch.in, path.gd, -1, path.pg);
     full_offset(0, scratch.in);
     full_offset(1, path.v[0]);
     full.D3g = unit_perp(dagger.grad, scratch.in) ? third_norm(scratch.in)
                                                   : (double)NAN;
-}
-
-/* beta_{s->t-1} of the starts before t. */
-static void full_betas(size_t t)
-{
     for (size_t i = 0; i < STARTS; i++)
-        full.beta[i] = i < full_starts(t) ? vec_dot(net.params, dagger.T,
-                                                    nth(full_w, net.params, i))
-                                          : (double)NAN;
+        full.beta[i] = i < full_starts(t)
+                           ? vec_dot(p, dagger.T, nth(full_w, p, i))
+                           : (double)NAN;
 }
 
 /* w_t becomes w_(t+1).  A new start takes the place of the oldest. */
@@ -6913,8 +6906,7 @@ static int full_step(size_t t, bool stay)
 
     for (size_t i = 0; i < CLAIMS && t == 0; i++)
         full.worst[i] = (double)NAN;
-    full_derivatives();
-    full_betas(t);
+    full_measure(t);
     if (slow) {
         full.rho3 = full_rho(third);
         full.rho4 = full_rho(fourth);
@@ -8093,16 +8085,14 @@ static int deriv_print(const double norms[3])
     const struct {
         const char *name;
         double value;
-    } lines[] = {{"L", dagger.L},
-                 {"grad", dagger.gradnorm},
-                 {"hvp", norms[0]},
-                 {"d3", norms[1]},
-                 {"d4", norms[2]},
-                 {"S", dagger.S},
-                 {"lambda2", dagger.lambda2},
-                 {"resid", dagger.resid},
-                 {"alpha", dagger.alpha},
-                 {"beta", dagger.beta}};
+    } lines[] = {
+        /* clang-format off */
+        {"L", dagger.L}, {"grad", dagger.gradnorm}, {"hvp", norms[0]},
+        {"d3", norms[1]}, {"d4", norms[2]}, {"S", dagger.S},
+        {"lambda2", dagger.lambda2}, {"resid", dagger.resid},
+        {"alpha", dagger.alpha}, {"beta", dagger.beta}
+        /* clang-format on */
+    };
 
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
         text_put(&out, "%s %s\n", lines[i].name, all_digits(lines[i].value));
