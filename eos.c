@@ -269,7 +269,6 @@ _Static_assert(BLOCK % TILE == 0, "tiles fill a block");
 _Static_assert(TILE % CHANNELS == 0, "a tile of inputs begins with red");
 _Static_assert(SIDE *CHANNELS % TILE == 0, "tiles fill a line of an image");
 
-/* Exit statuses and configuration: eos.h. */
 static struct eos_config config;
 
 /* --- Commands and options --- */
@@ -495,7 +494,6 @@ static double *room_vectors(size_t n, size_t m)
 typedef void task_fn(size_t worker, size_t task, const void *work);
 
 static struct {
-    pthread_t thread[THREADS];
     size_t born[THREADS]; /* the round in which a thread was created */
     pthread_mutex_t lock;
     pthread_cond_t wake, idle;
@@ -572,13 +570,14 @@ static void parallel(size_t tasks, task_fn *fn, const void *work)
 static void pool_start(size_t n)
 {
     pthread_attr_t attr;
+    pthread_t thread;
 
     n = size_min(n, THREADS);
     for (size_t i = pool.started + 1; i < n; i++) {
         pool.born[i] = pool.round;
         if (pthread_attr_init(&attr) ||
             pthread_attr_setstack(&attr, pool_stack[i], STACK) ||
-            pthread_create(&pool.thread[i], &attr, pool_thread, pool_stack[i]))
+            pthread_create(&thread, &attr, pool_thread, pool_stack[i]))
             break;
         pthread_attr_destroy(&attr);
         pool.started = i;
@@ -1925,7 +1924,6 @@ static bool sentences(void)
     return config.model == EOS_TRANSFORMER;
 }
 
-/* Takes the room of both sets. */
 static void data_room(void)
 {
     const size_t n = config.samples, tests = config.test ? TEST_SAMPLES : 0;
@@ -2418,7 +2416,6 @@ static int data_normalise(void)
 
 /* --- Both sets --- */
 
-/* The samples of one file. */
 static int data_read(struct filling *f, const char *name, bool *more)
 {
     int status, fd = open(name, O_RDONLY | O_CLOEXEC);
@@ -2430,7 +2427,6 @@ static int data_read(struct filling *f, const char *name, bool *more)
     return status;
 }
 
-/* The built-in samples. */
 static int synth_fill(struct filling *f)
 {
     unsigned char record[RECORD];
@@ -2449,7 +2445,6 @@ static int synth_fill(struct filling *f)
     return EOS_DONE;
 }
 
-/* The training set, from its files or built in. */
 static int train_load(void)
 {
     const bool halves = two_classes(); /* of an even number of samples */
@@ -5035,7 +5030,6 @@ static void eig_random(double *x)
         x[i] = rng_sign_unit(&eig.rng);
 }
 
-/* Vector i of the basis. */
 static double *eig_basis(size_t i)
 {
     return nth(krylov.basis, eig.p, i);
