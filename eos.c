@@ -905,6 +905,13 @@ enum {
     TALL = 2 /* rows that it may have above MR, if it has fewer vectors */
 };
 
+/* Vectors in the next group of columns when `left` remain: at most `most`, and
+ * even shares at the end (4 = 2 + 2), for a group of one starves the FMAs. */
+static size_t gemm_group(size_t left, size_t most)
+{
+    return left > most ? size_min(most, (left + 1) / 2) : left;
+}
+
 #endif /* !REGION */
 
 #if defined REAL && !defined PART /* once for each instance: */
@@ -917,7 +924,6 @@ enum {
 #define v_fma          N(v_fma)
 #define v_exp          N(v_exp)
 #define v_exp1         N(v_exp1)
-#define gemm_group     N(gemm_group)
 #define gemm           N(gemm)
 #define gemm_sum       N(gemm_sum)
 #define gemm_rows      N(gemm_rows)
@@ -1153,13 +1159,6 @@ INLINE size_t N(gemm_height)(size_t left, size_t nv)
         nv < NV ? pieces(left, pieces(left, MR + TALL)) : (size_t)MR;
 
     return rows >= MR && rows <= left ? rows : left >= MR ? MR : 1;
-}
-
-/* Vectors in the next group of columns when `left` remain: at most `most`, and
- * even shares at the end (4 = 2 + 2), for a group of one starves the FMAs. */
-INLINE size_t gemm_group(size_t left, size_t most)
-{
-    return left > most ? size_min(most, (left + 1) / 2) : left;
 }
 
 /* C[m][n] += A B (= start + A B), where C, B and start are padded to whole
@@ -1586,7 +1585,7 @@ static int npy_header(int fd, const char *name, size_t n, int *bytes)
     unsigned char start[12];
     char header[NPY_HEADER];
     const char *descr, *shape;
-    size_t len, width;
+    size_t len;
     int length;
 
     if (read_all(fd, start, 10) != 10 || memcmp(start, "\x93NUMPY", 6))
@@ -1594,10 +1593,9 @@ static int npy_header(int fd, const char *name, size_t n, int *bytes)
     if (start[6] < 1 || start[6] > 3)
         return refuse("%s: .npy format %d.%d; formats 1.0 to 3.0 are read",
                       name, start[6], start[7]);
-    width = start[6] == 1 ? 2 : 4;
-    if (width == 4 && read_all(fd, start + 10, 2) != 2)
+    if (start[6] > 1 && read_all(fd, start + 10, 2) != 2)
         return refuse("%s: cut short in its header", name);
-    len = (size_t)get_le(start + 8, (int)width);
+    len = (size_t)get_le(start + 8, start[6] > 1 ? 4 : 2);
     if (len >= sizeof header)
         return refuse("%s: header of %zu bytes; at most %d are read", name, len,
                       NPY_HEADER - 1);
@@ -5859,11 +5857,10 @@ struct cone {
 static void cone_product(const struct cone *q, size_t a, size_t b, double *to)
 {
     const double *x = q->vector[a], *y = q->vector[b];
-    size_t i, j;
 
     for (size_t e = 0; e < q->n; e++) {
-        i = pair[e].i;
-        j = pair[e].j;
+        const size_t i = pair[e].i, j = pair[e].j;
+
         to[e] = 0.5 * (x[i] * y[j] + x[j] * y[i]) *
                 sqrt((a == b ? 1 : 2) * pair[e].count);
     }
@@ -8206,9 +8203,8 @@ static void toy_ode(double s[2], double h)
 /* xx' */
 static void toy_square(size_t k, const double *x, double *xx)
 {
-    for (size_t j = 0; j < k; j++)
-        for (size_t i = 0; i <= j; i++)
-            xx[pair_of(i, j)] = x[i] * x[j];
+    for (size_t a = 0; a < k * (k + 1) / 2; a++)
+        xx[a] = x[pair[a].i] * x[pair[a].j];
 }
 
 /* to = (a + b y) x */
@@ -8252,16 +8248,13 @@ static void toy_start(struct toy *s, size_t k)
     double g[PAIRS][PAIRS] = {{0}}, minus[PAIRS];
 
     *s = (struct toy){.k = k, .n = k * (k + 1) / 2};
-    for (size_t j = 0; j < k; j++)
-        for (size_t i = 0; i <= j; i++) {
-            const size_t a = pair_of(i, j);
-
-            s->A[a] = A[a];
-            minus[a] = -A[a];
-            g[a][a] = config.beta / (2 * pair[a].count);
-            s->gd_y[a] = i == j ? config.y0 : 0;
-            s->y[a] = sqrt(config.beta) * s->gd_y[a];
-        }
+    for (size_t a = 0; a < s->n; a++) {
+        s->A[a] = A[a];
+        minus[a] = -A[a];
+        g[a][a] = config.beta / (2 * pair[a].count);
+        s->gd_y[a] = pair[a].count == 1 ? config.y0 : 0;
+        s->y[a] = sqrt(config.beta) * s->gd_y[a];
+    }
     for (size_t i = 0; i < k; i++)
         s->gd_x[i] = s->x[i] = config.x0;
     s->ode[0] = fabs(config.x0);
@@ -8277,8 +8270,8 @@ static double toy_error(const double *cov, const double *sigma)
 
     for (size_t i = 0; i < TOY_MATRIX; i++) {
         d = cov[i] - sigma[i];
-        error += (i == 1 ? 2 : 1) * d * d;
-        length += (i == 1 ? 2 : 1) * sigma[i] * sigma[i];
+        error += pair[i].count * d * d;
+        length += pair[i].count * sigma[i] * sigma[i];
     }
     return sqrt(error / length);
 }
