@@ -140,9 +140,7 @@
  * ------------------------------------------------------------------------ */
 
 #define _POSIX_C_SOURCE 200809L
-#if defined __linux__
-#define _GNU_SOURCE /* sched_getaffinity */
-#endif
+#define _GNU_SOURCE /* sched_getaffinity, on Linux */
 
 #if defined __FAST_MATH__ || \
     (defined __FINITE_MATH_ONLY__ && __FINITE_MATH_ONLY__)
@@ -1548,10 +1546,7 @@ static const char *npy_value(const char *header, const char *key, int *length)
     const char *open = "'\"([", *close = "'\")]", *kind, *end;
     const char *value = strstr(header, key);
 
-    if (!value)
-        value = "";
-    else
-        value += strlen(key);
+    value = value ? value + strlen(key) : "";
     value += strspn(value, " :");
     kind = *value ? strchr(open, *value) : NULL;
     end = kind ? strchr(value + 1, close[kind - open]) : NULL;
