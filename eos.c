@@ -5368,8 +5368,7 @@ static void warm_room(struct warm *w, bool seconds)
 {
     memset(w, 0, sizeof *w);
     w->u = room_kept(net.params, HISTORY, true);
-    if (seconds)
-        w->second = room_kept(net.params, 2, true);
+    w->second = room_kept(net.params, seconds ? 2 : 0, true);
 }
 
 static void shared_store(size_t i, const double *x)
@@ -7459,18 +7458,16 @@ static int files_open(const char *command)
 /* The first line for people. */
 static void greet(const char *command, int fd)
 {
-    const char *file = config.ndata ? config.data[0] : NULL;
-    const char *slash = file ? strrchr(file, '/') : NULL;
+    const char *data =
+        config.ndata ? config.data[0] : "the built-in synthetic set";
+    const char *slash = strrchr(data, '/');
     char line[256], model[16], loss[16];
 
     snprintf(line, sizeof line,
              "%s: %s, %s, %zu %s of %.30s, eta = %g, seed %" PRIu64 "\n",
              command, option_of(FIELD(model), model, sizeof model),
              option_of(FIELD(loss), loss, sizeof loss), train.n,
-             sentences() ? "sentences" : "images",
-             slash  ? slash + 1
-             : file ? file
-                    : "the built-in synthetic set",
+             sentences() ? "sentences" : "images", slash ? slash + 1 : data,
              config.lr, config.seed);
     write_all(fd, line, strlen(line));
 }
