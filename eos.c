@@ -34,7 +34,7 @@
  *   17  command line and main
  *
  * A step's way, each given what it reads and writes: main (17), eos_run, track,
- * track_step (14), then for theta+ constrain, project, measure (9) and
+ * track_step (14), then for theta+ project and measure (9) and
  * sharpness (8), and for every trajectory gradient, hessian, loss_on, taylor
  * (7), net_pass, a task for each tile of samples, run_tile, a layer's forward
  * and backward (6), gemm and its micro-kernel (3).  Back comes a row (11),
@@ -140,9 +140,7 @@
  * ------------------------------------------------------------------------ */
 
 #define _POSIX_C_SOURCE 200809L
-#if defined __linux__
-#define _GNU_SOURCE /* sched_getaffinity */
-#endif
+#define _GNU_SOURCE /* sched_getaffinity, on Linux */
 
 #if defined __FAST_MATH__ || \
     (defined __FINITE_MATH_ONLY__ && __FINITE_MATH_ONLY__)
@@ -269,7 +267,6 @@ _Static_assert(BLOCK % TILE == 0, "tiles fill a block");
 _Static_assert(TILE % CHANNELS == 0, "a tile of inputs begins with red");
 _Static_assert(SIDE *CHANNELS % TILE == 0, "tiles fill a line of an image");
 
-/* Exit statuses and configuration: eos.h. */
 static struct eos_config config;
 
 /* --- Commands and options --- */
@@ -381,7 +378,6 @@ static const char *option_text(const struct option_spec *o, char *to,
 {
     const void *from = (const char *)&config + o->field;
     const char *at = o->value;
-    int choice;
 
     switch (o->kind) {
     case FLAG:
@@ -397,8 +393,7 @@ static const char *option_text(const struct option_spec *o, char *to,
         snprintf(to, size, "%.17g", *(const double *)from);
         break;
     case CHOICE:
-        memcpy(&choice, from, sizeof choice);
-        while (choice--)
+        for (int n = *(const int *)from; n; n--)
             at = strchr(at, '|') + 1;
         snprintf(to, size, "%.*s", (int)strcspn(at, "|"), at);
         break;
@@ -497,7 +492,6 @@ static double *room_vectors(size_t n, size_t m)
 typedef void task_fn(size_t worker, size_t task, const void *work);
 
 static struct {
-    pthread_t thread[THREADS];
     size_t born[THREADS]; /* the round in which a thread was created */
     pthread_mutex_t lock;
     pthread_cond_t wake, idle;
@@ -574,13 +568,14 @@ static void parallel(size_t tasks, task_fn *fn, const void *work)
 static void pool_start(size_t n)
 {
     pthread_attr_t attr;
+    pthread_t thread;
 
     n = size_min(n, THREADS);
     for (size_t i = pool.started + 1; i < n; i++) {
         pool.born[i] = pool.round;
         if (pthread_attr_init(&attr) ||
             pthread_attr_setstack(&attr, pool_stack[i], STACK) ||
-            pthread_create(&pool.thread[i], &attr, pool_thread, pool_stack[i]))
+            pthread_create(&thread, &attr, pool_thread, pool_stack[i]))
             break;
         pthread_attr_destroy(&attr);
         pool.started = i;
@@ -685,12 +680,13 @@ static struct vecs vecs_from(struct vecs set, size_t n, size_t i)
                    : (struct vecs){.f32 = set.f32 + i};
 }
 
-/* The operands of a function below: of m vectors in a set. */
+/* The operands of a function below: of m vectors in a set.  One vector out may
+ * be kept in float32, too. */
 struct operands {
     size_t n, m;
     struct vecs set;
     const double *coef, *y;
-    double *out;
+    struct vecs out;
 };
 
 static size_t chunk_end(const struct operands *o, size_t task)
@@ -730,7 +726,7 @@ static void vec_dots_task(size_t worker, size_t task, const void *work)
 static void vec_dots(size_t n, size_t m, const double *set, const double *y,
                      double *out)
 {
-    const struct operands o = {n, m, {.f64 = (double *)set}, NULL, y, NULL};
+    const struct operands o = {n, m, {.f64 = (double *)set}, NULL, y, {0}};
     size_t tasks = pieces(n, CHUNK_SUM), i;
 
     parallel(tasks, vec_dots_task, &o);
@@ -768,8 +764,12 @@ INLINE void vec_combine_few(const struct operands *o, size_t at,
             sum[i] += a * (narrow ? (double)o->set.f32[j * stride + at + i]
                                   : o->set.f64[j * stride + at + i]);
     }
-    for (size_t i = 0; i < len; i++)
-        o->out[at + i] = sum[i];
+    if (o->out.f64)
+        for (size_t i = 0; i < len; i++)
+            o->out.f64[at + i] = sum[i];
+    else
+        for (size_t i = 0; i < len; i++)
+            o->out.f32[at + i] = (float)sum[i];
 }
 
 INLINE void vec_combine_chunk(const struct operands *o, size_t task,
@@ -798,7 +798,7 @@ static void vec_combine_task(size_t worker, size_t task, const void *work)
 static void vecs_combine(size_t n, double *out, const double *y, size_t m,
                          const double *coef, struct vecs set)
 {
-    const struct operands o = {n, m, set, coef, y, out};
+    const struct operands o = {n, m, set, coef, y, {.f64 = out}};
 
     parallel(pieces(n, CHUNK_SUM), vec_combine_task, &o);
 }
@@ -835,25 +835,12 @@ static void vecs_read(size_t n, double *out, struct vecs set, size_t i)
     vecs_combine(n, out, NULL, 1, &one, vecs_from(set, n, i));
 }
 
-static void vecs_write_task(size_t worker, size_t task, const void *work)
-{
-    const struct operands *o = work;
-    size_t end = chunk_end(o, task);
-
-    (void)worker;
-    for (size_t i = task * CHUNK_SUM; i < end; i++)
-        if (o->set.f64)
-            o->set.f64[i] = o->y[i];
-        else
-            o->set.f32[i] = (float)o->y[i];
-}
-
 /* Vector i of the set = x. */
 static void vecs_write(size_t n, struct vecs set, size_t i, const double *x)
 {
-    const struct operands o = {n, 1, vecs_from(set, n, i), NULL, x, NULL};
+    const struct operands o = {n, 0, {0}, NULL, x, vecs_from(set, n, i)};
 
-    parallel(pieces(n, CHUNK_SUM), vecs_write_task, &o);
+    parallel(pieces(n, CHUNK_SUM), vec_combine_task, &o);
 }
 
 static void vec_copy(size_t n, double *out, const double *x)
@@ -916,6 +903,13 @@ enum {
     TALL = 2 /* rows that it may have above MR, if it has fewer vectors */
 };
 
+/* Vectors in the next group of columns when `left` remain: at most `most`, and
+ * even shares at the end (4 = 2 + 2), for a group of one starves the FMAs. */
+static size_t gemm_group(size_t left, size_t most)
+{
+    return left > most ? size_min(most, (left + 1) / 2) : left;
+}
+
 #endif /* !REGION */
 
 #if defined REAL && !defined PART /* once for each instance: */
@@ -928,7 +922,6 @@ enum {
 #define v_fma          N(v_fma)
 #define v_exp          N(v_exp)
 #define v_exp1         N(v_exp1)
-#define gemm_group     N(gemm_group)
 #define gemm           N(gemm)
 #define gemm_sum       N(gemm_sum)
 #define gemm_rows      N(gemm_rows)
@@ -1168,13 +1161,6 @@ INLINE size_t N(gemm_height)(size_t left, size_t nv)
     if (rows >= MR && rows <= left)
         return rows;
     return left >= MR ? MR : MR == 8 && left >= 4 ? 4 : 1;
-}
-
-/* Vectors in the next group of columns when `left` remain: at most `most`, and
- * even shares at the end (4 = 2 + 2), for a group of one starves the FMAs. */
-INLINE size_t gemm_group(size_t left, size_t most)
-{
-    return left > most ? size_min(most, (left + 1) / 2) : left;
 }
 
 /* C[m][n] += A B (= start + A B), where C, B and start are padded to whole
@@ -1564,10 +1550,7 @@ static const char *npy_value(const char *header, const char *key, int *length)
     const char *open = "'\"([", *close = "'\")]", *kind, *end;
     const char *value = strstr(header, key);
 
-    if (!value)
-        value = "";
-    else
-        value += strlen(key);
+    value = value ? value + strlen(key) : "";
     value += strspn(value, " :");
     kind = *value ? strchr(open, *value) : NULL;
     end = kind ? strchr(value + 1, close[kind - open]) : NULL;
@@ -1601,7 +1584,7 @@ static int npy_header(int fd, const char *name, size_t n, int *bytes)
     unsigned char start[12];
     char header[NPY_HEADER];
     const char *descr, *shape;
-    size_t len, width;
+    size_t len;
     int length;
 
     if (read_all(fd, start, 10) != 10 || memcmp(start, "\x93NUMPY", 6))
@@ -1609,10 +1592,9 @@ static int npy_header(int fd, const char *name, size_t n, int *bytes)
     if (start[6] < 1 || start[6] > 3)
         return refuse("%s: .npy format %d.%d; formats 1.0 to 3.0 are read",
                       name, start[6], start[7]);
-    width = start[6] == 1 ? 2 : 4;
-    if (width == 4 && read_all(fd, start + 10, 2) != 2)
+    if (start[6] > 1 && read_all(fd, start + 10, 2) != 2)
         return refuse("%s: cut short in its header", name);
-    len = (size_t)get_le(start + 8, (int)width);
+    len = (size_t)get_le(start + 8, start[6] > 1 ? 4 : 2);
     if (len >= sizeof header)
         return refuse("%s: header of %zu bytes; at most %d are read", name, len,
                       NPY_HEADER - 1);
@@ -1939,7 +1921,6 @@ static bool sentences(void)
     return config.model == EOS_TRANSFORMER;
 }
 
-/* Takes the room of both sets. */
 static void data_room(void)
 {
     const size_t n = config.samples, tests = config.test ? TEST_SAMPLES : 0;
@@ -2432,7 +2413,6 @@ static int data_normalise(void)
 
 /* --- Both sets --- */
 
-/* The samples of one file. */
 static int data_read(struct filling *f, const char *name, bool *more)
 {
     int status, fd = open(name, O_RDONLY | O_CLOEXEC);
@@ -2444,7 +2424,6 @@ static int data_read(struct filling *f, const char *name, bool *more)
     return status;
 }
 
-/* The built-in samples. */
 static int synth_fill(struct filling *f)
 {
     unsigned char record[RECORD];
@@ -2463,7 +2442,6 @@ static int synth_fill(struct filling *f)
     return EOS_DONE;
 }
 
-/* The training set, from its files or built in. */
 static int train_load(void)
 {
     const bool halves = two_classes(); /* of an even number of samples */
@@ -4700,9 +4678,9 @@ static const struct kernel kernels[] = {
 enum { KERNELS = sizeof kernels / sizeof *kernels };
 static const struct kernel *kernel;
 
-static bool kernel_runs(const struct kernel *k)
+static bool isa_runs(int isa)
 {
-    switch (k->isa) {
+    switch (isa) {
 #if defined __x86_64__
     case ISA_AVX512:
         return __builtin_cpu_supports("fma") &&
@@ -4727,7 +4705,7 @@ static int kernel_choose(void)
         name = NULL;
     for (size_t i = 0; i < KERNELS; i++)
         if ((!name || !strcmp(name, kernels[i].name)) &&
-            kernel_runs(&kernels[i])) {
+            isa_runs(kernels[i].isa)) {
             kernel = &kernels[i];
             return EOS_DONE;
         }
@@ -4819,7 +4797,7 @@ static void fourth(struct point at, const double *v, double *out)
     vec_scale(net.params, out, 6, out);
 }
 
-/* L and accuracy on a set, float64. */
+/* L and, where it is asked for, accuracy on a set; float64. */
 static double loss_on(struct point at, const struct set *s, double *accuracy)
 {
     double loss = taylor(at, EOS_F64, 0, s, NULL, NULL);
@@ -4827,7 +4805,8 @@ static double loss_on(struct point at, const struct set *s, double *accuracy)
 
     for (size_t i = 0; i < s->n; i++)
         hits += pass_hit[i];
-    *accuracy = isfinite(loss) ? (double)hits / (double)s->n : (double)NAN;
+    if (accuracy)
+        *accuracy = isfinite(loss) ? (double)hits / (double)s->n : (double)NAN;
     return isfinite(loss) ? loss : (double)NAN;
 }
 
@@ -5002,7 +4981,6 @@ static void eig_random(double *x)
         x[i] = rng_sign_unit(&eig.rng);
 }
 
-/* Vector i of the basis. */
 static double *eig_basis(size_t i)
 {
     return nth(krylov.basis, eig.p, i);
@@ -5348,8 +5326,7 @@ static void warm_room(struct warm *w, bool seconds)
 {
     memset(w, 0, sizeof *w);
     w->u = room_kept(net.params, HISTORY, true);
-    if (seconds)
-        w->second = room_kept(net.params, 2, true);
+    w->second = room_kept(net.params, seconds ? 2 : 0, true);
 }
 
 static void shared_store(size_t i, const double *x)
@@ -5832,11 +5809,10 @@ struct cone {
 static void cone_product(const struct cone *q, size_t a, size_t b, double *to)
 {
     const double *x = q->vector[a], *y = q->vector[b];
-    size_t i, j;
 
     for (size_t e = 0; e < q->n; e++) {
-        i = pair[e].i;
-        j = pair[e].j;
+        const size_t i = pair[e].i, j = pair[e].j;
+
         to[e] = 0.5 * (x[i] * y[j] + x[j] * y[i]) *
                 sqrt((a == b ? 1 : 2) * pair[e].count);
     }
@@ -5999,11 +5975,6 @@ static double sdcp(size_t k, const double *C, double (*G)[PAIRS], double *S)
 
 /* --- Steps --- */
 
-static double *dagger_u(const struct dagger *d, size_t i)
-{
-    return nth(d->u, net.params, i);
-}
-
 static double *dagger_T(const struct dagger *d, size_t i, size_t j)
 {
     return nth(d->T_ij, net.params, pair_of(i, j));
@@ -6029,11 +6000,11 @@ static void several_tensor(struct dagger *d)
         if (j == 0)
             vec_add(p, dagger_T(d, 0, 0), d->T, d->su, d->u);
         else
-            third(d->at, dagger_u(d, j), dagger_T(d, j, j));
+            third(d->at, nth(d->u, p, j), dagger_T(d, j, j));
         for (size_t i = 0; i < j; i++) {
             double *to = dagger_T(d, i, j);
 
-            vec_add(p, scratch.in, dagger_u(d, i), 1, dagger_u(d, j));
+            vec_add(p, scratch.in, nth(d->u, p, i), 1, nth(d->u, p, j));
             third(d->at, scratch.in, to);
             vec_scale(p, to, 0.5, to);
             vec_axpy(p, -0.5, dagger_T(d, i, i), to);
@@ -6059,7 +6030,7 @@ static void several_measure(struct dagger *d)
 
     memcpy(d->lambda, d->warm->value, (most + 1) * sizeof *d->lambda);
     for (; d->k < most && d->lambda[d->k] > config.band / config.lr; d->k++) {
-        eig_vector(d->k, dagger_u(d, d->k));
+        eig_vector(d->k, nth(d->u, net.params, d->k));
         d->resid = fmax(d->resid, d->warm->resid[d->k]);
     }
     several_tensor(d);
@@ -6170,13 +6141,6 @@ static void project(struct dagger *d, double *theta, bool second)
     measure(d, theta, second);
     if (several())
         several_covariance(d);
-}
-
-/* Eq. (2): theta+ <- proj_M(theta+ - eta grad L(theta+)). */
-static void constrain(struct dagger *d, double *theta, bool second)
-{
-    vec_axpy(net.params, -config.lr, d->grad, theta);
-    project(d, theta, second);
 }
 
 static void predict(const struct dagger *d, size_t which, double *v)
@@ -6723,22 +6687,20 @@ static void full_offset(size_t which, const double *d)
     full.D3d[which] = third_norm(scratch.in);
 }
 
-static void full_derivatives(void)
+/* The above, and beta_{s->t-1} of the starts before t. */
+static void full_measure(size_t t)
 {
-    vec_add(net.params, scratch.in, path.gd, -1, path.pg);
+    const size_t p = net.params;
+
+    vec_add(p, scratch.in, path.gd, -1, path.pg);
     full_offset(0, scratch.in);
     full_offset(1, path.v[0]);
     full.D3g = unit_perp(dagger.grad, scratch.in) ? third_norm(scratch.in)
                                                   : (double)NAN;
-}
-
-/* beta_{s->t-1} of the starts before t. */
-static void full_betas(size_t t)
-{
     for (size_t i = 0; i < STARTS; i++)
-        full.beta[i] = i < full_starts(t) ? vec_dot(net.params, dagger.T,
-                                                    nth(full_w, net.params, i))
-                                          : (double)NAN;
+        full.beta[i] = i < full_starts(t)
+                           ? vec_dot(p, dagger.T, nth(full_w, p, i))
+                           : (double)NAN;
 }
 
 /* w_t becomes w_(t+1).  A new start takes the place of the oldest. */
@@ -6838,11 +6800,9 @@ static const struct column profile_columns[] = {
 
 static double full_loss(double x)
 {
-    double ignored;
-
     vec_add(net.params, scratch.in, path.pg, x, dagger.u);
     profile.x = x;
-    profile.F = loss_on(point_at(scratch.in), &train, &ignored);
+    profile.F = loss_on(point_at(scratch.in), &train, NULL);
     return profile.F;
 }
 
@@ -6889,8 +6849,7 @@ static int full_step(size_t t, bool stay)
 
     for (size_t i = 0; i < CLAIMS && t == 0; i++)
         full.worst[i] = (double)NAN;
-    full_derivatives();
-    full_betas(t);
+    full_measure(t);
     if (slow) {
         full.rho3 = full_rho(third);
         full.rho4 = full_rho(fourth);
@@ -7333,18 +7292,6 @@ static int lr_check(void)
     return refuse("--lr: %g is too small: 2/eta is not finite", config.lr);
 }
 
-/* A sentence is negative or positive: two classes. */
-static int loss_check(void)
-{
-    char loss[16];
-
-    if (!sentences() || two_classes())
-        return EOS_DONE;
-    return refuse("--loss: %s is for ten classes; --model transformer takes "
-                  "bmse or logistic",
-                  option_of(FIELD(loss), loss, sizeof loss));
-}
-
 /* Lays out what the options need beside the data. */
 static int room_lay(void)
 {
@@ -7373,16 +7320,19 @@ int eos_start(const struct eos_config *c)
         {0.005, 0.02, 0.005, 0.03},
         {0.005, 0.02, 0.01, 0.04},
         {0.005, 0.005, 0.005, 0.005},
-        {0, 0, 0.02, 0.05},
+        {0, 0, 0.02, 0.05}, /* a sentence is negative or positive */
     };
+    char loss[16];
 
     config = *c;
     if (config.samples < 1 || config.samples > SAMPLES)
         return refuse("--samples: %zu is above this build's capacity of %d; "
                       "make SAMPLES=%zu builds a larger one",
                       config.samples, SAMPLES, config.samples);
-    if (loss_check())
-        return failed;
+    if (sentences() && !two_classes())
+        return refuse("--loss: %s is for ten classes; --model transformer "
+                      "takes bmse or logistic",
+                      option_of(FIELD(loss), loss, sizeof loss));
     if (two_classes() && config.samples % 2)
         return refuse("--samples: %zu is odd; two classes take half each",
                       config.samples);
@@ -7466,18 +7416,16 @@ static int files_open(const char *command)
 /* The first line for people. */
 static void greet(const char *command, int fd)
 {
-    const char *file = config.ndata ? config.data[0] : NULL;
-    const char *slash = file ? strrchr(file, '/') : NULL;
+    const char *data =
+        config.ndata ? config.data[0] : "the built-in synthetic set";
+    const char *slash = strrchr(data, '/');
     char line[256], model[16], loss[16];
 
     snprintf(line, sizeof line,
              "%s: %s, %s, %zu %s of %.30s, eta = %g, seed %" PRIu64 "\n",
              command, option_of(FIELD(model), model, sizeof model),
              option_of(FIELD(loss), loss, sizeof loss), train.n,
-             sentences() ? "sentences" : "images",
-             slash  ? slash + 1
-             : file ? file
-                    : "the built-in synthetic set",
+             sentences() ? "sentences" : "images", slash ? slash + 1 : data,
              config.lr, config.seed);
     write_all(fd, line, strlen(line));
 }
@@ -7621,11 +7569,11 @@ static int descent_check(size_t step, struct point at, const double *grad,
 static int approach_still(size_t n, struct point at)
 {
     enum { STILL = 1000 };
-    double ignored, L, before = progress.still_L;
+    double L, before = progress.still_L;
 
     if (n % STILL || (n && n < progress.still + STILL))
         return EOS_DONE;
-    L = loss_on(at, &train, &ignored);
+    L = loss_on(at, &train, NULL);
     progress.still = n;
     progress.still_L = L;
     if (n == 0 || !(L < 1e-12 || fabs(L - before) <= 1e-12 * fabs(before)))
@@ -7805,12 +7753,11 @@ static void track_prediction(const struct dagger *d, size_t which,
     struct seen *s = &row.pr[which];
     size_t wanted = which == 0 && several() ? 2 : 1;
     struct point at;
-    double ignored;
 
     seen_offset(s, d, v);
     vec_add(net.params, scratch.in, d->at.theta, 1, v);
     at = point_at(scratch.in);
-    s->L = loss_on(at, &train, &ignored);
+    s->L = loss_on(at, &train, NULL);
     seen_sharpness(s, at, &warm.pr[which], wanted, thorough, scratch.out);
 }
 
@@ -7820,11 +7767,11 @@ static void track_flow(const struct dagger *d, double *theta, bool thorough,
 {
     const size_t p = net.params;
     struct point at = point_at(theta);
-    double ignored, substeps;
+    double substeps;
 
     vec_add(p, scratch.in, theta, -1, d->at.theta);
     row.gf.dist = vec_norm(p, scratch.in);
-    row.gf.L = loss_on(at, &train, &ignored);
+    row.gf.L = loss_on(at, &train, NULL);
     if (row.t == 0) { /* at instability S is 2/eta by definition */
         row.gf.S = 2 / config.lr;
         row.gf.resid = 0;
@@ -7929,7 +7876,8 @@ static int track_step(struct paths *now, struct dagger *d, size_t t, bool stay,
         return EOS_DONE;
     for (size_t i = 0; i < predictions; i++)
         predict(d, i, now->v[i]);
-    constrain(d, now->pg, (t + 1) % SELDOM == 0);
+    vec_axpy(net.params, -config.lr, d->grad, now->pg); /* eq. (2) */
+    project(d, now->pg, (t + 1) % SELDOM == 0);
     predict_prepare(d, now->v);
     return EOS_DONE;
 }
@@ -8078,16 +8026,14 @@ static int deriv_print(const double norms[3])
     const struct {
         const char *name;
         double value;
-    } lines[] = {{"L", dagger.L},
-                 {"grad", dagger.gradnorm},
-                 {"hvp", norms[0]},
-                 {"d3", norms[1]},
-                 {"d4", norms[2]},
-                 {"S", dagger.S},
-                 {"lambda2", dagger.lambda2},
-                 {"resid", dagger.resid},
-                 {"alpha", dagger.alpha},
-                 {"beta", dagger.beta}};
+    } lines[] = {
+        /* clang-format off */
+        {"L", dagger.L}, {"grad", dagger.gradnorm}, {"hvp", norms[0]},
+        {"d3", norms[1]}, {"d4", norms[2]}, {"S", dagger.S},
+        {"lambda2", dagger.lambda2}, {"resid", dagger.resid},
+        {"alpha", dagger.alpha}, {"beta", dagger.beta}
+        /* clang-format on */
+    };
 
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
         text_put(&out, "%s %s\n", lines[i].name, all_digits(lines[i].value));
@@ -8207,9 +8153,8 @@ static void toy_ode(double s[2], double h)
 /* xx' */
 static void toy_square(size_t k, const double *x, double *xx)
 {
-    for (size_t j = 0; j < k; j++)
-        for (size_t i = 0; i <= j; i++)
-            xx[pair_of(i, j)] = x[i] * x[j];
+    for (size_t a = 0; a < k * (k + 1) / 2; a++)
+        xx[a] = x[pair[a].i] * x[pair[a].j];
 }
 
 /* to = (a + b y) x */
@@ -8253,16 +8198,13 @@ static void toy_start(struct toy *s, size_t k)
     double g[PAIRS][PAIRS] = {{0}}, minus[PAIRS];
 
     *s = (struct toy){.k = k, .n = k * (k + 1) / 2};
-    for (size_t j = 0; j < k; j++)
-        for (size_t i = 0; i <= j; i++) {
-            const size_t a = pair_of(i, j);
-
-            s->A[a] = A[a];
-            minus[a] = -A[a];
-            g[a][a] = config.beta / (2 * pair[a].count);
-            s->gd_y[a] = i == j ? config.y0 : 0;
-            s->y[a] = sqrt(config.beta) * s->gd_y[a];
-        }
+    for (size_t a = 0; a < s->n; a++) {
+        s->A[a] = A[a];
+        minus[a] = -A[a];
+        g[a][a] = config.beta / (2 * pair[a].count);
+        s->gd_y[a] = pair[a].count == 1 ? config.y0 : 0;
+        s->y[a] = sqrt(config.beta) * s->gd_y[a];
+    }
     for (size_t i = 0; i < k; i++)
         s->gd_x[i] = s->x[i] = config.x0;
     s->ode[0] = fabs(config.x0);
@@ -8278,8 +8220,8 @@ static double toy_error(const double *cov, const double *sigma)
 
     for (size_t i = 0; i < TOY_MATRIX; i++) {
         d = cov[i] - sigma[i];
-        error += (i == 1 ? 2 : 1) * d * d;
-        length += (i == 1 ? 2 : 1) * sigma[i] * sigma[i];
+        error += pair[i].count * d * d;
+        length += pair[i].count * sigma[i] * sigma[i];
     }
     return sqrt(error / length);
 }

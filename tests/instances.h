@@ -13,7 +13,7 @@ struct instance {
     int bits; /* of a number                               */
     size_t lanes, mr;
     bool fused; /* promises equal bits                       */
-    bool (*runs)(void);
+    int isa;
     void (*matmul)(const struct walk *, size_t m, size_t n, const void *a,
                    const void *b, void *c);
     void (*matmul_add)(const struct walk *, size_t m, size_t n, const void *a,
@@ -31,10 +31,8 @@ struct instance {
 
 #if defined __x86_64__
 #define FUSES_PLAIN false
-#define HAS(what) has_##what
 #else
 #define FUSES_PLAIN (UINTPTR_MAX > 0xffffffff || defined_fast_fma)
-#define HAS(what) always
 #endif
 enum {
 #if defined FP_FAST_FMA
@@ -76,7 +74,7 @@ enum { INSTANCES = sizeof instances / sizeof *instances };
  * last.  for (i = 0; (in = next_instance(&i)); ) visits them all. */
 static const struct instance *next_instance(size_t *i)
 {
-    while (*i < INSTANCES && !instances[*i]->runs())
+    while (*i < INSTANCES && !isa_runs(instances[*i]->isa))
         ++*i;
     return *i < INSTANCES ? instances[(*i)++] : NULL;
 }
@@ -161,10 +159,7 @@ static const struct instance N(face) = {
     LANES,
     MR,
     MULTIPLY_ADD != ISA_PLAIN || FUSES_PLAIN,
-    MULTIPLY_ADD == ISA_AVX512 ? HAS(avx512)
-    : MULTIPLY_ADD == ISA_AVX2 ? HAS(avx2)
-    : MULTIPLY_ADD == ISA_FMA  ? HAS(fma)
-                               : always,
+    MULTIPLY_ADD,
     N(face_matmul),
     N(face_matmul_add),
     N(face_height),

@@ -929,7 +929,7 @@ static void same_rows_by_every_kernel(const char *arguments)
     log_read(&log_a, in_folder("log"));
     for (i = 0; i < KERNELS; i++) {
         how.kernel = kernels[i].name;
-        if (!kernel_runs(&kernels[i]) ||
+        if (!isa_runs(kernels[i].isa) ||
             (i > 0 && kernels[i].isa == ISA_PLAIN) ||
             !strcmp(how.kernel, log_comment(&log_a, "kernel")))
             continue;
@@ -1033,7 +1033,7 @@ Test(kernel, that_is_not_there_is_an_error)
 
         for (j = 0; j < KERNELS; j++)
             here = here || (!strcmp(kernels[j].name, names[i]) &&
-                            kernel_runs(&kernels[j]));
+                            isa_runs(kernels[j].isa));
         how.kernel = names[i];
         if (!here)
             refuses("run " TINY, "EOS_KERNEL");

@@ -287,7 +287,7 @@ static void count_f64(struct pass *p)
 Test(step, rows_count_every_hessian_product)
 {
     static const struct kernel counting = {
-        "counting", always, {count_f32, count_f64}};
+        "counting", ISA_PLAIN, {count_f32, count_f64}};
     struct eos_config c = small_problem();
     size_t t, counted, sum = 0;
 

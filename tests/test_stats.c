@@ -152,7 +152,7 @@ Test(track, an_offset_of_zero_has_no_direction)
     track_start(&path, &dagger);
     memcpy(path.gd, path.pg, vector_bytes());
     dagger.at = point_at(path.pg);
-    full_derivatives();
+    full_measure(0);
     cr_assert(isnan(full.Hd[0]) && isnan(full.dHd[0]) && isnan(full.D3d[0]),
               "gd: %g", full.Hd[0]);
     cr_assert(isfinite(full.Hd[1]) && isfinite(full.D3g), "pr: %g", full.Hd[1]);
@@ -248,7 +248,7 @@ Test(beta, of_four_starts_and_their_successors)
     for (t = 0; t < LONG; t++) {
         draw_point(t);
         dagger.at = point_at(path.pg);
-        full_betas(t);
+        full_measure(t);
         full_advance(t);
         if (t % 50 == 0)
             near("|grad S_perp_s|", full.start_norm[t / 50 % STARTS],

@@ -399,6 +399,11 @@ static void same_invariants(const char *what)
     near(what, relative_error(net.params, again.v[1], first.v[1]) + 1, 1, 1e-9);
 }
 
+static double *dagger_u(const struct dagger *d, size_t i)
+{
+    return nth(d->u, net.params, i);
+}
+
 Test(several, depend_on_no_basis_and_no_sign)
 {
     size_t i;
