@@ -2567,8 +2567,8 @@ static const struct layer cnn_table[] = {
 
 /* ResNet18.  A block adds to its input; the first one of a stage halves the
  * sides of the image, and so does what it adds to. */
-#define NORMED(C, WINDOW, STRIDE)                                        \
-    {.kind = LINEAR, .c = C, .window = WINDOW, .stride = STRIDE, .plain = true}, \
+#define NORMED(C, W, S)                                                  \
+    {.kind = LINEAR, .c = C, .window = W, .stride = S, .plain = true},   \
     {.kind = NORM, .groups = 16}
 #define RES_BLOCK(C)                                                     \
     NORMED(C, 3, 1), {.kind = SWISH}, NORMED(C, 3, 1),                   \
@@ -2993,7 +2993,7 @@ static size_t task_count(size_t rows)
 }
 
 /* of() with the order of the pass, a constant inside: the one place where it is
- * told apart.  (No function: clang would not unroll what it gets a pointer to.) */
+ * told apart.  (No function: clang unrolls nothing that it gets a pointer to.) */
 #define BY_ORDER(of, l, j, back)              \
     ((j)->p->order == 0   ? of(0, l, j, back) \
      : (j)->p->order == 1 ? of(1, l, j, back) \
@@ -3585,8 +3585,9 @@ static struct N(taps) N(taps_of)(const struct layer *l, size_t phase)
 }
 
 /* Back through a convolution with a stride: tap t at pixel o of z met pixel
- * stride o + t - window / 2 of x.  Pixels of x with the same phase meet the same
- * taps, side by side in z: a product for each phase, added to what is there. */
+ * stride o + t - window / 2 of x.  Pixels of x with the same phase meet the
+ * same taps, side by side in z: a product for each phase, added to what is
+ * there. */
 static TARGET void N(weigh_phase)(const struct layer *l, const REAL *from,
                                   const REAL *weight, size_t phase_y,
                                   size_t phase_x, REAL *to)
@@ -4241,10 +4242,10 @@ static TARGET void N(embedding)(const struct layer *l, const struct job *j,
  *
  *   scores s = q k' / sqrt(columns),  p = softmax of each row,  y = p v,
  *
- * products of series of matrices, (q k')_n = sum_j q_(n-j) k_j', and softmax as
- * in ce above.  Back: delta(v) = p' delta(y), delta(p) = delta(y) v', delta(s) =
- * p o (delta(p) - each row's sum of p o delta(p)), then delta(q) and delta(k)
- * likewise.  p is saved, and delta(s) is scratch. */
+ * products of series of matrices, (q k')_n = sum_j q_(n-j) k_j', and softmax
+ * as in ce above.  Back: delta(v) = p' delta(y), delta(p) = delta(y) v', and
+ * delta(s) = p o (delta(p) - each row's sum of p o delta(p)), then delta(q) and
+ * delta(k) likewise.  p is saved, and delta(s) is scratch. */
 
 /* A series of matrices: strides from a coefficient, a row and a column to the
  * next. */
