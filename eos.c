@@ -2993,7 +2993,7 @@ static size_t task_count(size_t rows)
 }
 
 /* of() with the order of the pass, a constant inside: the one place where it is
- * told apart.  (No function: clang unrolls nothing that it gets a pointer to.) */
+ * told apart.  (No function: clang does not unroll through a pointer.) */
 #define BY_ORDER(of, l, j, back)              \
     ((j)->p->order == 0   ? of(0, l, j, back) \
      : (j)->p->order == 1 ? of(1, l, j, back) \
