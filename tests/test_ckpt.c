@@ -367,11 +367,11 @@ Test(resume, continues_resnet18)
 {
     prepare();
     stopped_before_the_end("run --data images --model resnet18 --loss bmse "
-                           "--samples 2 --lr 0.03 --tol 0.9 --proj 1 "
-                           "--stop-lambda2 inf --generalized --threads 1",
+                           "--samples 2 --lr 0.03 --tol 0.9 --proj 0 "
+                           "--stop-lambda2 inf --threads 1",
                            1, 2);
     stopped_before_the_end("train --data images --model resnet18 --loss mse "
-                           "--samples 2 --lr 0.01 --tol 0.9 --sharp 2 "
+                           "--samples 1 --lr 0.01 --tol 0.9 --sharp 2 "
                            "--threads 2",
                            3, 4);
     folder_remove();

@@ -540,7 +540,7 @@ Test(packing, segments_follow_each_other)
         clear(&c_buffer, s.m * wide * (size_t)in->bits / 8);
         memset(c_buffer.mem, 0, c_buffer.bytes);
         w.b.depth = all;
-        w.b.seg = w.len;
+        w.b.seg = w.len; /* rows of a panel */
         in->matmul(&w, s.m, n, a_buffer.mem, packed_buffer.mem, c_buffer.mem);
         for (k = 0; k < s.m; k++)
             for (j = 0; j < n; j++)
