@@ -7320,8 +7320,8 @@ int eos_start(const struct eos_config *c)
         /* mse, ce, bmse, logistic */
         {0.005, 0.02, 0.005, 0.03},
         {0.005, 0.02, 0.01, 0.04},
-        {0.005, 0.005, 0.005, 0.005},
-        {0, 0, 0.02, 0.05}, /* a sentence is negative or positive */
+        {0.005, 0.02, 0.005, 0.02},
+        {0, 0, 0.02, 0.1}, /* a sentence is negative or positive */
     };
     char loss[16];
 
