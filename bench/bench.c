@@ -9,7 +9,8 @@
  * A figure is the best of several runs.  Flops are those of the mathematics:
  * padding, packing and conversion do not count, and the second convolution
  * counts as a direct one, so that Winograd's may exceed the peak.
- * `bench/bench 1` leaves out the comparisons.
+ * `bench/bench 1` leaves out the comparisons and takes each time once, to see
+ * that all of it runs.
  */
 #define _DEFAULT_SOURCE /* wait4 */
 #define EOS_TEST
@@ -62,6 +63,7 @@ static const size_t lanes_of_bytes[2] = {4, 8};
 static const char *const precision_name[] = {"f32", "f64"};
 static double peak_one[2], peak_all[2]; /* flops a second */
 static struct point here;               /* where passes are timed */
+static bool once;                       /* each, for a look */
 
 static const char *model_in_use(void)
 {
@@ -80,7 +82,7 @@ static const struct rates *rate(int precision)
  * other machines may share the memory of this one. */
 static bool again(int runs, double start)
 {
-    return runs < RUNS || seconds() - start < 1;
+    return once ? !runs : runs < RUNS || seconds() - start < 1;
 }
 
 /* The best time of `tasks` tasks. */
@@ -489,6 +491,7 @@ int main(int argc, char **argv)
     const bool compare = argc < 2, blas = compare && blas_open();
 
     (void)argv;
+    once = !compare;
     memory_taken("mlp", "5000"); /* before this process takes any */
     memory_taken("cnn", "1000");
     start(EOS_MLP, 5000, EOS_F32);
