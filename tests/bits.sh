@@ -38,7 +38,7 @@ task() {
         ;;
     resnet18)
         echo $track --loss bmse --samples 2 --lr 0.03 --steps 2 --tol 0.9 \
-            --proj 1
+            --proj 0
         ;;
     resnet18-few)
         echo train --loss mse --samples 1 --lr 0.01 --steps 1 --sharp 1 \

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Other machines, cross-built and run under qemu-user: unit tests, a run of one
-# image and one step, a step of a larger network on two samples, and the refusal
-# of a checkpoint of this machine.  With fused multiply-add (64 bits) the rows
+# image and one step, a little of a larger network, and the refusal of a
+# checkpoint of this machine.  With fused multiply-add (64 bits) the rows
 # and the saved vectors are this machine's, bit for bit; without, the rows agree
 # to rounding.  Then 32 bits in 512 MB of address space.  This machine's own
 # build is "make LDFLAGS=-static".  What is not installed is skipped, and said.
@@ -16,8 +16,10 @@ flags='-std=c11 -ffp-contract=off -O1 -DSAMPLES=1000 -static'
 unit='-DEOS_NO_CRITERION -Wno-unused-function -Wno-psabi'
 case='train --model cnn --data images --samples 1 --lr 0.5 --steps 1 --sharp 1
     --tol 0.9 --threads 1 --log log --save out'
-more='train --samples 2 --loss bmse --lr 0.01 --steps 1 --sharp 1 --tol 0.9
-    --threads 1 --log log --save out'
+resnet18='train --model resnet18 --samples 1 --loss mse --lr 0.01 --steps 0
+    --tol 0.9 --threads 1 --log log --save out'
+transformer='train --model transformer --samples 2 --loss bmse --lr 0.01
+    --steps 1 --sharp 1 --tol 0.9 --threads 1 --log log --save out'
 full='train --samples 1000 --steps 0 --tol 0.9 --log log'
 jobs=
 
@@ -47,7 +49,8 @@ larger() {
     compare=$1 program=$2
     shift 2
     for model; do
-        $program ./eos $more --model "$model"
+        eval "more=\$$model"
+        $program ./eos $more
         rows log >found
         $compare found "../native-more-$model"
     done
@@ -129,7 +132,8 @@ for model in mlp cnn; do
     rows log >native-$model
 done
 for model in resnet18 transformer; do
-    static/eos $more --model $model >native.txt 2>&1
+    eval "more=\$$model"
+    static/eos $more >native.txt 2>&1
     rows log >native-more-$model
     mv out-gd.npy native-more-$model.npy
 done
