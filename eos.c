@@ -2526,7 +2526,8 @@ struct layer {
     size_t window; /* LINEAR: a convolution with window x window taps */
     size_t stride; /* of its window; 0: 1 */
     size_t pool;   /* SWISH: takes the mean of pool x pool pixels, too */
-    size_t groups; /* NORM: of channels, over all pixels; 0: a pixel's */
+    size_t groups; /* NORM: of channels, over all pixels; 0: of each pixel of a
+                    * line, all channels */
     size_t heads;  /* ATTEND: into so many go the channels */
     bool plain;    /* LINEAR: without biases */
     bool zero;     /* its weights begin as zeros */
@@ -7357,9 +7358,10 @@ int eos_start(const struct eos_config *c)
     if (room_lay())
         return failed;
     if (config.threads > memory.workers)
-        tell("--threads: this build has room for %zu; make THREADS=%zu builds "
-             "a larger one",
-             memory.workers, config.threads);
+        tell("--threads: this build has room for %zu; make %s=%zu builds a "
+             "larger one",
+             memory.workers, memory.workers < THREADS ? "UNSTABLE" : "THREADS",
+             memory.workers < THREADS ? UNSTABLE + 1 : config.threads);
     pool_start(memory.workers);
     return EOS_DONE;
 }
