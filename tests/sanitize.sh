@@ -58,15 +58,16 @@ took "built"
 
 "$dir/plain"
 took "numbers, data"
-# But ResNet18 by every kernel: layers/ below has what it is made of.
-for suite in exp/ packing/ products/ series/ layout/ forward/ equal/ tables/ \
-    cuts/ kernels/agree_on_mlp kernels/agree_on_cnn kernels/agree_on_transf \
-    kernels/are_chosen; do
-    "$dir/kernels" $suite >"$dir/out" 2>&1 || {
-        cat "$dir/out" && exit 1
-    }
-done
-took "kernels, network"
+# Two at a time again.  Not ResNet18 by every kernel: layers/ below has what it
+# is made of.
+(
+    for suite in exp/ packing/ products/ series/ layout/ forward/ equal/ tables/ \
+        cuts/ kernels/agree_on_mlp kernels/agree_on_cnn \
+        kernels/agree_on_transf kernels/are_chosen; do
+        "$dir/kernels" $suite >"$dir/kernels.txt" 2>&1
+    done
+) &
+address=$!
 
 for suite in jacobi/ block/ power/ guesses/ floor/ network/part_of_an slopes/cnn \
     slopes/transformer layers/ hard/ tables/ \
@@ -77,7 +78,11 @@ for suite in jacobi/ block/ power/ guesses/ floor/ network/part_of_an slopes/cnn
         cat "$dir/out" && exit 1
     }
 done
-took "derivatives, sharpness, dynamics, statistics, toy, runs: small cases"
+wait $address || {
+    cat "$dir/kernels.txt" && exit 1
+}
+address=
+took "kernels, network; small cases of everything else"
 
 export EOS_BIN="$dir/eos"
 for suite in help/ refusal/ range/ file/ kernel/ closed_ full_disk/of \
