@@ -2548,7 +2548,7 @@ struct layer {
     size_t value, delta, save, saved; /* places of its series */
     size_t panels;                    /* of its delta in the store */
     size_t pack, turned, start;       /* of the packed weights and biases */
-    size_t sum, sums;                 /* of its gradient's sum, and how large */
+    size_t sum;                       /* of its gradient's sum */
 };
 
 /* clang-format off */
@@ -2634,6 +2634,8 @@ enum {
     WIN_APART = 32      /* numbers between the sums of its points */
 };
 
+_Static_assert(sizeof resnet_table <= LAYERS_MAX * sizeof *resnet_table,
+               "room for the longest table");
 _Static_assert(PIXELS % DEPTH == 0 && DEPTH % TILE == 0, "depths fill it");
 _Static_assert(PIXELS % SLAB == 0 && SLAB % TILE == 0, "slabs fill an image");
 _Static_assert((int)TILE <= STRETCH && SLAB <= DEPTH, "scratch is enough");
@@ -2676,7 +2678,7 @@ static void layer_shape(struct layer *l)
     const struct layer *x = l->x;
     const bool flat = l->kind == LINEAR && !l->window;
     const bool alone = flat || l->kind == MEAN || l->kind == EMBED;
-    size_t weights = 0;
+    size_t weights;
 
     l->pool = size_max(l->pool, 1);
     l->stride = size_max(l->stride, 1);
@@ -2756,6 +2758,7 @@ static void layer_pack(struct layer *l)
     const size_t taps = layer_taps(l), in = l->in / taps;
     const size_t points = l->winograd ? WIN_POINTS : taps;
     const bool back = l->kind == LINEAR && !l->first;
+    size_t sums = net.late ? 0 : l->in * l->row;
 
     if (!l->in)
         return;
@@ -2764,14 +2767,13 @@ static void layer_pack(struct layer *l)
         net.sums = size_max(net.sums, SLAB * l->row);
         net.scratch = size_max(net.scratch, STRETCH * (DEPTH + APART));
     }
-    l->sums = net.late ? 0 : l->in * l->row;
     if (l->winograd) {
         net.scratch =
             size_max(net.scratch,
                      WIN_POINTS * (win_plane(x) + 2 * net.tile * win_plane(l)));
-        l->sums = WIN_POINTS * (x->c * l->c + WIN_APART);
+        sums = WIN_POINTS * (x->c * l->c + WIN_APART);
     }
-    l->sum = placed(&net.sums, l->sums);
+    l->sum = placed(&net.sums, sums);
     l->pack = placed(&net.packs, points * in * l->row);
     l->turned = placed(&net.packs, back ? points * l->c * up(in, PAD) : 0);
     l->start = placed(&net.packs, l->row);
