@@ -3673,12 +3673,23 @@ static TARGET void N(weigh_series)(const struct layer *l, const struct job *j,
         }
 }
 
+/* z_0 of the job's samples, for the passes to come; of a float64 pass, too,
+ * where those are float32. */
+static TARGET void N(keep)(const REAL *z, size_t first, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (config.deriv == EOS_F32)
+            memory.kept.f32[first + i] = (float)z[i];
+        else
+            memory.kept.f64[first + i] = (double)z[i];
+}
+
 /* A late network's first layer: z_0 and z_1, some inputs at a time. */
 static TARGET void N(linear_first)(const struct layer *l, const struct job *j)
 {
     const struct pass *p = j->p;
-    REAL *kept = memory.kept.PREC + j->first * l->row;
-    const size_t bytes = j->n * l->row * sizeof *kept;
+    REAL *z = series(j, l, false, 0, 0);
+    const size_t first = j->first * l->row, n = j->n * l->row;
     struct walk walk = walk_times(DEPTH, DEPTH + APART, 0, l->row, NULL);
 
     walk.b.depth = l->in;
@@ -3692,9 +3703,9 @@ static TARGET void N(linear_first)(const struct layer *l, const struct job *j)
         }
     }
     if (p->kept)
-        memcpy(series(j, l, false, 0, 0), kept, bytes);
+        memcpy(z, memory.kept.PREC + first, n * sizeof *z);
     else if (p->keep)
-        memcpy(kept, series(j, l, false, 0, 0), bytes);
+        N(keep)(z, first, n);
 }
 
 /* Where coefficient k of delta waits for the sums: of a block's samples, in
@@ -4738,12 +4749,10 @@ static struct point point_at(const double *theta)
     return (struct point){theta, ++points};
 }
 
-/* Where z_0 of the MLP's first layer, which all orders share and the network
- * keeps, was computed.  It stays until another point's takes its place. */
-static struct {
-    uint64_t number; /* of the point */
-    enum eos_precision precision;
-} first_layer;
+/* The number of the point at which z_0 of the MLP's first layer was computed,
+ * which all orders share and the network keeps, in the precision of Hessian
+ * products.  It stays until another point's takes its place. */
+static uint64_t first_layer;
 
 static size_t hvps; /* Hessian products so far */
 
@@ -4760,14 +4769,11 @@ static double taylor(struct point at, enum eos_precision precision, int order,
 
     if (s->length != net.length)
         net_lay(net.table, s->length);
-    p.keep = s == &train && net.late && precision == config.deriv;
-    p.kept = p.keep && first_layer.number == at.number &&
-             first_layer.precision == precision;
+    p.keep = s == &train && net.late && precision >= config.deriv;
+    p.kept = p.keep && precision == config.deriv && first_layer == at.number;
     kernel->pass[precision](&p);
-    if (p.keep) {
-        first_layer.number = at.number;
-        first_layer.precision = precision;
-    }
+    if (p.keep)
+        first_layer = at.number;
     for (size_t i = 0; i < s->n; i++)
         sum += pass_loss[i];
     return sum / (double)s->n;
@@ -5630,15 +5636,17 @@ static void dynamics_room(void)
     dagger.warm = &warm.pg;
 }
 
-/* The quantities of Section 4 at theta, by a solve for `wanted` eigenvalues. */
-static void measure_one(struct dagger *d, const double *theta, size_t wanted,
+/* The quantities of Section 4 at theta, from a gradient in this precision and a
+ * solve for `wanted` eigenvalues. */
+static void measure_one(struct dagger *d, const double *theta,
+                        enum eos_precision precision, size_t wanted,
                         bool thorough)
 {
     const size_t p = net.params;
     double along_T;
 
     d->at = point_at(theta);
-    d->L = gradient(d->at, EOS_F64, d->grad);
+    d->L = gradient(d->at, precision, d->grad);
     sharpness(d->at, d->warm, wanted, thorough, d->u);
     d->k = 1;
     d->S = d->warm->value[0];
@@ -5666,14 +5674,15 @@ static void measure_one(struct dagger *d, const double *theta, size_t wanted,
  * L(theta+)), M = {S <= 2/eta, u.grad L = 0}.  A round of proj_M,
  *     theta <- theta - max(0, S - 2/eta) grad S_perp / beta - (u.grad L / S) u,
  * is a step along grad S_perp that takes S down to the edge, and a Newton step
- * along u. */
-static void project_one(const struct dagger *d, double *theta)
+ * along u.  Returns its length. */
+static double project_one(const struct dagger *d, double *theta)
 {
     const double excess = d->S - 2 / config.lr;
+    const double down = excess > 0 ? excess / d->beta : 0;
 
-    if (excess > 0)
-        vec_axpy(net.params, -excess / d->beta, d->T, theta);
+    vec_axpy(net.params, -down, d->T, theta);
     vec_axpy(net.params, -d->newton_x, d->u, theta);
+    return sqrt(down * down * d->beta + d->newton_x * d->newton_x);
 }
 
 /* x = U'v, the coordinates in the unstable directions; the paper's u.v. */
@@ -6114,35 +6123,36 @@ static void predict_several(const struct dagger *d, size_t which, double *v)
 /* --- One eigenvalue or several --- */
 
 /* Everything at theta, with lambda2 if it is due. */
-static void measure(struct dagger *d, const double *theta, bool second)
+static void measure(struct dagger *d, const double *theta,
+                    enum eos_precision precision, bool second)
 {
-    measure_one(d, theta, several() ? config.unstable + 1 : 1 + (size_t)second,
-                second);
+    measure_one(d, theta, precision,
+                several() ? config.unstable + 1 : 1 + (size_t)second, second);
     if (several())
         several_measure(d);
 }
 
-/* theta <- proj_M(theta), and everything there.  With several eigenvalues a
- * round costs so many passes that the last ones are left out where they change
- * nothing.  Convergence is quadratic: after two steps of lengths s and r s the
- * next one has about r^3 s, which is rounding where it is below tol^2 s. */
+/* theta <- proj_M(theta), and everything there.  A round is left out where it
+ * changes nothing.  Convergence is quadratic: after two steps of lengths s and
+ * r s the next one has about r^3 s, which is rounding where it is below tol^2
+ * times the first step.  What a gradient in float32 leaves of u.grad L the next
+ * round takes away: so the first one may have it. */
 static void project(struct dagger *d, double *theta, bool second)
 {
-    double step, last = 0, r;
+    double step, first = 0, last = 0, r;
 
     for (size_t round = 0; round < config.proj; round++) {
-        measure(d, theta, false);
-        if (!several()) {
-            project_one(d, theta);
-            continue;
-        }
-        step = project_several(d, theta);
+        measure(d, theta, round || config.proj < 2 ? EOS_F64 : config.deriv,
+                false);
+        step = several() ? project_several(d, theta) : project_one(d, theta);
         r = step / last;
-        if (round == 1 && r * r * r <= config.tol * config.tol)
+        if (round == 0)
+            first = step;
+        else if (r * r * step <= config.tol * config.tol * first)
             break;
         last = step;
     }
-    measure(d, theta, second);
+    measure(d, theta, EOS_F64, second);
     if (several())
         several_covariance(d);
 }
@@ -7857,6 +7867,7 @@ static int track_step(struct paths *now, struct dagger *d, size_t t, bool stay,
     const size_t predictions = 1 + (size_t)config.generalized;
     bool alive;
 
+    first_layer = 0; /* a run that is resumed here does not know it, either */
     row.t = t;
     if (config.stats == EOS_FULL && full_step(t, stay))
         return failed;
@@ -8083,7 +8094,7 @@ int eos_deriv(const struct eos_config *c)
     if (access(config.out, W_OK))
         return cannot(EOS_USAGE, config.out, "write there");
     v = config.direction ? path.v[0] : dagger.u;
-    measure(&dagger, path.gd, true);
+    measure(&dagger, path.gd, EOS_F64, true);
     if (save("--out", config.out, derived_as[0], dagger.grad))
         return failed;
     for (size_t i = 0; i < 3; i++) {

@@ -457,6 +457,52 @@ Test(projection, of_the_library_is_that_of_the_run)
     same_step("eos_project", 0, before.pg, after.gd, before.gd);
 }
 
+/* eos_project without anything that earlier calls have left. */
+static void project_afresh(double *at)
+{
+    memset(shared.known, 0, sizeof shared.known);
+    eig.rng = 1;
+    eos_project(at);
+}
+
+/* The rounds that eos_project makes at this tolerance, of nine; at, where it
+ * ends. */
+static size_t rounds_made(double ratio, double tol, double *at)
+{
+    struct eos_config c = small_problem();
+    size_t rounds;
+
+    c.tol = tol;
+    c.proj = 9;
+    start_near_edge(&c, ratio);
+    memcpy(before.gd, path.gd, vector_bytes());
+    memcpy(at, path.gd, vector_bytes());
+    project_afresh(at);
+    for (rounds = 0; rounds < 9; rounds++) {
+        config.proj = rounds;
+        memcpy(after.gd, before.gd, vector_bytes());
+        project_afresh(after.gd);
+        if (!memcmp(after.gd, at, vector_bytes()))
+            break;
+    }
+    return rounds;
+}
+
+/* Two rounds tell that a third is nothing beside a coarse tolerance; a fine
+ * one asks for more, and ends where nine rounds do. */
+Test(projection, leaves_out_rounds_that_change_nothing)
+{
+    static double at[P_MAX];
+    size_t rounds = rounds_made(0.999, 1e-3, at);
+
+    cr_assert(rounds == 2, "%zu rounds at 1e-3", rounds);
+    rounds = rounds_made(0.97, 1e-9, at);
+    cr_assert(rounds > 2, "%zu rounds at 1e-9", rounds);
+    memcpy(after.gd, before.gd, vector_bytes());
+    plain_project(after.gd, 9);
+    same_step("nine rounds", 0, at, after.gd, before.gd);
+}
+
 /* Left with the opposite of u by a call before, it has the sign that its
  * largest component gives it all the same. */
 Test(library, sharpness_does_not_know_the_calls_before)
@@ -480,7 +526,7 @@ Test(library, sharpness_does_not_know_the_calls_before)
 
 static void quantities_agree(const double *at)
 {
-    measure(&dagger, at, true);
+    measure(&dagger, at, EOS_F64, true);
     plain_measure(at, &plain);
     near("L", dagger.L, plain.L, 1e-13);
     near("S", dagger.S, plain.S, 1e-9);
@@ -527,7 +573,7 @@ Test(quantities, lambda2_is_found_where_the_guess_is_the_third)
     cr_assert(value[2] < 0.99 * value[1], "the second and the third are near");
     eig_vector(2, u);
     shared_store(1, u);
-    measure(&dagger, path.gd, true);
+    measure(&dagger, path.gd, EOS_F64, true);
     near("S", dagger.S, value[0], 1e-9);
     near("lambda2", dagger.lambda2, value[1], 1e-6);
 }
@@ -561,7 +607,7 @@ Test(quantities, the_sign_of_u_matters_to_what_is_odd_in_u_alone)
 
     start_near_edge(&c, 0.97);
     random_vector(1, net.params, direction);
-    measure(&dagger, path.gd, false);
+    measure(&dagger, path.gd, EOS_F64, false);
     seen_offset(&one, &dagger, direction);
     su = dagger.su;
     newton_x = dagger.newton_x;
@@ -572,7 +618,7 @@ Test(quantities, the_sign_of_u_matters_to_what_is_odd_in_u_alone)
             .f32; /* the next looks back */
     for (i = 0; i < net.params; i++)
         u[i] = -u[i];
-    measure(&dagger, path.gd, false);
+    measure(&dagger, path.gd, EOS_F64, false);
     seen_offset(&two, &dagger, direction);
     near("x", two.x, -one.x, 1e-7);
     near("newton_x", dagger.newton_x, -newton_x, 1e-7);
@@ -591,7 +637,7 @@ Test(quantities, what_a_trajectory_shows_is_its_offset)
     struct seen s;
 
     start_near_edge(&c, 0.97);
-    measure(&dagger, path.gd, false);
+    measure(&dagger, path.gd, EOS_F64, false);
     random_vector(2, net.params, direction);
     seen_offset(&s, &dagger, direction);
     near("x", s.x, plain_dot(net.params, dagger.u, direction), 1e-10);

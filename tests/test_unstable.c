@@ -333,7 +333,7 @@ Test(several, are_projected_onto_the_stable_set)
     start_with(EOS_MSE, 2, 26.7);
     folder_remove();
     config.proj = 9;
-    measure(&dagger, path.gd, false);
+    measure(&dagger, path.gd, EOS_F64, false);
     cr_assert(dagger.lambda[1] >= 26.7 * 1.015, "lambda_2 = %g",
               dagger.lambda[1]);
     several_land_on_it(path.gd);
@@ -346,7 +346,7 @@ Test(several, project_by_a_step_of_the_length_they_say)
 
     start_with(EOS_MSE, 2, 26.7);
     folder_remove();
-    measure(&dagger, path.gd, false);
+    measure(&dagger, path.gd, EOS_F64, false);
     cr_assert(dagger.k == 2, "k = %zu", dagger.k);
     memcpy(before, path.gd, vector_bytes());
     step = project_several(&dagger, path.gd);
@@ -411,7 +411,7 @@ Test(several, depend_on_no_basis_and_no_sign)
     start_with(EOS_MSE, 2, 26.9);
     folder_remove();
     memcpy(path.pg, path.gd, vector_bytes());
-    measure(&dagger, path.pg, false);
+    measure(&dagger, path.pg, EOS_F64, false);
     cr_assert(dagger.k == 2, "k = %zu", dagger.k);
     random_vector(1, net.params, direction);
     for (i = 0; i < net.params; i++)
@@ -459,8 +459,9 @@ Test(several, have_the_largest_of_their_residuals)
     folder_remove();
     config.tol = 1e-3;
     memcpy(path.pg, path.gd, vector_bytes());
-    measure(&dagger, path.pg, false); /* the first search is a thorough one */
-    measure(&dagger, path.pg, false);
+    /* the first search is a thorough one */
+    measure(&dagger, path.pg, EOS_F64, false);
+    measure(&dagger, path.pg, EOS_F64, false);
     cr_assert(dagger.k == 2, "k = %zu", dagger.k);
     first_one = residual_of(0);
     second_one = residual_of(1);
@@ -479,7 +480,7 @@ Test(several, have_a_second_value_without_its_vector)
     start_with(EOS_MSE, 2, 26.9);
     folder_remove();
     memcpy(path.pg, path.gd, vector_bytes());
-    measure(&dagger, path.pg, false);
+    measure(&dagger, path.pg, EOS_F64, false);
     add(path.gd, 1e-2, dagger_u(&dagger, 0));
     seen_sharpness(&s, point_at(path.gd), &warm.gd, 2, false, scratch.out);
     cr_assert(warm.gd.resid[1] > config.tol, "residual %g; the test wants more",
