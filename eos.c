@@ -6196,14 +6196,13 @@ enum {
 };
 
 /* A column, or several: a name that ends in a number is the first of a series
- * that goes on to --neigs, or to one more than --unstable.  In a table of them
- * an entry without a name says when those after it are there. */
+ * that goes on to --neigs, or to one more than --unstable. */
 struct column {
     const char *name;
     const void *at;    /* where the value is found */
     int width, digits; /* on the terminal; 0: it is only in the log */
     enum { DOUBLE, SIZE, TO_NEIGS, TO_UNSTABLE } type;
-    unsigned when;
+    unsigned when; /* all that has to hold */
 };
 
 static double column_value(const struct column *c, size_t i)
@@ -6226,14 +6225,10 @@ static size_t column_series(const struct column *c)
 static void log_line(struct text *t, const struct column *c, unsigned have,
                      bool names)
 {
-    bool here = true;
-
     if (names)
         text_put(t, "# columns:");
-    for (; c->when != LAST; c++) {
-        if (!c->name)
-            here = !(c->when & ~have);
-        for (size_t i = 0; here && c->name && i < column_series(c); i++) {
+    for (; c->when != LAST; c++)
+        for (size_t i = 0; !(c->when & ~have) && i < column_series(c); i++) {
             const int stem = (int)strlen(c->name) - 1;
             const double x = column_value(c, i);
 
@@ -6246,7 +6241,6 @@ static void log_line(struct text *t, const struct column *c, unsigned have,
             else
                 text_put(t, " %24.16e", x);
         }
-    }
     text_put(t, "\n");
 }
 
@@ -6268,15 +6262,12 @@ static size_t out_width(void)
 static void out_line(const struct column *c, unsigned have, bool names)
 {
     size_t left = out_width();
-    bool here = true;
 
     for (; c->when != LAST; c++) {
         char number[64] = "nan";
         int digits = c->digits;
 
-        if (!c->name)
-            here = !(c->when & ~(have | SCREEN));
-        if (!here || !c->width)
+        if (c->when & ~(have | SCREEN) || !c->width)
             continue;
         if ((size_t)c->width > left)
             break;
@@ -7509,25 +7500,19 @@ static struct {
 
 static const struct column check_columns[] = {
     /* clang-format off */
-    {"step",   &check.step, 8, 7, SIZE, 0},
-    {"time",   &check.time, 10, 6, 0, 0},
-    {"L",      &check.L, 12, 6, 0, 0},
-    {"acc",    &check.accuracy, 9, 4, 0, 0},
-    {"S",      &warm.gd.value[0], 11, 6, 0, 0},
-    {.when = SCREEN},
-    {"S eta",  &check.S_eta, 9, 4, 0, 0},
-    {.when = 0},
-    {"resid",  &warm.gd.resid[0], 9, 2, 0, 0},
-    {"hvps",   &check.hvps, 7, 5, SIZE, 0},
-    {.when = TRAINING},
-    {"S2",     .at = &warm.gd.value[1], .type = TO_NEIGS},
-    {.when = TESTED},
-    {"test_L", .at = &check.test_L},
-    {"test_acc", &check.test_accuracy, 10, 4, 0, 0},
-    {.when = APPROACHING},
-    {"S2",     .at = &warm.gd.value[1], .type = TO_NEIGS},
-    {.when = 0},
-    {"resid2", .at = &warm.gd.resid[1], .type = TO_NEIGS},
+    {"step",     &check.step, 8, 7, SIZE, 0},
+    {"time",     &check.time, 10, 6, 0, 0},
+    {"L",        &check.L, 12, 6, 0, 0},
+    {"acc",      &check.accuracy, 9, 4, 0, 0},
+    {"S",        &warm.gd.value[0], 11, 6, 0, 0},
+    {"S eta",    &check.S_eta, 9, 4, 0, SCREEN},
+    {"resid",    &warm.gd.resid[0], 9, 2, 0, 0},
+    {"hvps",     &check.hvps, 7, 5, SIZE, 0},
+    {"S2",       &warm.gd.value[1], 0, 0, TO_NEIGS, TRAINING},
+    {"test_L",   &check.test_L, 0, 0, 0, TESTED},
+    {"test_acc", &check.test_accuracy, 10, 4, 0, TESTED},
+    {"S2",       &warm.gd.value[1], 0, 0, TO_NEIGS, APPROACHING},
+    {"resid2",   &warm.gd.resid[1], 0, 0, TO_NEIGS, 0},
     {.when = LAST}
     /* clang-format on */
 };
@@ -7702,51 +7687,47 @@ static const struct column track_columns[] = {
     {"gf_resid", .at = &row.gf.resid},    {"pg_resid", .at = &dagger.resid},
     {"th_L", .at = &row.th_L},            {"th_S", .at = &row.th_S},
     {"mean_L", .at = &row.mean_L},
-    {.when = GENERALIZED},
-    {"pgen_L", .at = &row.pr[1].L},       {"pgen_S", .at = &row.pr[1].S},
-    {"pgen_x", .at = &row.pr[1].x},
-    {"pgen_Staylor", .at = &row.pr[1].taylor},
-    {"pgen_Savg", .at = &row.pr[1].avg},  {"pgen_dist", .at = &row.pr[1].dist},
-    {.when = TESTED},
-    {"gd_test_L", .at = &row.test_L},
-    {"gd_test_acc", .at = &row.test_accuracy},
-    {.when = ONE},
-    {"gd_S2", .at = &row.gd_eigs[1], .type = TO_NEIGS},
-    {.when = SEVERAL},
-    {"gd_S3", .at = &row.gd_eigs[2], .type = TO_NEIGS},
-    {.when = EVERYTHING},
-    {"gd_dHd", .at = &full.dHd[0]},       {"gd_Hd", .at = &full.Hd[0]},
-    {"gd_D3d", .at = &full.D3d[0]},       {"pr_dHd", .at = &full.dHd[1]},
-    {"pr_Hd", .at = &full.Hd[1]},         {"pr_D3d", .at = &full.D3d[1]},
-    {"g_D3g", .at = &full.D3g},           {"beta_s1", .at = &full.beta[0]},
-    {"beta_s2", .at = &full.beta[1]},     {"beta_s3", .at = &full.beta[2]},
-    {"beta_s4", .at = &full.beta[3]},
-    {.when = SEVERAL},
-    {"k", .at = &dagger.k, .type = SIZE},
-    {"pg_S3", .at = &dagger.lambda[2], .type = TO_UNSTABLE},
-    {"gd_S2", .at = &row.gd.S2},          {"pr_S2", .at = &row.pr[0].S2},
-    {"sigma", .at = &dagger.sigma},       {"gd_xnorm", .at = &row.gd.xnorm},
-    {"pr_xnorm", .at = &row.pr[0].xnorm},
-    {.when = SEVERAL | GENERALIZED},
-    {"pgen_xnorm", .at = &row.pr[1].xnorm},
-    {.when = 0},
-    {"gd_resid2", .at = &row.gd_resids[1], .type = TO_NEIGS},
-    {.when = SCREEN},
-    {"gd_L", &row.gd.L, 12, 5, 0, 0},
-    {.when = SCREEN | PAPER},
-    {"pr_L", &row.pr[0].L, 12, 5, 0, 0},
-    {.when = SCREEN | GENERALIZED},
-    {"pr_L", &row.pr[1].L, 12, 5, 0, 0},
-    {.when = SCREEN},
-    {"pg_L", &dagger.L, 12, 5, 0, 0},     {"gf_L", &row.gf.L, 12, 5, 0, 0},
-    {"gd_S", &row.gd.S, 9, 5, 0, 0},
-    {.when = SCREEN | PAPER},
-    {"pr_S", &row.pr[0].S, 9, 5, 0, 0},
-    {.when = SCREEN | GENERALIZED},
-    {"pr_S", &row.pr[1].S, 9, 5, 0, 0},
-    {.when = SCREEN},
-    {"pg_S", &dagger.S, 9, 5, 0, 0},      {"gf_S", &row.gf.S, 9, 5, 0, 0},
-    {"hvps", &row.hvps, 7, 5, SIZE, 0},
+    {"pgen_L", &row.pr[1].L, 0, 0, 0, GENERALIZED},
+    {"pgen_S", &row.pr[1].S, 0, 0, 0, GENERALIZED},
+    {"pgen_x", &row.pr[1].x, 0, 0, 0, GENERALIZED},
+    {"pgen_Staylor", &row.pr[1].taylor, 0, 0, 0, GENERALIZED},
+    {"pgen_Savg", &row.pr[1].avg, 0, 0, 0, GENERALIZED},
+    {"pgen_dist", &row.pr[1].dist, 0, 0, 0, GENERALIZED},
+    {"gd_test_L", &row.test_L, 0, 0, 0, TESTED},
+    {"gd_test_acc", &row.test_accuracy, 0, 0, 0, TESTED},
+    {"gd_S2", &row.gd_eigs[1], 0, 0, TO_NEIGS, ONE},
+    {"gd_S3", &row.gd_eigs[2], 0, 0, TO_NEIGS, SEVERAL},
+    {"gd_dHd", &full.dHd[0], 0, 0, 0, EVERYTHING},
+    {"gd_Hd", &full.Hd[0], 0, 0, 0, EVERYTHING},
+    {"gd_D3d", &full.D3d[0], 0, 0, 0, EVERYTHING},
+    {"pr_dHd", &full.dHd[1], 0, 0, 0, EVERYTHING},
+    {"pr_Hd", &full.Hd[1], 0, 0, 0, EVERYTHING},
+    {"pr_D3d", &full.D3d[1], 0, 0, 0, EVERYTHING},
+    {"g_D3g", &full.D3g, 0, 0, 0, EVERYTHING},
+    {"beta_s1", &full.beta[0], 0, 0, 0, EVERYTHING},
+    {"beta_s2", &full.beta[1], 0, 0, 0, EVERYTHING},
+    {"beta_s3", &full.beta[2], 0, 0, 0, EVERYTHING},
+    {"beta_s4", &full.beta[3], 0, 0, 0, EVERYTHING},
+    {"k", &dagger.k, 0, 0, SIZE, SEVERAL},
+    {"pg_S3", &dagger.lambda[2], 0, 0, TO_UNSTABLE, SEVERAL},
+    {"gd_S2", &row.gd.S2, 0, 0, 0, SEVERAL},
+    {"pr_S2", &row.pr[0].S2, 0, 0, 0, SEVERAL},
+    {"sigma", &dagger.sigma, 0, 0, 0, SEVERAL},
+    {"gd_xnorm", &row.gd.xnorm, 0, 0, 0, SEVERAL},
+    {"pr_xnorm", &row.pr[0].xnorm, 0, 0, 0, SEVERAL},
+    {"pgen_xnorm", &row.pr[1].xnorm, 0, 0, 0, SEVERAL | GENERALIZED},
+    {"gd_resid2", &row.gd_resids[1], 0, 0, TO_NEIGS, 0},
+    {"gd_L", &row.gd.L, 12, 5, 0, SCREEN},
+    {"pr_L", &row.pr[0].L, 12, 5, 0, SCREEN | PAPER},
+    {"pr_L", &row.pr[1].L, 12, 5, 0, SCREEN | GENERALIZED},
+    {"pg_L", &dagger.L, 12, 5, 0, SCREEN},
+    {"gf_L", &row.gf.L, 12, 5, 0, SCREEN},
+    {"gd_S", &row.gd.S, 9, 5, 0, SCREEN},
+    {"pr_S", &row.pr[0].S, 9, 5, 0, SCREEN | PAPER},
+    {"pr_S", &row.pr[1].S, 9, 5, 0, SCREEN | GENERALIZED},
+    {"pg_S", &dagger.S, 9, 5, 0, SCREEN},
+    {"gf_S", &row.gf.S, 9, 5, 0, SCREEN},
+    {"hvps", &row.hvps, 7, 5, SIZE, SCREEN},
     {.when = LAST}
     /* clang-format on */
 };
@@ -8237,31 +8218,28 @@ static struct toy toy_now;
 static const struct column toy_columns[] = {
     /* clang-format off */
     {"step", &toy_now.step, 8, 7, SIZE, 0},
-    {.when = ONE},
-    {"gd_x", &toy_now.gd_x[0], 12, 5, 0, 0},
-    {"gd_y", &toy_now.gd_y[0], 12, 5, 0, 0},
-    {.when = SEVERAL},
-    {"gd_x1", .at = &toy_now.gd_x[0]},      {"gd_x2", .at = &toy_now.gd_x[1]},
-    {"gd_y11", .at = &toy_now.gd_y[0]},     {"gd_y12", .at = &toy_now.gd_y[1]},
-    {"gd_y22", .at = &toy_now.gd_y[2]},
-    {.when = 0},
+    {"gd_x", &toy_now.gd_x[0], 12, 5, 0, ONE},
+    {"gd_y", &toy_now.gd_y[0], 12, 5, 0, ONE},
+    {"gd_x1", &toy_now.gd_x[0], 0, 0, 0, SEVERAL},
+    {"gd_x2", &toy_now.gd_x[1], 0, 0, 0, SEVERAL},
+    {"gd_y11", &toy_now.gd_y[0], 0, 0, 0, SEVERAL},
+    {"gd_y12", &toy_now.gd_y[1], 0, 0, 0, SEVERAL},
+    {"gd_y22", &toy_now.gd_y[2], 0, 0, 0, SEVERAL},
     {"gd_z", .at = &toy_now.gd_z},
-    {.when = ONE},
-    {"rec_x", &toy_now.x[0], 12, 5, 0, 0},
-    {"rec_y", &toy_now.y[0], 12, 5, 0, 0},
-    {"ode_X", &toy_now.ode[0], 12, 5, 0, 0},
-    {"ode_Y", &toy_now.ode[1], 12, 5, 0, 0},
-    {"invariant", &toy_now.invariant, 12, 5, 0, 0},
-    {.when = SEVERAL},
-    {"rec_x1", &toy_now.x[0], 10, 4, 0, 0},
-    {"rec_x2", &toy_now.x[1], 10, 4, 0, 0},
-    {"rec_y11", &toy_now.y[0], 10, 4, 0, 0},
-    {"rec_y12", &toy_now.y[1], 10, 4, 0, 0},
-    {"rec_y22", &toy_now.y[2], 10, 4, 0, 0},
-    {"cov11", &toy_now.cov[0], 10, 4, 0, 0},
-    {"cov12", &toy_now.cov[1], 10, 4, 0, 0},
-    {"cov22", &toy_now.cov[2], 10, 4, 0, 0},
-    {"cov_err", &toy_now.cov_err, 10, 4, 0, 0},
+    {"rec_x", &toy_now.x[0], 12, 5, 0, ONE},
+    {"rec_y", &toy_now.y[0], 12, 5, 0, ONE},
+    {"ode_X", &toy_now.ode[0], 12, 5, 0, ONE},
+    {"ode_Y", &toy_now.ode[1], 12, 5, 0, ONE},
+    {"invariant", &toy_now.invariant, 12, 5, 0, ONE},
+    {"rec_x1", &toy_now.x[0], 10, 4, 0, SEVERAL},
+    {"rec_x2", &toy_now.x[1], 10, 4, 0, SEVERAL},
+    {"rec_y11", &toy_now.y[0], 10, 4, 0, SEVERAL},
+    {"rec_y12", &toy_now.y[1], 10, 4, 0, SEVERAL},
+    {"rec_y22", &toy_now.y[2], 10, 4, 0, SEVERAL},
+    {"cov11", &toy_now.cov[0], 10, 4, 0, SEVERAL},
+    {"cov12", &toy_now.cov[1], 10, 4, 0, SEVERAL},
+    {"cov22", &toy_now.cov[2], 10, 4, 0, SEVERAL},
+    {"cov_err", &toy_now.cov_err, 10, 4, 0, SEVERAL},
     {.when = LAST}
     /* clang-format on */
 };
