@@ -1936,10 +1936,10 @@ static void data_room(void)
  * a test set, whose number is not known, stays in the order of its file. */
 struct filling {
     struct set *set;
-    size_t want;     /* samples */
-    bool halves;     /* of each class */
+    size_t want;     /* samples; of training's two classes half of each */
     size_t taken[2]; /* of each class */
     size_t seen;     /* images of any label */
+    bool more;       /* the last file has more than were taken */
     uint64_t hash;   /* of the samples taken */
 };
 
@@ -1949,7 +1949,7 @@ static bool filling_take(struct filling *f, size_t label, size_t *at)
 {
     *at = f->set->n;
     if (two_classes()) {
-        if (f->halves) {
+        if (f->set == &train) {
             if (f->taken[label] == f->want / 2)
                 return false;
             *at = label * (f->want / 2) + f->taken[label];
@@ -2132,9 +2132,8 @@ static int sentence_put(struct filling *f, const struct lines *l)
     return EOS_DONE;
 }
 
-/* The sentences of one file, until the set is full; whether there are more. */
-static int sentences_read(struct filling *f, const char *name, int fd,
-                          bool *more)
+/* The sentences of one file, until the set is full. */
+static int sentences_read(struct filling *f, const char *name, int fd)
 {
     struct lines *l = &source;
 
@@ -2148,7 +2147,7 @@ static int sentences_read(struct filling *f, const char *name, int fd,
                       "file of sentences, which --model transformer takes",
                       name);
     while (!lines_next(l)) {
-        *more = l->line;
+        f->more = l->line;
         if (!l->line || f->set->n == f->want)
             return EOS_DONE;
         if (sentence_put(f, l))
@@ -2191,9 +2190,9 @@ static void synth_sentence(uint64_t i, struct lines *l)
 
 /* --- Images --- */
 
-/* The records of one file, until the set is full; whether there are more.  The
- * size of every file is checked, also of those that are not needed. */
-static int records_read(struct filling *f, const char *name, int fd, bool *more)
+/* The records of one file, until the set is full.  The size of every file is
+ * checked, also of those that are not needed. */
+static int records_read(struct filling *f, const char *name, int fd)
 {
     unsigned char record[RECORD];
     struct stat info;
@@ -2223,7 +2222,7 @@ static int records_read(struct filling *f, const char *name, int fd, bool *more)
         filling_put(f, record);
         got = read_all(fd, record, RECORD);
     }
-    *more = got > 0;
+    f->more = got > 0;
     return EOS_DONE;
 }
 
@@ -2413,13 +2412,13 @@ static int data_normalise(void)
 
 /* --- Both sets --- */
 
-static int data_read(struct filling *f, const char *name, bool *more)
+static int data_read(struct filling *f, const char *name)
 {
     int status, fd = open(name, O_RDONLY | O_CLOEXEC);
 
     if (fd < 0)
         return cannot(EOS_USAGE, name, "open");
-    status = (sentences() ? sentences_read : records_read)(f, name, fd, more);
+    status = (sentences() ? sentences_read : records_read)(f, name, fd);
     close(fd);
     return status;
 }
@@ -2445,16 +2444,15 @@ static int synth_fill(struct filling *f)
 static int train_load(void)
 {
     const bool halves = two_classes(); /* of an even number of samples */
-    struct filling f = {&train, config.samples, halves, .hash = HASH_START};
+    struct filling f = {&train, config.samples, .hash = HASH_START};
     const char *last = config.ndata ? config.data[config.ndata - 1] : "";
-    bool more;
 
     f.want -= halves && f.want % 2;
     train.n = train.length = 0;
     memset(words.slot, 0, sizeof words.slot);
     words.count = 1;
     for (size_t i = 0; i < config.ndata; i++)
-        if (data_read(&f, config.data[i], &more))
+        if (data_read(&f, config.data[i]))
             return failed;
     if (!config.ndata && synth_fill(&f))
         return failed;
@@ -2479,13 +2477,13 @@ static int data_load(void)
     struct filling f = {&test, TEST_SAMPLES, .hash = HASH_START};
 
     test.n = 0;
-    test_more = false;
     if (train_load())
         return failed;
     test.length = train.length;
-    if (config.test && data_read(&f, config.test, &test_more))
+    if (config.test && data_read(&f, config.test))
         return failed;
     test_hash = f.hash;
+    test_more = f.more;
     if (test_more)
         tell("%s: has more than the %d test samples that this build has room "
              "for: the first are used",
@@ -2952,28 +2950,6 @@ static void net_room_workers(void)
     memory.parts = room_vectors(net.params, memory.slots);
 }
 
-/* Adds parts to a gradient.  Task: CHUNK_SUM numbers, a few at a time so that
- * their sums stay in the nearest cache. */
-static void gather_task(size_t worker, size_t task, const void *work)
-{
-    const struct pass *p = work;
-    enum { FEW = 2048 };
-    const size_t end = size_min((task + 1) * CHUNK_SUM, net.params);
-    size_t len;
-
-    (void)worker;
-    for (size_t begin = task * CHUNK_SUM; begin < end; begin += len) {
-        double *sum = p->out + begin;
-
-        len = size_min(FEW, end - begin);
-        if (!p->begin)
-            memset(sum, 0, len * sizeof *sum);
-        for (size_t part = 0; part < p->end - p->begin; part++)
-            for (size_t i = 0; i < len; i++)
-                sum[i] += nth(memory.parts, net.params, part)[begin + i];
-    }
-}
-
 /* Work on weights is cut into tasks of so many rows of one layer's; returns the
  * layer of a task and its first row. */
 static const struct layer *task_rows(size_t task, size_t rows, size_t *first)
@@ -3187,14 +3163,9 @@ static struct job N(job_of)(const struct pass *p, size_t worker)
 {
     REAL *mem = memory.work.PREC + worker * (memory.work_one / sizeof(REAL));
     REAL *scratch = mem + net.mem * net.tile * (p->order + 1);
+    REAL *sums = scratch + up(net.scratch, PAD);
 
-    return (struct job){
-        .p = p,
-        .mem = mem,
-        .scratch = scratch,
-        .sums = scratch + up(net.scratch, PAD),
-        .out = p->out,
-    };
+    return (struct job){p, 0, 0, 0, mem, scratch, sums, p->out};
 }
 
 /* Coefficient k of a layer's series or, back, of its delta: the first pixel of
@@ -3436,18 +3407,6 @@ static TARGET void N(win_result)(const struct layer *l, const REAL *m,
             }
 }
 
-/* m = or += x times weight, at each point. */
-static TARGET void N(win_times)(const struct layer *x, const struct layer *l,
-                                const REAL *point, const REAL *weight,
-                                const REAL *start, REAL *m)
-{
-    const struct walk walk = walk_times(x->c, x->c, l->c, l->c, start);
-
-    for (size_t i = 0; i < WIN_POINTS; i++)
-        gemm(&walk, l->h / 2 * (l->w / 2), l->c, point + i * win_plane(x),
-             weight + i * x->c * l->c, m + i * win_plane(l));
-}
-
 /* Coefficient k of the layer's output or, on the way back, of its input's
  * delta, whose points wait in scratch for order k + 1. */
 static TARGET void N(win_series)(const struct layer *l, const struct job *j,
@@ -3456,7 +3415,7 @@ static TARGET void N(win_series)(const struct layer *l, const struct job *j,
     const struct layer *x = back ? l : l->x, *z = back ? l->x : l;
     const size_t weight = back ? l->turned : l->pack;
     const size_t image = WIN_POINTS * win_plane(x);
-    const REAL *start = N(start)(l, back, k), *zero = (const REAL *)zeros;
+    struct walk walk = walk_times(x->c, x->c, z->c, z->c, NULL);
     REAL *m = j->scratch, *point[2];
 
     for (size_t s = 0; s < j->n; s++) {
@@ -3471,9 +3430,13 @@ static TARGET void N(win_series)(const struct layer *l, const struct job *j,
         for (size_t of = 0; of <= (k > 0); of++) {
             const REAL *w = N(packed)(of, weight);
 
-            N(win_times)(x, z, point[of], w, of ? NULL : zero, m);
+            walk.start = of ? NULL : zeros;
+            for (size_t i = 0; i < WIN_POINTS; i++)
+                gemm(&walk, z->h / 2 * (z->w / 2), z->c,
+                     point[of] + i * win_plane(x), w + i * x->c * z->c,
+                     m + i * win_plane(z));
         }
-        N(win_result)(z, m, start, to);
+        N(win_result)(z, m, N(start)(l, back, k), to);
     }
 }
 
@@ -4608,16 +4571,20 @@ static TARGET void N(pack_task)(size_t worker, size_t task, const void *work)
     }
 }
 
-/* Parts, as many at a time as there is room for. */
+/* Parts, as many at a time as there is room for, which are then added up. */
 static void N(parts_pass)(struct pass *p)
 {
     const size_t parts = part_count(p->set->n);
+    double ones[PARTS];
 
+    for (size_t i = 0; i < PARTS; i++)
+        ones[i] = 1;
     for (p->begin = 0; p->begin < parts; p->begin = p->end) {
         p->end = size_min(p->begin + memory.slots, parts);
         parallel(p->end - p->begin, N(part_task), p);
         if (p->out)
-            parallel(pieces(net.params, CHUNK_SUM), gather_task, p);
+            vec_combine(net.params, p->out, p->begin ? p->out : NULL,
+                        p->end - p->begin, ones, memory.parts);
     }
 }
 
@@ -4751,11 +4718,7 @@ static size_t hvps; /* Hessian products so far */
 static double taylor(struct point at, enum eos_precision precision, int order,
                      const struct set *s, const double *v, double *out)
 {
-    struct pass p = {.order = (size_t)order,
-                     .set = s,
-                     .theta = at.theta,
-                     .v = v,
-                     .out = out};
+    struct pass p = {(size_t)order, s, at.theta, v, out, .keep = false};
     double sum = 0;
 
     if (s->length != net.length)
