@@ -278,8 +278,7 @@ enum kind { FLAG, COUNT, SEED, NUMBER, TEXT, FILES, CHOICE };
 /* The options: the commands that take one, the field of the configuration it
  * sets, and what it may be.  Counts and numbers lie in [low, high], numbers
  * above low if `open`; a choice is an index into the list that `value` shows.
- * What shapes the numbers stands in a checkpoint, and a run that goes on from
- * it has to have the same. */
+ * What `shapes` the numbers is the same in a run that goes on. */
 #define FIELD(name) offsetof(struct eos_config, name)
 
 static const struct option_spec {
@@ -438,11 +437,10 @@ static size_t pieces(size_t n, size_t m)
 
 /* --- Memory ---
  *
- * The room is the one block in which a run's large arrays stand.  Each section
- * takes its own from it when a run starts, as large as the options need them,
- * so that what is not asked for takes none; they live as long as the run.  A
- * build has room for the larger network and most of what can be asked for with
- * as many unstable directions, in vectors of P_MAX float64 numbers. */
+ * The room is the one block in which a run's large arrays stand: each section
+ * takes its own when a run starts, as large as the options need them.  A build
+ * has room for the larger network and most of what can be asked for with as
+ * many unstable directions, in vectors of P_MAX float64 numbers. */
 #define ROOM_VECTORS(K) ((K) < 2 ? 36 : (K) < 4 ? 58 : 104)
 #define ROOM_THREAD 2000000 /* scratch of a thread (MLP) */
 #define ROOM_NETWORK (BOARD ? 24000000 : 49000000) /* activations, weights */
@@ -487,8 +485,7 @@ static double *room_vectors(size_t n, size_t m)
 }
 
 /* A task gets the number of the worker that runs it (for scratch memory), its
- * own number, and what the work is.  Tasks may run in any order, and at the
- * same time. */
+ * own, and what the work is.  Tasks run in any order, and at the same time. */
 typedef void task_fn(size_t worker, size_t task, const void *work);
 
 static struct {
@@ -866,8 +863,7 @@ struct walk {
     struct { /* next row, next k, next segment */
         size_t row, step, seg;
     } a;
-    struct { /* next k, next segment; or packed: all its k, the first one, and
-              * those from a segment to the next */
+    struct { /* likewise; packed: all its k, the first one, those a segment */
         size_t step, seg, depth, first;
     } b;
     size_t c_row;      /* next row */
@@ -1076,10 +1072,10 @@ INLINE TARGET REAL v_exp1(REAL x)
     return v_exp(v_set(x))[0];
 }
 
-/* One micro-tile: C[rows][nv] = from + A[rows][k] B[k][nv], its size known when
- * it is compiled.  Columns beyond the matrix must be readable.  A tile's part
- * of A is too short for the processor to foresee where the next one's begins,
- * so that is asked for on the way (an address, for it may lie beyond A). */
+/* One micro-tile: C[rows][nv] = from + A[rows][k] B[k][nv].  Columns beyond the
+ * matrix must be readable.  A tile's part of A is too short for the processor
+ * to foresee where the next one's begins, so that is asked for on the way (an
+ * address, for it may lie beyond A). */
 INLINE TARGET void N(gemm_tile_of)(const size_t rows, const size_t nv,
                                    const struct walk *w, const REAL *a,
                                    const REAL *b, const REAL *from, REAL *c)
@@ -1366,7 +1362,7 @@ static ssize_t read_all(int fd, void *bytes, size_t n)
     return (ssize_t)have;
 }
 
-/* How far a text file has come: a log goes on from there after a restart. */
+/* How far a text file has come: a log goes on from there. */
 struct mark {
     uint64_t size, hash; /* bytes written so far, and their hash */
     size_t blocks;       /* of rows */
@@ -1447,8 +1443,7 @@ static void folder_of(const char *name, char folder[PATH])
         slash[slash == folder] = 0;
 }
 
-/* A file that appears under its name only when it is whole: written beside
- * it, fsync, rename, fsync of the folder. */
+/* A file that appears under its name when it is whole. */
 struct whole {
     const char *name;
     char beside[PATH];
@@ -1542,9 +1537,8 @@ static double get_real(const unsigned char *b, int bytes)
 
 enum { NPY_HEADER = 4096 };
 
-/* The value of a key in the header of a .npy file, a Python dictionary
- * literal: 'descr': '<f8', 'fortran_order': False, 'shape': (5,), }.  How long
- * it is, a string, a list or a tuple, is for a message. */
+/* The value of a key in the header of a .npy file, a Python dictionary:
+ * {'descr': '<f8', 'shape': (5,), }.  Its length is for a message. */
 static const char *npy_value(const char *header, const char *key, int *length)
 {
     const char *open = "'\"([", *close = "'\")]", *kind, *end;
@@ -1577,8 +1571,8 @@ static bool npy_one_dimension(const char *shape, size_t n)
     return end[strspn(end, " ")] == ')';
 }
 
-/* Reads the preamble and the header; sets the bytes of an element.  Of one
- * dimension, so the order of elements means nothing. */
+/* Reads up to the elements; sets the bytes of one.  Of one dimension: their
+ * order means nothing. */
 static int npy_header(int fd, const char *name, size_t n, int *bytes)
 {
     unsigned char start[12];
@@ -1672,9 +1666,8 @@ static int npy_write(const char *name, size_t n, const double *x)
 /* --- What a command reads and writes ---
  *
  * Before anything is opened for writing every output is compared with every
- * other name, so that no command destroys a file that it was not asked to.  An
- * existing file is its device and inode, whatever the path; one that is to be
- * made is its folder's, and its last component. */
+ * other name.  An existing file is its device and inode, whatever the path; one
+ * that is to be made is its folder's, and its last component. */
 
 enum file_kind { INPUT, STREAM, LOG, CHECKPOINT, LOCK, ARRAY };
 
@@ -1763,8 +1756,7 @@ static int place_add(const char *option, enum file_kind kind, const char *name,
     return EOS_DONE;
 }
 
-/* A name that an option gives (NULL: none), with a suffix.  An output that is
- * made beside its name takes two. */
+/* A name that an option gives, or NULL.  What is made beside it takes two. */
 static int place(const char *option, enum file_kind kind, const char *name,
                  const char *suffix)
 {
@@ -1842,8 +1834,7 @@ static int places_check(size_t saved)
     return EOS_DONE;
 }
 
-/* A lock on a file for as long as it is open; where its file system has none,
- * the run goes on without. */
+/* A lock while a file is open; without, where its file system has none. */
 static int lock(int fd, const char *name)
 {
     struct flock all = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
@@ -1931,9 +1922,9 @@ static void data_room(void)
     test.tokens = room_take(sentences() ? tests : 0, sizeof *test.tokens);
 }
 
-/* A set that is being filled.  Two classes, 0 (cats, negative sentences) and 1
- * (dogs, positive): all of 0 come first, each class in the order of the files;
- * a test set, whose number is not known, stays in the order of its file. */
+/* A set that is being filled.  Of two classes, 0 (cats, negative) and 1 (dogs,
+ * positive), all of 0 come first, each in the order of the files; a test set,
+ * whose number is not known, stays in the order of its file. */
 struct filling {
     struct set *set;
     size_t want;     /* samples; of training's two classes half of each */
@@ -1984,14 +1975,13 @@ static void filling_put(struct filling *f, const unsigned char *record)
 
 /* --- Sentences ---
  *
- * A file as GLUE's of SST-2 is text: a header, then a line `sentence TAB label`
- * for each sentence, label 0 (negative) or 1 (positive).  A token is a run of
- * bytes between blanks, or as the messages call it, a word. */
+ * A file as GLUE's of SST-2: a header, then lines `sentence TAB label`, label 0
+ * (negative) or 1.  A token, a word in messages, is a run of bytes between
+ * blanks. */
 static const char header[] = "sentence\tlabel";
 enum { LONGEST = 1 << 14 }; /* bytes of a line, its end included */
 
-/* A file of lines.  The current one has lost its end, \n or \r\n, and has a 0
- * there. */
+/* A file of lines.  The current one has a 0 for its end, \n or \r\n. */
 static struct lines {
     const char *name;
     int fd;
@@ -2001,8 +1991,7 @@ static struct lines {
     char buffer[LONGEST + 1];
 } source;
 
-/* Goes on to the next line, which may lack its end at the end of the file.  Of
- * one that is too long the first LONGEST bytes come. */
+/* Goes on to the next line; of one that is too long come LONGEST bytes. */
 static int lines_next(struct lines *l)
 {
     char *end = memchr(l->buffer + l->at, '\n', l->have - l->at);
@@ -2032,8 +2021,7 @@ static int lines_next(struct lines *l)
     return EOS_DONE;
 }
 
-/* The different tokens of the training sentences, numbered from 1 on in the
- * order in which they are read; 0 is none of them. */
+/* The training sentences' tokens, from 1 on in the order they are read. */
 enum { SLOTS = 2 * TOKENS };
 static struct {
     size_t count;            /* of them, 0 included */
@@ -2043,8 +2031,7 @@ static struct {
     char text[32 * TOKENS];
 } words;
 
-/* The number of a token, 0 where it is not known.  `learn` enters a new one; 0
- * then is for want of room. */
+/* A token's number, or 0: unknown or, where it is to be learnt, no room. */
 static size_t word_number(const char *text, size_t n, bool learn)
 {
     size_t slot = (size_t)(hash_bytes(HASH_START, text, n) % SLOTS), w, begin;
@@ -2065,8 +2052,7 @@ static size_t word_number(const char *text, size_t n, bool learn)
     return w;
 }
 
-/* Numbers the tokens anew, in order of first use over the training set, where
- * all negative sentences come first. */
+/* Numbers the tokens in order of first use over the set as it is placed. */
 static void words_order(void)
 {
     size_t last = 0;
@@ -2311,9 +2297,8 @@ static void synth_image(uint64_t *rng, float image[CHANNELS][SIDE][SIDE])
         }
 }
 
-/* Makes the prototypes.  The roots, exp(2 pi i k / SIDE), come by halving
- * angles: square roots are exact to the last bit everywhere, libm's cosine is
- * not. */
+/* The prototypes.  The roots, exp(2 pi i k / SIDE), come by halving angles:
+ * square roots are exact everywhere, libm's cosine is not. */
 static void synth_start(void)
 {
     double c = -1, s = 0; /* of the angle 2 pi step / SIDE */
@@ -2330,8 +2315,7 @@ static void synth_start(void)
         synth_image(&rng, synth_proto[i / VARIANTS][i % VARIANTS]);
 }
 
-/* Record i; returns its label.  `pets`: cats and dogs are wanted, and the image
- * of another class is left out, for it would take time. */
+/* Record i; returns its label.  `pets`: only cats and dogs get an image. */
 static int synth_record(uint64_t i, bool pets, unsigned char record[RECORD])
 {
     static float own[CHANNELS][SIDE][SIDE];
@@ -2375,8 +2359,7 @@ int eos_synth(uint64_t records)
     return EOS_DONE;
 }
 
-/* Mean and population standard deviation of each channel over the training
- * set. */
+/* Mean and population standard deviation of each channel of training. */
 static int data_normalise(void)
 {
     double n = (double)train.n * SIDE * SIDE;
@@ -2638,8 +2621,7 @@ _Static_assert(PIXELS % DEPTH == 0 && DEPTH % TILE == 0, "depths fill it");
 _Static_assert(PIXELS % SLAB == 0 && SLAB % TILE == 0, "slabs fill an image");
 _Static_assert((int)TILE <= STRETCH && SLAB <= DEPTH, "scratch is enough");
 
-/* The network of the run, laid out by net_lay(); again where the sentences of
- * another set are longer, without a change to its weights. */
+/* The network of the run; laid out anew for sentences of another length. */
 static struct net {
     struct layer layer[LAYERS_MAX];
     const struct network *table;
@@ -2748,8 +2730,7 @@ static void layer_place(struct layer *l)
     l->save = placed(&net.mem, l->saved);
 }
 
-/* Where its weights stand, packed as the products forward and back read them,
- * its biases, which sums start with, and the sums of its gradient. */
+/* Where its packed weights, its biases and the sums of its gradient stand. */
 static void layer_pack(struct layer *l)
 {
     const struct layer *x = l->x;
@@ -2777,8 +2758,7 @@ static void layer_pack(struct layer *l)
     l->start = placed(&net.packs, l->row);
 }
 
-/* Who reads whom.  A window slides over x, and back over delta: both have a
- * border of zeros. */
+/* Who reads whom.  What a window slides over, x and delta, has a border. */
 static void layer_link(struct layer *l)
 {
     struct layer *x = l - size_max(l->from, 1), *skip = l - l->with;
@@ -2827,8 +2807,6 @@ size_t eos_params(void)
     return net.params;
 }
 
-/* Weights uniform in +-1/sqrt(fan_in), rounded to float32; gains 1; biases and
- * shifts zero. */
 void eos_init(uint64_t seed, double *theta)
 {
     uint64_t rng = seed;
@@ -2865,9 +2843,8 @@ union reals {
     double *f64;
 };
 
-/* The memory of a pass: scratch of each worker (series, a layer's own, sums),
- * packed weights of theta and of v, the store, z_0 of the first layer at one
- * theta, and the partial gradients.  Lives as long as the run. */
+/* The memory of a pass: each worker's (series, a layer's scratch, sums), packed
+ * weights of theta and of v, the store, z_0 of the first layer, the parts. */
 static struct {
     union reals work, packed[2], store, kept;
     size_t work_one, store_bytes;
@@ -2925,8 +2902,7 @@ static void net_room(void)
     memory.kept = room_reals(f64 ? 0 : z_0, f64 ? z_0 : 0);
 }
 
-/* The last to take room: workers, and parts that are made before they are
- * added, as many as are of use and as there is room for. */
+/* The last to take room: workers and parts, as many as are of use and fit. */
 static void net_room_workers(void)
 {
     enum { EACH = 8, SMALL = 1 << 24 };
@@ -2950,8 +2926,7 @@ static void net_room_workers(void)
     memory.parts = room_vectors(net.params, memory.slots);
 }
 
-/* Work on weights is cut into tasks of so many rows of one layer's; returns the
- * layer of a task and its first row. */
+/* Work on weights is cut into tasks of so many rows of one layer. */
 static const struct layer *task_rows(size_t task, size_t rows, size_t *first)
 {
     const struct layer *l = net.layer;
@@ -3041,9 +3016,8 @@ INLINE TARGET V N(act_product)(const size_t k, const V *x, const V *d)
     return sum;
 }
 
-/* From the outputs' series f_k[c] of one sample to its loss, whether it is
- * classified right, and, in place of f, the series of dl/df times scale.
- * Element (k, c) stands at f[k * step + c]. */
+/* From the outputs' series of one sample, f_k[c] at f[k * step + c], to its
+ * loss and, in place of f, the series of dl/df times scale. */
 static TARGET void N(loss_mse)(size_t order, REAL *f, size_t step, int label,
                                REAL scale, double *loss)
 {
@@ -3148,8 +3122,7 @@ static TARGET void N(loss_series)(const struct pass *p, size_t sample, REAL *f,
 
 /* --- Where a layer finds its numbers --- */
 
-/* What a worker does just now: the samples first .. first + n of the set.  at
- * is the place of the first one in the store. */
+/* What a worker does: samples first .. first + n, from `at` in the store. */
 struct job {
     const struct pass *p;
     size_t first, n, at;
@@ -3168,8 +3141,7 @@ static struct job N(job_of)(const struct pass *p, size_t worker)
     return (struct job){p, 0, 0, 0, mem, scratch, sums, p->out};
 }
 
-/* Coefficient k of a layer's series or, back, of its delta: the first pixel of
- * the job's sample s. */
+/* Coefficient k of a layer's series or, back, delta: sample s, first pixel. */
 INLINE REAL *series(const struct job *j, const struct layer *l, bool back,
                     size_t k, size_t s)
 {
@@ -3245,8 +3217,7 @@ INLINE TARGET void N(normalise)(const unsigned char *bytes, size_t len,
     }
 }
 
-/* A convolution's image.  A late network's is made where it is read, by
- * image_rows(). */
+/* A convolution's image; a late network's comes from image_rows(). */
 static TARGET void N(image)(const struct layer *l, const struct job *j,
                             bool back)
 {
@@ -3552,8 +3523,7 @@ static struct N(taps) N(taps_of)(const struct layer *l, size_t phase)
 
 /* Back through a convolution with a stride: tap t at pixel o of z met pixel
  * stride o + t - window / 2 of x.  Pixels of x with the same phase meet the
- * same taps, side by side in z: a product for each phase, added to what is
- * there. */
+ * same taps, side by side in z: a product for each phase, added. */
 static TARGET void N(weigh_phase)(const struct layer *l, const REAL *from,
                                   const REAL *weight, size_t phase_y,
                                   size_t phase_x, REAL *to)
@@ -3580,8 +3550,7 @@ static TARGET void N(weigh_phase)(const struct layer *l, const REAL *from,
     }
 }
 
-/* to = start + W times from, or W' times from on the way back, for all samples
- * of the job; without a start it is added. */
+/* to = start (without one: to) + W, back W', times from, for all samples. */
 static TARGET void N(weigh)(const struct layer *l, const struct job *j,
                             bool back, const REAL *from, const REAL *weight,
                             const REAL *start, REAL *to)
@@ -3616,9 +3585,8 @@ static TARGET void N(weigh)(const struct layer *l, const struct job *j,
                  to + s * z->n + y * z->line);
 }
 
-/* Coefficient k of W's series times that of a layer's input, or of delta.  Of
- * the layers that read an input the last one is the first to reach its delta on
- * the way back; the others add to it. */
+/* Coefficient k of the products.  Of the layers that read an input the last one
+ * is the first to reach its delta on the way back; the others add to it. */
 static TARGET void N(weigh_series)(const struct layer *l, const struct job *j,
                                    bool back, size_t k)
 {
@@ -3891,8 +3859,7 @@ static TARGET void N(swish)(const struct layer *l, const struct job *j,
  * Back, with d = gain delta(y): delta(x) = (d - mean of d - x^ mean of d x^) r.
  * x^ takes the place of x, and delta(x) its own. */
 
-/* What is normalised together: lines of w pixels of a sample.  Per order and
- * channel, sums over the pixels become means over the group. */
+/* What is normalised together: lines of w pixels of a sample. */
 struct N(norm) {
     const struct layer *l;
     size_t w;
@@ -4213,8 +4180,7 @@ static TARGET void N(embedding)(const struct layer *l, const struct job *j,
  * delta(s) = p o (delta(p) - each row's sum of p o delta(p)), then delta(q) and
  * delta(k) likewise.  p is saved, and delta(s) is scratch. */
 
-/* A series of matrices: strides from a coefficient, a row and a column to the
- * next. */
+/* A series of matrices: to the next coefficient, row, column. */
 struct N(matrices) {
     REAL *at;
     size_t next, row, step;
@@ -4691,11 +4657,10 @@ static int kernel_choose(void)
                   name, kernels[0].name);
 }
 
-/* A point at which derivatives are taken.  theta stays as it is for as long as
- * the point is in use; no two points have the same number. */
+/* A point at which derivatives are taken: theta stays as it is meanwhile. */
 struct point {
     const double *theta;
-    uint64_t number;
+    uint64_t number; /* no two points have the same */
 };
 
 static struct point point_at(const double *theta)
@@ -4705,8 +4670,7 @@ static struct point point_at(const double *theta)
     return (struct point){theta, ++points};
 }
 
-/* Where z_0 of the MLP's first layer, which all orders share and the network
- * keeps, was computed.  It stays until another point's takes its place. */
+/* Where z_0 of the MLP's first layer, which all orders share, was computed. */
 static struct {
     uint64_t number; /* of the point */
     enum eos_precision precision;
@@ -4924,8 +4888,7 @@ static void jacobi(size_t m, double a[BASIS][BASIS], double *value,
             }
 }
 
-/* x -= its projection on the basis, twice; returns the norm that is left
- * relative to what x had, and normalises x. */
+/* x -= its projection on the basis, then normalised; returns the share left. */
 static double eig_orthogonalise(double *x)
 {
     double dot[BASIS], before = vec_norm(eig.p, x), after;
@@ -5167,8 +5130,7 @@ static double eig_steps(double sought, double found, double bottom)
  * found once, say.  So a random vector orthogonal to the pairs is iterated
  * until an eigenvalue 2 % above the last of them would have shown.  The largest
  * that it does find, with its residual for an error bound, stands for all
- * others.  Returns whether a pair has shown: it stands among the pairs, to be
- * iterated on. */
+ * others.  Returns whether a pair has shown, to be iterated on. */
 static bool eig_missed(size_t wanted)
 {
     enum { STEPS = 100 };
@@ -5216,10 +5178,9 @@ static void eig_solve(size_t wanted, double tol, bool all)
     }
 }
 
-/* Plain power iteration for the same pairs, one after the other, the ones
- * found projected out.  Where it lands on a negative eigenvalue, of larger
- * magnitude than the top one, or on none, since one of each sign is as large,
- * it repeats on H + |Hx| I, where the top eigenvalue is the largest. */
+/* Plain power iteration for one pair after the other, the ones found projected
+ * out.  Where it lands on a negative eigenvalue, of larger magnitude, or on
+ * none, since one of each sign is as large, it repeats on H + |Hx| I. */
 static void eig_power(size_t wanted, double tol)
 {
     double *x = krylov.next, *hx = eig_basis(wanted);
@@ -5304,8 +5265,7 @@ static void shared_store(size_t i, const double *x)
     }
 }
 
-/* With several unstable directions all that is shared is theta+'s, and the
- * other trajectories have second vectors of their own. */
+/* With --unstable the others have second vectors of their own. */
 static bool shared_is_dagger(void)
 {
     return config.unstable > 1 && shared.known[0];
@@ -5397,9 +5357,8 @@ static bool warm_vector(const struct warm *w, size_t i, double *x)
     return shared.known[i];
 }
 
-/* Remembers u of a point.  It takes the place of the last one where that is
- * less than a tenth of its own step away: so the last round of a projection
- * stands for all of its rounds. */
+/* Remembers u of a point, in the place of the last one where that is less than
+ * a tenth of its own step away: a projection's last round stands for all. */
 static void warm_store(struct warm *w, const double *here, const double *u)
 {
     const double *last = w->at[w->newest];
@@ -5414,8 +5373,7 @@ static void warm_store(struct warm *w, const double *here, const double *u)
     vecs_write(net.params, w->u, w->newest, u);
 }
 
-/* The sign of u: along the last one; at first, so that the component of the
- * largest magnitude is positive. */
+/* u along the last one; at first its largest component is positive. */
 static void warm_sign(const struct warm *w, double *u)
 {
     size_t most = 0;
@@ -5459,8 +5417,7 @@ static void solve_lobpcg(const struct warm *w, const double *here,
     eig_solve(wanted, config.tol, thorough && wanted > 1);
 }
 
-/* The `wanted` top eigenpairs at a point: their values and residuals in w, and
- * the first vector in u. */
+/* The top eigenpairs at a point: values, residuals in w, the first one's u. */
 static void sharpness(struct point at, struct warm *w, size_t wanted,
                       bool thorough, double *u)
 {
@@ -5554,9 +5511,8 @@ static struct dagger {
 } dagger;
 
 /* Two vectors for the function that runs: `in` for a point or a direction that
- * is none of the above, `out` for what a derivative gives.  They hold nothing
- * from one function to the next; a callee that reads or writes them for its
- * caller gets them as arguments. */
+ * is none of the above, `out` for what a derivative gives.  A callee that reads
+ * or writes them for its caller gets them as arguments. */
 static struct {
     double *in, *out;
 } scratch;
@@ -5656,8 +5612,7 @@ static void perp(const struct dagger *d, const double *v, double *x, double *to)
     vec_combine(net.params, to, v, d->k, back, d->u);
 }
 
-/* What the predictions' next step needs at theta+: (Hessian) v, generalized
- * (Hessian) v_perp and u.grad L(theta+ + x u). */
+/* What predictions need: (Hessian) v, v_perp and u.grad L(theta+ + x u). */
 static void predict_prepare(struct dagger *d, double *const v[2])
 {
     double x[DIRECTIONS];
@@ -5812,8 +5767,7 @@ static double cone_residual(struct cone *q, const double *x)
     return sqrt(sum_products(q->r, q->r, q->n));
 }
 
-/* x <- a^-1 x, by elimination with the largest pivot of each column; a is
- * lost. */
+/* x <- a^-1 x, by elimination with column pivots; a is lost. */
 static void eliminate(size_t n, double (*a)[PAIRS], double *x)
 {
     size_t i, most;
@@ -5989,8 +5943,7 @@ static void several_tensor(struct dagger *d)
     }
 }
 
-/* After a solve for K + 1 eigenvalues: k, u_2 .. u_k, and what belongs to
- * them. */
+/* After a solve for K + 1 eigenvalues: k, u_2 .. u_k and their tensors. */
 static void several_measure(struct dagger *d)
 {
     const size_t most = config.unstable;
@@ -6017,8 +5970,7 @@ static void several_sdcp(struct dagger *d, double a, double g, double *S)
         S[e] /= g;
 }
 
-/* Sigma = sdcp((2/eta) 1 - Lambda - eta A, (eta / 2) G), the covariance of the
- * oscillation. */
+/* The oscillation's: Sigma = sdcp((2/eta) 1 - Lambda - eta A, (eta / 2) G). */
 static void several_covariance(struct dagger *d)
 {
     size_t i;
@@ -6183,8 +6135,7 @@ static size_t column_series(const struct column *c)
     return c->type < TO_NEIGS ? 1 : last < first ? 0 : last - first + 1;
 }
 
-/* The names or the values of a row.  printf may write -nan, and its infinities
- * differ in width. */
+/* The names or the values of a row; printf may write -nan. */
 static void log_line(struct text *t, const struct column *c, unsigned have,
                      bool names)
 {
@@ -6220,8 +6171,7 @@ static size_t out_width(void)
     return SIZE_MAX;
 }
 
-/* The same for people, as far as there is place.  A number has fewer digits
- * where it would touch the column before. */
+/* The same for people, with fewer digits where columns would touch. */
 static void out_line(const struct column *c, unsigned have, bool names)
 {
     size_t left = out_width();
@@ -6260,8 +6210,7 @@ static void block_start(struct text *t)
         out.mark.named = false;
 }
 
-/* The names before a block's first row, then, unless they are all that is
- * wanted, the row. */
+/* The names before a block's first row, and the row. */
 static int row_write(const struct column *table, unsigned have, bool names_only)
 {
     if (!logfile.mark.named)
@@ -6308,8 +6257,7 @@ static double seconds(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* How fast a loop of steps goes, and when it will be through: for an approach
- * from the growth of S between its last two checks. */
+/* How fast steps go; in an approach, how S grew between the last two checks. */
 struct pace {
     double began, told;   /* when it began, when it last told; 0: not yet */
     size_t first;         /* step at `began` */
@@ -6410,9 +6358,8 @@ static bool hash_read(int fd, uint64_t n, uint64_t *hash)
     return true;
 }
 
-/* Opens a log, if it has a name.  `old` is what a checkpoint knows of it, or
- * NULL: the log is cut there and goes on, but one that another run wrote is
- * left alone, and one that is gone begins anew. */
+/* Opens a log, if it has a name.  Cut at `old`, where a checkpoint saw it, it
+ * goes on; another run's is left alone, one that is gone begins anew. */
 static int log_open(struct text *t, const char *name, const struct mark *old,
                     const char *command)
 {
@@ -6695,9 +6642,8 @@ static double full_rho(operator_fn *derivative)
     return vec_dot(p, scratch.in, scratch.out);
 }
 
-/* What the theory wants: the worst value (the least where `least` is set, the
- * largest otherwise) on the right side of a bound.  "Of the order of one" is
- * read as a factor of 10 at most. */
+/* What the theory wants: the worst value, the least or the largest, within a
+ * bound.  "Of the order of one" is read as a factor of 10 at most. */
 static const struct {
     const char *name, *what;
     bool least;
@@ -6764,9 +6710,8 @@ static double full_loss(double x)
     return profile.F;
 }
 
-/* A block of the slow log, with F from -5 delta to 5 delta where there is a
- * delta.  Fbar, the mean of F at +-delta, is less than delta^2 / eta where F is
- * sub-quadratic. */
+/* A block of the slow log.  Fbar, the mean of F at +-delta, is less than
+ * delta^2 / eta where F is sub-quadratic. */
 static int full_slow(size_t t)
 {
     const double delta = dagger.alpha >= 0 ? sqrt(dagger.delta2) : (double)NAN;
@@ -6893,10 +6838,9 @@ static int summary_write(const char *stop)
 /* ------------------------------------------------------------------------
  * 12  Checkpoints and signals
  *
- * A checkpoint holds all that the next step reads, so that a run that goes on
- * from it gives the bits of one that never stopped.  The file: CKPT_MAGIC, the
- * bytes of the text and of the state, the text (the options that shape the
- * numbers), the state, a hash of all before it.
+ * A checkpoint holds all that the next step reads: a run that goes on gives the
+ * bits of one that never stopped.  The file: CKPT_MAGIC, the bytes of the text
+ * and of the state, both, and a hash of all before it.
  * ------------------------------------------------------------------------ */
 
 #define CKPT_MAGIC "eos checkpoint 5\n"
@@ -7014,8 +6958,7 @@ static int ckpt_get(void *bytes, size_t n)
     return cannot(EOS_USAGE, config.checkpoint, "read");
 }
 
-/* The options that shape the numbers, and the kind of machine whose memory
- * the state is; a line each. */
+/* The options that shape the numbers, and whose memory the state is. */
 static void ckpt_text(const char *command)
 {
     const uint16_t one = 1;
@@ -7073,8 +7016,7 @@ static bool ckpt_begins(int fd, unsigned char *head)
            !memcmp(head, CKPT_MAGIC, sizeof CKPT_MAGIC - 1);
 }
 
-/* Reads the file through once: is it whole, is it ours?  Leaves it at its text
- * and gives that text's size. */
+/* Is the file whole, is it ours?  Leaves it at its text, of that size. */
 static int ckpt_verify(uint64_t *text)
 {
     unsigned char head[CKPT_HEAD], tail[8];
@@ -7142,8 +7084,7 @@ static int ckpt_resume(void)
     return resumed ? EOS_DONE : failed;
 }
 
-/* Without --resume: whether the file holds a run of the same options, which
- * only --fresh replaces. */
+/* A run of the same options is replaced by --fresh alone. */
 static int ckpt_spare(void)
 {
     unsigned char head[CKPT_HEAD];
@@ -7206,8 +7147,7 @@ static void signal_caught(int number)
     caught = number;
 }
 
-/* Between two steps: a checkpoint where one is due, or the end where a signal
- * asked for it. */
+/* Between two steps: a checkpoint, or the end where a signal asked for it. */
 static int boundary(void)
 {
     static size_t since;
@@ -7327,8 +7267,7 @@ const char *eos_error(void)
     return failure;
 }
 
-/* Saves a vector under a name that an option began, if it was given; without a
- * vector, whether that will be possible. */
+/* Saves a vector under an option's name; without one, whether it can be. */
 static int save(const char *option, const char *begin, const char *end,
                 const double *x)
 {
@@ -7341,8 +7280,7 @@ static int save(const char *option, const char *begin, const char *end,
     return x ? npy_write(name, net.params, x) : whole_try(name);
 }
 
-/* The locks, the checkpoint that the run goes on from where that is asked for,
- * and the logs.  A run that goes on with other bounds says so in its log. */
+/* Locks, checkpoint, logs; a run that goes on with other bounds says so. */
 static int files_open(const char *command)
 {
     const bool everything = config.stats == EOS_FULL;
@@ -7489,8 +7427,7 @@ static void check_sharpness(struct point at)
 
 /* L and accuracy at theta, and S there (training alone) or at the midpoint of
  * the coming step (the approach).  If the first midpoint is beyond the edge, it
- * may be far away, so that S is measured at theta_0 instead.  One search in ten
- * is thorough. */
+ * may be far away, so that S is measured at theta_0 instead. */
 static int descent_check(size_t step, struct point at, const double *grad,
                          bool alone)
 {
@@ -7517,8 +7454,7 @@ static int descent_check(size_t step, struct point at, const double *grad,
     return row_write(check_columns, columns_here(), false);
 }
 
-/* Whether the loss has stopped changing, in float64: looked at every STILL
- * steps, and first at step 0. */
+/* Whether the loss has stopped changing, over STILL steps. */
 static int approach_still(size_t n, struct point at)
 {
     enum { STILL = 1000 };
@@ -7538,9 +7474,8 @@ static int approach_still(size_t n, struct point at)
                 L, n, STILL, warm.gd.value[0], 2 / config.lr);
 }
 
-/* After a check at step n: whether this is the instability.  dt shrinks as S
- * rises; an overshoot goes back to the check before, and from there every step
- * is checked. */
+/* After a check: whether this is the instability.  dt shrinks as S rises; an
+ * overshoot goes back to the check before, and every step is checked then. */
 static bool approach_ends(size_t n, struct pace *pace)
 {
     const double S = warm.gd.value[0], goal = 2 / config.lr;
@@ -7572,10 +7507,8 @@ static bool approach_ends(size_t n, struct pace *pace)
     return false;
 }
 
-/* Plain gradient descent: the approach, until the sharpness at the midpoint of
- * a step reaches 2/eta, or training alone, which does not stop there and
- * measures every `sharp` steps.  The approach measures every dt units of
- * time. */
+/* Plain gradient descent: the approach, measured every dt units of time, until
+ * the sharpness at a step's midpoint reaches 2/eta, or training alone. */
 static int descend(bool alone, double *theta, double *grad)
 {
     const size_t last = alone ? config.steps : config.max_steps;
@@ -7740,8 +7673,7 @@ static void track_flow(const struct dagger *d, double *theta, bool thorough,
     }
 }
 
-/* Says so where a complementarity problem was not solved: in theory where the
- * T_ij depend on each other. */
+/* In theory a problem is not solved where the T_ij depend on each other. */
 static void track_unsolved(void)
 {
     if (several() && dagger.unsolved > 1e-12)
@@ -7772,7 +7704,7 @@ static bool track_descent(const struct dagger *d, double *theta, bool thorough,
     const size_t p = net.params;
     const struct point at = point_at(theta);
     double *grad = scratch.out, *u = scratch.in; /* grad waits for S */
-    size_t wanted = thorough ? config.neigs : 1;
+    size_t wanted = size_max(thorough ? config.neigs : 1, several() ? 2 : 1);
     bool alive;
 
     vec_add(p, scratch.in, theta, -1, d->at.theta);
@@ -7780,8 +7712,6 @@ static bool track_descent(const struct dagger *d, double *theta, bool thorough,
     row.gd.L = gradient(at, EOS_F64, grad);
     if (test.n)
         row.test_L = loss_on(at, &test, &row.test_accuracy);
-    if (several() && wanted < 2)
-        wanted = 2;
     seen_sharpness(&row.gd, at, &warm.gd, wanted, thorough, u);
     if (thorough) {
         memcpy(row.gd_eigs, warm.gd.value, sizeof row.gd_eigs);
@@ -7858,9 +7788,8 @@ static void track_start(struct paths *now, struct dagger *d)
     predict_prepare(d, now->v);
 }
 
-/* A track that lambda2 ends on its first row has made no update.  If S is FAR
- * times above 2/eta there, the learning rate is absurd and descent may simply
- * diverge: this looks LOOK steps ahead, so that the user is told. */
+/* Where lambda2 ends a track on its first row, with S FAR times above 2/eta,
+ * descent may simply diverge: this looks LOOK steps ahead, to tell the user. */
 static int track_survives(void)
 {
     enum { FAR = 100, LOOK = 20 };
@@ -8412,8 +8341,7 @@ static int help(const struct command *c)
     return text_check(&out);
 }
 
-/* Options of the command; optind is left at the first argument that is none,
- * `helped` is set where help is asked for. */
+/* Options of the command; optind is left at the first argument that is none. */
 static int parse(const struct command *c, int argc, char **argv,
                  struct eos_config *to, bool *helped)
 {
