@@ -43,11 +43,10 @@
  * How one text becomes many.  What depends on the instruction set, parts of
  * sections 3 and 6, is written once over a type REAL and a vector of VBYTES
  * bytes.  The file includes itself to compile those parts for every instruction
- * set and both precisions: REGION asks for them, ISA and REAL say which one
- * it is, and N(name) is the name in that instance, for example N(gemm) =
- * gemm_avx512_f32.  The kernels of a processor that is not at hand compile all
- * the same, by target attributes, and the best one is chosen when the program
- * starts (EOS_KERNEL=name overrides it).
+ * set and both precisions: REGION asks for them, ISA and REAL say which one it
+ * is, and N(name) is the name in that instance: N(gemm) is gemm_avx512_f32.
+ * Target attributes compile all kernels everywhere; the best one is chosen when
+ * the program starts (EOS_KERNEL=name overrides it).
  */
 
 /* The instruction sets.  make KERNELS=avx2 builds that kernel alone (ONLY),
@@ -205,8 +204,7 @@
 #define INLINE static inline __attribute__((always_inline, unused))
 
 /* What a build has room for: make SAMPLES=50000 THREADS=64 UNSTABLE=6
- * TOKENS=20000.  One for small boards, of at most 1,000 samples, has less of
- * threads and directions, too. */
+ * TOKENS=20000; small boards (at most 1,000 samples) have less of each. */
 #if !defined SAMPLES || SAMPLES + 0 == 0
 #undef SAMPLES
 #define SAMPLES 5000 /* of the training set */
@@ -242,8 +240,7 @@ enum {
     ORDERS = 4,        /* Taylor coefficients 0 .. 3 */
     TILE = 48,         /* samples that are computed together (MLP) */
     BLOCK = 10 * TILE, /* samples summed in one go in float32 */
-    CHUNK = 6,         /* blocks whose activations are in memory, at most:
-                            * no number depends on it */
+    CHUNK = 6,         /* blocks in memory; no number depends on it */
     PARTS = 64,        /* partial gradients, at most */
     P_RESNET = 701466,
     P_TRANSFORMER = WIDTH * (TOKENS + SENTENCE) + 50497,
@@ -467,8 +464,7 @@ static void room_clear(void)
     room_used = 0;
 }
 
-/* Vectors of n numbers that belong together lie one after another, each from a
- * whole cache line on. */
+/* Vectors that belong together each begin a whole cache line. */
 static size_t vec_stride(size_t n)
 {
     return (n + 15) / 16 * 16;
@@ -677,8 +673,7 @@ static struct vecs vecs_from(struct vecs set, size_t n, size_t i)
                    : (struct vecs){.f32 = set.f32 + i};
 }
 
-/* The operands of a function below: of m vectors in a set.  One vector out may
- * be kept in float32, too. */
+/* The operands of a function below: m vectors of a set, one out. */
 struct operands {
     size_t n, m;
     struct vecs set;
@@ -1274,9 +1269,8 @@ INLINE TARGET void N(v_clear)(REAL *x, size_t n)
  * 4  Files
  *
  * Functions that can fail return an exit status (EOS_DONE is 0) and leave one
- * line of explanation; main prints it.  fail() keeps the status, too, so that
- * `if (a() || b()) return failed;` does one thing after another until one
- * fails.  stdio is used for formatting alone: opening a stream would allocate.
+ * line of explanation; fail() keeps the status, so that `if (a() || b()) return
+ * failed;` does one thing after another.  stdio only formats: streams allocate.
  * ------------------------------------------------------------------------ */
 
 static char failure[2 * PATH];
@@ -1571,8 +1565,7 @@ static bool npy_one_dimension(const char *shape, size_t n)
     return end[strspn(end, " ")] == ')';
 }
 
-/* Reads up to the elements; sets the bytes of one.  Of one dimension: their
- * order means nothing. */
+/* Reads up to the elements; sets the bytes of one. */
 static int npy_header(int fd, const char *name, size_t n, int *bytes)
 {
     unsigned char start[12];
@@ -2148,9 +2141,7 @@ static int sentences_read(struct filling *f, const char *name, int fd)
  * each word the sentence ends with a chance of a tenth, and after the 30th.  A
  * third of the words are pairs of a negative one, even, and a positive one; of
  * a pair that of the label comes in three cases of four.  Sentence i depends on
- * i alone.  In 500 of each class, a sentence has 9.5 words, one word in 18 is
- * the commonest, and naive Bayes is right on 69 % of those that it has not
- * seen; in SST-2's it is 9.4, one in 22, 70 %. */
+ * i alone.  README, data, has what they share with SST-2's. */
 static void synth_sentence(uint64_t i, struct lines *l)
 {
     uint64_t rng = 0x776f7264 + (i << 24), bits = rng_next(&rng);
@@ -2213,11 +2204,10 @@ static int records_read(struct filling *f, const char *name, int fd)
 }
 
 /* The built-in set: fields with a 1/f amplitude spectrum, as natural images
- * have, synthesised by an inverse Fourier transform.  Each class has
- * VARIANTS prototypes; an image is a prototype, shifted by some pixels, plus
- * a field of its own, at a contrast of its own.  Record i depends on i alone.
- * The numbers below were chosen so that loss, accuracy and sharpness of the
- * MLP go as on CIFAR-10 (README, data). */
+ * have, by an inverse Fourier transform.  Each class has VARIANTS prototypes:
+ * an image is one, shifted, plus a field of its own, at a contrast of its own.
+ * Record i depends on i alone.  The numbers were chosen so that the MLP's loss,
+ * accuracy and sharpness go as on CIFAR-10 (README, data). */
 enum { VARIANTS = 4, SHIFT = 3 };
 static const double synth_class = 0.4;     /* share of the prototype */
 static const double synth_mean = 3;        /* amplitude at f = 0, 1/f above */
@@ -2490,8 +2480,7 @@ static int data_load(void)
  * the series of its output, [order][sample][y][x][channel]; on the way back it
  * turns delta, the series of the loss's derivative with respect to its output,
  * into that of its input, and adds to the gradient of its weights.  A new kind
- * of layer is one function in kinds[], forward and back, a new network is a
- * table.
+ * of layer is one function in kinds[], a new network is a table.
  * ------------------------------------------------------------------------ */
 
 enum layer_kind { IMAGE, LINEAR, SWISH, NORM, ADD, MEAN, EMBED, ATTEND, KINDS };
@@ -2500,15 +2489,13 @@ enum layer_kind { IMAGE, LINEAR, SWISH, NORM, ADD, MEAN, EMBED, ATTEND, KINDS };
  * and places count the numbers of one order and one sample. */
 struct layer {
     enum layer_kind kind;
-    size_t c;      /* channels, of an image a multiple of PAD; LINEAR: 0 for the
-                    * outputs of the network */
+    size_t c;      /* channels, an image's a multiple of PAD; 0: the outputs */
     size_t from;   /* it reads the layer so many before it; 0: the last one */
     size_t with;   /* ADD: so many before it is the other one that it reads */
     size_t window; /* LINEAR: a convolution with window x window taps */
     size_t stride; /* of its window; 0: 1 */
     size_t pool;   /* SWISH: takes the mean of pool x pool pixels, too */
-    size_t groups; /* NORM: of channels, over all pixels; 0: of each pixel of a
-                    * line, all channels */
+    size_t groups; /* NORM: of channels, over all pixels; 0: each pixel alone */
     size_t heads;  /* ATTEND: into so many go the channels */
     bool plain;    /* LINEAR: without biases */
     bool zero;     /* its weights begin as zeros */
@@ -2612,7 +2599,7 @@ enum {
     APART = 8,          /* rows that lie next to each other: no power of two */
     WIN_POINTS = 16,    /* of a patch in Winograd's algorithm */
     PACK_ROWS = 64,     /* rows of a weight that a task packs */
-    WIN_APART = 32      /* numbers between the sums of its points */
+    WIN_APART = 32 /* numbers between the sums of its points: for the cache */
 };
 
 _Static_assert(sizeof resnet_table <= LAYERS_MAX * sizeof *resnet_table,
@@ -2965,10 +2952,8 @@ static _Alignas(64) double zeros[4096];
 #if defined REAL && !defined PART /* once for each instance: */
 
 /* The names of this instance. */
-/* clang-format off */
-#define job           N(job)
-#define series         N(series)
-/* clang-format on */
+#define job N(job)
+#define series N(series)
 
 /* --- The activation and the losses --- */
 
@@ -3173,8 +3158,7 @@ INLINE size_t N(degree)(const struct job *j, const struct layer *l)
     return size_min(j->p->order, l->degree);
 }
 
-/* The packed weights of theta (0) or v (1); what the sums of order k start
- * with, a layer's bias or zero. */
+/* Packed weights of theta (0), v (1); what sums of order k start with. */
 INLINE const REAL *N(packed)(size_t of, size_t at)
 {
     return memory.packed[of].PREC + at;
@@ -3411,17 +3395,12 @@ static TARGET void N(win_series)(const struct layer *l, const struct job *j,
     }
 }
 
-/* The sums of a weight's points, apart for the cache. */
-INLINE size_t N(win_area)(const struct layer *l)
-{
-    return l->x->c * l->c + WIN_APART;
-}
-
 /* Adds (B' d_k B) o (A delta_(K-k) A') to the sums. */
 static TARGET void N(win_add)(const struct layer *l, const struct job *j,
                               size_t k)
 {
     const struct layer *x = l->x;
+    const size_t area = x->c * l->c + WIN_APART;
     const struct walk walk = walk_sum(l->h / 2 * (l->w / 2), x->c, l->c, l->c);
     REAL *m = j->scratch;
 
@@ -3429,7 +3408,7 @@ static TARGET void N(win_add)(const struct layer *l, const struct job *j,
         N(win_points)(l, 2, series(j, l, true, j->p->order - k, s), m);
         for (size_t i = 0; i < WIN_POINTS; i++)
             gemm(&walk, x->c, l->c, N(saved)(j, l, k, s) + i * win_plane(x),
-                 m + i * win_plane(l), j->sums + l->sum + i * N(win_area)(l));
+                 m + i * win_plane(l), j->sums + l->sum + i * area);
     }
 }
 
@@ -3445,7 +3424,7 @@ static TARGET void N(win_flush)(const struct layer *l, const REAL *sum,
 
         UNROLL
         for (size_t i = 0; i < WIN_POINTS; i++)
-            x[i / 4][i % 4] = v_load(sum + i * N(win_area)(l) + at);
+            x[i / 4][i % 4] = v_load(sum + i * (area + WIN_APART) + at);
         N(win_both)(N(win_weigh), 4, 3, x);
         UNROLL
         for (size_t i = 0; i < 9; i++)
@@ -3498,9 +3477,8 @@ static void N(win_pack)(const struct layer *l, const double *g, size_t in,
  *
  * The inputs of the network do not depend on s: a_k = 0 for k > 0.  A
  * convolution is this at every pixel, for the window around it: with the
- * channels innermost the taps of a window's row lie side by side, so that a
- * product walks over them as they are, a row after another.  On the way back
- * the window is turned round. */
+ * channels innermost the taps of a window's row lie side by side, and a product
+ * walks over them as they are.  On the way back the window is turned round. */
 
 /* The taps of a window that meet the pixels `phase` after each whole stride. */
 struct N(taps) {
@@ -3885,8 +3863,7 @@ INLINE TARGET void N(norm_gain)(const size_t order, const struct layer *l,
     }
 }
 
-/* Forward: sums of x or, about its mean, of squares.  Back: of delta(y) and of
- * delta(y) x^. */
+/* Sums of x or, about its mean, squares; back of delta(y), delta(y) x^. */
 INLINE TARGET void N(norm_sums)(const size_t order, bool back, bool about,
                                 struct N(norm) * n)
 {
@@ -4001,21 +3978,6 @@ INLINE TARGET void N(norm_pixel)(const size_t order, bool back,
     N(store)(order, y, out, n->y_step);
 }
 
-INLINE TARGET void N(norm_pixels)(const size_t order, bool back,
-                                  const struct N(norm) * n)
-{
-    const struct layer *l = n->l, *x = l->x;
-
-    for (size_t y = 0; y < l->h; y++)
-        for (size_t i = 0; i < n->w; i++)
-            for (size_t c = 0; c < l->c; c += LANES) {
-                REAL *at = n->x + y * x->line + i * x->row + c;
-                REAL *out = n->y + y * l->line + i * l->row + c;
-
-                N(norm_pixel)(order, back, n, c, at, out);
-            }
-}
-
 /* The gradient of gains and shifts, of order K; then sums of d and d x^. */
 INLINE TARGET void N(norm_add)(const size_t order, const struct job *j,
                                struct N(norm) * n)
@@ -4040,6 +4002,8 @@ INLINE TARGET void N(norm_add)(const size_t order, const struct job *j,
 INLINE TARGET void N(norm_region)(const size_t order, const struct job *j,
                                   bool back, struct N(norm) * n)
 {
+    const struct layer *l = n->l, *x = l->x;
+
     N(norm_sums)(order, back, false, n);
     if (back)
         N(norm_add)(order, j, n);
@@ -4049,7 +4013,14 @@ INLINE TARGET void N(norm_region)(const size_t order, const struct job *j,
     N(norm_means)(order, n, n->square);
     if (!back)
         N(norm_roots)(order, n);
-    N(norm_pixels)(order, back, n);
+    for (size_t y = 0; y < l->h; y++)
+        for (size_t i = 0; i < n->w; i++)
+            for (size_t c = 0; c < l->c; c += LANES) {
+                REAL *at = n->x + y * x->line + i * x->row + c;
+                REAL *out = n->y + y * l->line + i * l->row + c;
+
+                N(norm_pixel)(order, back, n, c, at, out);
+            }
 }
 
 INLINE TARGET void N(norm_of)(const size_t order, const struct layer *l,
@@ -4141,9 +4112,8 @@ static TARGET void N(mean)(const struct layer *l, const struct job *j,
 
 /* --- Embedding: a row for the token, and one for its place ---
  *
- * Both stand in the parameter vector alone, for a sentence touches few of them:
- * h = token[x_t] + position[t], and the gradient of a row is the sum of delta_K
- * over where it is used. */
+ * Both come from the parameter vector itself, for a sentence touches few of
+ * them: h = token[x_t] + position[t].  A row's gradient is a sum of delta_K. */
 
 static TARGET void N(embedding)(const struct layer *l, const struct job *j,
                                 bool back)
@@ -4773,8 +4743,7 @@ void eos_fourth(const double *theta, const double *v, double *out)
  * a small orthonormal basis.  Each step adds the residual of the first pair
  * that is not good enough, at one product; a full basis is restarted with the
  * leading Ritz vectors and the target's previous one.  With a basis of three
- * that is LOBPCG; a few more vectors save products when it starts cold.  A
- * warm start that is good enough costs one product.
+ * that is LOBPCG; a few more vectors save products when it starts cold.
  * ------------------------------------------------------------------------ */
 
 /* y = (operator at the point) x */
@@ -4842,8 +4811,7 @@ static void rotate(double c, double s, double *a, double *b)
     *b = s * p + c * q;
 }
 
-/* The eigenvalues (descending) and vectors y[i] of a symmetric m x m matrix,
- * by cyclic Jacobi rotations. */
+/* Eigenvalues, descending, and vectors y[i], by cyclic Jacobi rotations. */
 static void jacobi(size_t m, double a[BASIS][BASIS], double *value,
                    double y[BASIS][BASIS])
 {
@@ -5167,8 +5135,7 @@ static bool eig_missed(size_t wanted)
     return false;
 }
 
-/* The first `wanted` pairs; with `all`, copies of an eigenvalue are found for
- * certain. */
+/* The first `wanted` pairs; with `all`, every copy of an eigenvalue. */
 static void eig_solve(size_t wanted, double tol, bool all)
 {
     for (size_t round = 0; round <= EIG_MAX; round++) {
@@ -5280,9 +5247,8 @@ static bool shared_is_dagger(void)
  * The c minimise |theta - sum_j c_j theta_j|^2 + rho |c|^2, with rho against
  * noise in the u_j.  With D_ij = (theta - theta_i).(theta - theta_j) they are
  * (D + rho)^-1 (1 .. 1), divided by their sum.  Sketches of the theta_j are
- * enough for D: sums of the elements with random signs in SKETCH classes (a
- * count sketch, Charikar, Chen, Farach-Colton 2002) have nearly the same
- * inner products. */
+ * enough for D: sums of the elements with random signs in SKETCH classes have
+ * nearly the same inner products (Charikar, Chen, Farach-Colton 2002). */
 
 static void sketch_of(const double *theta, double *sketch)
 {
@@ -5395,9 +5361,8 @@ static void warm_sign(const struct warm *w, double *u)
 /* A warm start from the trajectory's own vectors.  The second one joins where
  * its eigenvalue is near the top one or more pairs are wanted.  A thorough
  * search takes all that is known and a random vector, and so finds an
- * eigenvalue that overtakes from outside.  Several unstable directions have
- * nearly the same eigenvalue, so that their vectors turn among themselves from
- * solve to solve and cannot be extrapolated: theta+ takes its last ones. */
+ * eigenvalue that overtakes from outside.  Vectors of nearly equal eigenvalues
+ * turn among themselves and cannot be extrapolated: theta+ takes its last. */
 static void solve_lobpcg(const struct warm *w, const double *here,
                          size_t wanted, bool thorough)
 {
@@ -5466,12 +5431,10 @@ static void sharpness(struct point at, struct warm *w, size_t wanted,
  * eigenvector of S there, P_perp = 1 - uu', grad S_perp = P_perp grad S.  Two
  * coordinates of a displacement v = theta - theta+ matter,
  *     x = u.v,   y = grad S_perp.v,
- * and follow eq. (3), the simplified dynamics:
+ * and follow eq. (3), the simplified dynamics, which is the toy of section 16:
  *     x' = -(1 + eta y) x,   y' = y + eta (alpha - beta x^2 / 2).
- * So x grows until it pushes the sharpness back: self-stabilization.  The toy
- * of section 16 is eq. (3) as it stands; here are the trajectories that are
- * compared with gradient descent.  What several eigenvalues need, and the
- * functions that choose between one and several, are in section 9b.
+ * So x grows until it pushes the sharpness back: self-stabilization.  What
+ * several eigenvalues need, and who chooses between them, is in section 9b.
  * ------------------------------------------------------------------------ */
 
 /* The trajectories. */
@@ -5487,10 +5450,9 @@ static struct {
     struct warm gd, pg, gf, pr[2];
 } warm;
 
-/* What is known at theta+.  measure() writes it, and predict_prepare() adds
- * what the predictions need.  U = (u_1 .. u_k) are the unstable directions, of
- * which the paper has one.  With --unstable there are T_ij, A_ij = -grad
- * L.T_ij, G = (T_ij.T_mn) and the covariance Sigma, too (section 9b). */
+/* What is known at theta+, by measure() and predict_prepare().  U = (u_1, ..)
+ * are the k unstable directions, of which the paper has one.  T_ij, A_ij =
+ * -grad L.T_ij, G = (T_ij.T_mn) and covariance Sigma are --unstable's (9b). */
 static struct dagger {
     double L, S, resid, su; /* su = (grad S).u */
     double lambda2;         /* the last one measured */
@@ -5852,8 +5814,7 @@ static double cone_solve(struct cone *q, double *x)
 
 /* S from the pairs of C and of G; returns what cone_solve does: at most 1e-12,
  * unless there is no solution or G is all but singular.  Where G is nearly so,
- * the way there is by the problems with G + ridge, each from the solution of
- * the one before. */
+ * problems with G + ridge lead there, each from the solution before. */
 static double sdcp(size_t k, const double *C, double (*G)[PAIRS], double *S)
 {
     struct cone q = {.k = k, .n = k * (k + 1) / 2};
@@ -6038,9 +5999,8 @@ static void measure(struct dagger *d, const double *theta, bool second)
 }
 
 /* theta <- proj_M(theta), and everything there.  With several eigenvalues a
- * round costs so many passes that the last ones are left out where they change
- * nothing.  Convergence is quadratic: after two steps of lengths s and r s the
- * next one has about r^3 s, which is rounding where it is below tol^2 s. */
+ * round that changes nothing is left out: convergence is quadratic, and after
+ * steps of lengths s, r s the next, about r^3 s, is rounding below tol^2 s. */
 static void project(struct dagger *d, double *theta, bool second)
 {
     double step, last = 0, r;
@@ -7400,23 +7360,20 @@ static struct {
 } check;
 
 static const struct column check_columns[] = {
-    /* clang-format off */
-    {"step",     &check.step, 8, 7, SIZE, 0},
-    {"time",     &check.time, 10, 6, 0, 0},
-    {"L",        &check.L, 12, 6, 0, 0},
-    {"acc",      &check.accuracy, 9, 4, 0, 0},
-    {"S",        &warm.gd.value[0], 11, 6, 0, 0},
-    {"S eta",    &check.S_eta, 9, 4, 0, SCREEN},
-    {"resid",    &warm.gd.resid[0], 9, 2, 0, 0},
-    {"hvps",     &check.hvps, 7, 5, SIZE, 0},
-    {"S2",       &warm.gd.value[1], 0, 0, TO_NEIGS, TRAINING},
-    {"test_L",   &check.test_L, 0, 0, 0, TESTED},
+    {"step", &check.step, 8, 7, SIZE, 0},
+    {"time", &check.time, 10, 6, 0, 0},
+    {"L", &check.L, 12, 6, 0, 0},
+    {"acc", &check.accuracy, 9, 4, 0, 0},
+    {"S", &warm.gd.value[0], 11, 6, 0, 0},
+    {"S eta", &check.S_eta, 9, 4, 0, SCREEN},
+    {"resid", &warm.gd.resid[0], 9, 2, 0, 0},
+    {"hvps", &check.hvps, 7, 5, SIZE, 0},
+    {"S2", &warm.gd.value[1], 0, 0, TO_NEIGS, TRAINING},
+    {"test_L", &check.test_L, 0, 0, 0, TESTED},
     {"test_acc", &check.test_accuracy, 10, 4, 0, TESTED},
-    {"S2",       &warm.gd.value[1], 0, 0, TO_NEIGS, APPROACHING},
-    {"resid2",   &warm.gd.resid[1], 0, 0, TO_NEIGS, 0},
-    {.when = LAST}
-    /* clang-format on */
-};
+    {"S2", &warm.gd.value[1], 0, 0, TO_NEIGS, APPROACHING},
+    {"resid2", &warm.gd.resid[1], 0, 0, TO_NEIGS, 0},
+    {.when = LAST}};
 
 /* S, and the top eigenvalues; one search in ten is thorough. */
 static void check_sharpness(struct point at)
@@ -7983,11 +7940,10 @@ int eos_deriv(const struct eos_config *c)
  * w - 1 - log w.  With K = 2, Y is the sum of its changes: where it stays
  * bounded the mean of xx' tends to 2 A / beta, which only A >= 0 allows; else Y
  * sinks along some direction and x dies out there, and the mean tends to
- * Sigma = sdcp(-A, beta / 2), A's positive part times 2 / beta.  Matrices are
- * pairs (11, 12, 22).
+ * Sigma = sdcp(-A, beta / 2), A's positive part times 2 / beta.
  * ------------------------------------------------------------------------ */
 
-enum { TOY_MOST = 2, TOY_MATRIX = 3 };
+enum { TOY_MOST = 2, TOY_MATRIX = 3 }; /* pairs 11, 12, 22 */
 
 struct toy {
     size_t k, n; /* directions, pairs of them */
@@ -8108,7 +8064,6 @@ static struct toy toy_now;
 
 /* gd_z is not shown: it is n eta. */
 static const struct column toy_columns[] = {
-    /* clang-format off */
     {"step", &toy_now.step, 8, 7, SIZE, 0},
     {"gd_x", &toy_now.gd_x[0], 12, 5, 0, ONE},
     {"gd_y", &toy_now.gd_y[0], 12, 5, 0, ONE},
@@ -8132,9 +8087,7 @@ static const struct column toy_columns[] = {
     {"cov12", &toy_now.cov[1], 10, 4, 0, SEVERAL},
     {"cov22", &toy_now.cov[2], 10, 4, 0, SEVERAL},
     {"cov_err", &toy_now.cov_err, 10, 4, 0, SEVERAL},
-    {.when = LAST}
-    /* clang-format on */
-};
+    {.when = LAST}};
 
 int eos_toy(const struct eos_config *c)
 {
@@ -8176,18 +8129,16 @@ static const struct command {
     int (*call)(const struct eos_config *);
     const char *arguments, *what;
 } commands[] = {
-    /* clang-format off */
-{"run", RUN, eos_run, "",
- "gradient descent to the edge, then four trajectories beside it"},
-{"train", TRAIN, eos_train, "",
- "gradient descent with a sharpness log, past the edge"},
-{"deriv", DERIV, eos_deriv, "",
- "loss, its first four derivatives and the top eigenpair"},
-{"toy", TOY, eos_toy, "",
- "the paper's Section 4 model: descent, recursion, ODE"},
-{"synth", SYNTH, NULL, " N",
- "N records of the built-in images to standard output"},
-    /* clang-format on */
+    {"run", RUN, eos_run, "",
+     "gradient descent to the edge, then four trajectories beside it"},
+    {"train", TRAIN, eos_train, "",
+     "gradient descent with a sharpness log, past the edge"},
+    {"deriv", DERIV, eos_deriv, "",
+     "loss, its first four derivatives and the top eigenpair"},
+    {"toy", TOY, eos_toy, "",
+     "the paper's Section 4 model: descent, recursion, ODE"},
+    {"synth", SYNTH, NULL, " N",
+     "N records of the built-in images to standard output"},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
