@@ -1841,7 +1841,6 @@ static int lock(int fd, const char *name)
                   name);
 }
 
-/* Whether a file, which may not be there, can be locked. */
 static int lock_try(const char *name, const char *suffix)
 {
     char path[PATH];
@@ -2444,7 +2443,6 @@ static int train_load(void)
                   last, f.seen, f.seen);
 }
 
-/* The training set and, if asked for, the test set. */
 static int data_load(void)
 {
     struct filling f = {&test, TEST_SAMPLES, .hash = HASH_START};
@@ -3708,7 +3706,6 @@ static TARGET void N(linear_add)(const struct layer *l, const struct job *j,
                      dz + y * l->line, j->sums + l->sum + i * across * l->row);
 }
 
-/* Of weights and biases. */
 static TARGET void N(part_add)(const struct layer *l, const struct job *j)
 {
     const size_t order = j->p->order;
@@ -5437,7 +5434,6 @@ static void sharpness(struct point at, struct warm *w, size_t wanted,
  * several eigenvalues need, and who chooses between them, is in section 9b.
  * ------------------------------------------------------------------------ */
 
-/* The trajectories. */
 static struct paths {
     double *gd;   /* gradient descent */
     double *pg;   /* theta+: projected gradient; approach: the check before */
@@ -5989,7 +5985,6 @@ static void predict_several(const struct dagger *d, size_t which, double *v)
 
 /* --- One eigenvalue or several --- */
 
-/* Everything at theta, with lambda2 if it is due. */
 static void measure(struct dagger *d, const double *theta, bool second)
 {
     measure_one(d, theta, several() ? config.unstable + 1 : 1 + (size_t)second,
@@ -6160,7 +6155,6 @@ static int logs_check(void)
     return text_check(&logfile) || text_check(&out) ? failed : EOS_DONE;
 }
 
-/* A new block of rows. */
 static void block_start(struct text *t)
 {
     if (t->mark.blocks++)
@@ -6198,7 +6192,6 @@ static void note(const char *format, ...)
     text_put(&logfile, "# %s\n", line);
 }
 
-/* A number with all of its digits. */
 static const char *all_digits(double x)
 {
     static char text[32];
@@ -6412,11 +6405,6 @@ static void score_add(struct score *s, double a, double b)
     s->ab += da * (b - s->mean_b);
 }
 
-static double score_corr(const struct score *s)
-{
-    return s->ab / sqrt(s->aa * s->bb);
-}
-
 static void window_add(struct window *w, double a, double b, size_t t)
 {
     double error;
@@ -6531,7 +6519,6 @@ static bool unit_perp(const double *x, double *to)
     return true;
 }
 
-/* |third derivative at (x, x)| */
 static double third_norm(const double *x)
 {
     third(dagger.at, x, scratch.out);
@@ -6552,7 +6539,6 @@ static void full_offset(size_t which, const double *d)
     full.D3d[which] = third_norm(scratch.in);
 }
 
-/* The above, and beta_{s->t-1} of the starts before t. */
 static void full_measure(size_t t)
 {
     const size_t p = net.params;
@@ -6626,11 +6612,9 @@ static const struct {
     /* clang-format on */
 };
 
-/* Undefined values do not count. */
-static void full_judge(enum claim c, double x)
+static void full_judge(enum claim c, double x) /* NaN does not count */
 {
-    full.worst[c] =
-        claims[c].least ? fmin(full.worst[c], x) : fmax(full.worst[c], x);
+    full.worst[c] = (claims[c].least ? fmin : fmax)(full.worst[c], x);
 }
 
 static void full_judge_row(void)
@@ -6725,7 +6709,6 @@ static int full_step(size_t t, bool stay)
 
 /* --- The summary --- */
 
-/* What was assumed, how far it went at worst, whether it held. */
 static void summary_claims(void)
 {
     for (size_t i = 0; i < CLAIMS; i++) {
@@ -6749,28 +6732,24 @@ static int summary_unconverged(void)
     return logs_check();
 }
 
+static void summary_score(const char *name, const struct score *s)
+{
+    const double corr = s->ab / sqrt(s->aa * s->bb);
+
+    note("summary %s_err_mean: %s", name, all_digits(s->error / s->n));
+    note("summary %s_err_max: %s", name, all_digits(s->worst));
+    note("summary %s_corr: %s", name, all_digits(corr));
+}
+
 static int summary_write(const char *stop)
 {
-    const struct score *L = stats.L, *S = stats.S;
     const struct window *mean = &stats.mean_L, *pr = &stats.pr_L;
-    const bool pgen = config.generalized, windows = mean->windows > 0;
+    const bool windows = mean->windows > 0;
     const struct {
         const char *name;
         bool here;
         double value;
     } lines[] = {
-        {"pr_L_err_mean", true, L[0].error / L[0].n},
-        {"pr_L_err_max", true, L[0].worst},
-        {"pr_L_corr", true, score_corr(&L[0])},
-        {"pr_S_err_mean", true, S[0].error / S[0].n},
-        {"pr_S_err_max", true, S[0].worst},
-        {"pr_S_corr", true, score_corr(&S[0])},
-        {"pgen_L_err_mean", pgen, L[1].error / L[1].n},
-        {"pgen_L_err_max", pgen, L[1].worst},
-        {"pgen_L_corr", pgen, score_corr(&L[1])},
-        {"pgen_S_err_mean", pgen, S[1].error / S[1].n},
-        {"pgen_S_err_max", pgen, S[1].worst},
-        {"pgen_S_corr", pgen, score_corr(&S[1])},
         {"window_meanL_err_mean", windows, mean->error / mean->windows},
         {"window_meanL_err_max", windows, mean->worst},
         {"window_pr_L_err_mean", windows, pr->error / pr->windows},
@@ -6787,6 +6766,10 @@ static int summary_write(const char *stop)
     text_put(&out, "\n");
     note("summary steps: %zu", stats.rows);
     note("summary stop: %s", stop);
+    for (size_t i = 0; i < 1 + (size_t)config.generalized && stats.rows; i++) {
+        summary_score(i ? "pgen_L" : "pr_L", &stats.L[i]);
+        summary_score(i ? "pgen_S" : "pr_S", &stats.S[i]);
+    }
     for (size_t i = 0; i < sizeof lines / sizeof *lines && stats.rows; i++)
         if (lines[i].here)
             note("summary %s: %s", lines[i].name, all_digits(lines[i].value));
@@ -7172,9 +7155,8 @@ static int room_lay(void)
 
 int eos_start(const struct eos_config *c)
 {
-    /* found by sweeps on real images: README, defaults */
     static const double default_lr[4][4] = {
-        /* mse, ce, bmse, logistic */
+        /* mse, ce, bmse, logistic: by sweeps on real images, README */
         {0.005, 0.02, 0.005, 0.03},
         {0.005, 0.02, 0.01, 0.04},
         {0.005, 0.02, 0.005, 0.02},
@@ -7270,7 +7252,6 @@ static int files_open(const char *command)
     return log_open(&slowfile, slow, resumed ? &progress.slow : NULL, command);
 }
 
-/* The first line for people. */
 static void greet(const char *command, int fd)
 {
     const char *data =
@@ -7342,7 +7323,6 @@ static int diverged(const char *what, size_t step)
                 what, step, config.lr);
 }
 
-/* Which columns a row has. */
 static unsigned columns_here(void)
 {
     return (test.n ? TESTED : 0) | (config.generalized ? GENERALIZED : PAPER) |
@@ -7639,7 +7619,6 @@ static void track_unsolved(void)
     dagger.unsolved = 0;
 }
 
-/* Why a track ends with status 4. */
 static int track_lost(size_t t)
 {
     if (!isfinite(row.gd.L))
@@ -7840,7 +7819,6 @@ int eos_run(const struct eos_config *c)
     return status;
 }
 
-/* Gradient descent past the edge, with a sharpness log. */
 int eos_train(const struct eos_config *c)
 {
     bool stopped = begin(c, "train") || descend(true, path.gd, dagger.grad) ||
@@ -8142,7 +8120,6 @@ static const struct command {
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
-/* An integer of at most 64 bits. */
 static int parse_integer(const char *name, const char *text, double low,
                          double high, uint64_t *to)
 {
