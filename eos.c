@@ -204,7 +204,7 @@
 #define INLINE static inline __attribute__((always_inline, unused))
 
 /* What a build has room for: make SAMPLES=50000 THREADS=64 UNSTABLE=6
- * TOKENS=20000; small boards (at most 1,000 samples) have less of each. */
+ * TOKENS=20000.  One of at most 1,000 samples has fewer threads, directions. */
 #if !defined SAMPLES || SAMPLES + 0 == 0
 #undef SAMPLES
 #define SAMPLES 5000 /* of the training set */
@@ -1299,7 +1299,6 @@ static int refuse(const char *format, ...)
     return failed = EOS_USAGE;
 }
 
-/* What the system did not let us do with a file. */
 static int cannot(int status, const char *name, const char *what)
 {
     return fail(status, "%s: cannot %s: %s", name, what, strerror(errno));
@@ -1424,7 +1423,6 @@ static int text_check(struct text *t)
     return errno ? cannot(EOS_FAILED, t->name, "write") : EOS_DONE;
 }
 
-/* The folder that a file is in. */
 static void folder_of(const char *name, char folder[PATH])
 {
     char *slash;
@@ -2862,7 +2860,6 @@ static size_t net_orders(void)
     return config.deriv == EOS_F64 ? ORDERS : 1;
 }
 
-/* Parts of a gradient over n samples. */
 static size_t part_count(size_t n)
 {
     return pieces(n, pieces(n, net.table->parts));
@@ -3617,7 +3614,6 @@ INLINE REAL *N(panels)(const struct job *j, const struct layer *l, size_t k)
            j->at / BLOCK * BLOCK * l->row;
 }
 
-/* Rows of delta into their block's panels. */
 static TARGET void N(linear_panels)(const struct layer *l, const struct job *j,
                                     size_t k)
 {
@@ -4396,7 +4392,6 @@ static TARGET void N(border)(const struct layer *l, REAL *image)
     memset(image + (l->h + 1) * l->line, 0, l->line * sizeof *image);
 }
 
-/* Adds the sums of a part to its gradient. */
 static TARGET void N(part_flush)(const struct job *j)
 {
     for (const struct layer *l = net.layer; l < net.layer + net.layers; l++) {
@@ -4773,7 +4768,6 @@ static struct {
     struct vecs image;
 } krylov;
 
-/* Pairs that a run asks for at most. */
 static size_t eig_wanted(void)
 {
     size_t pairs = config.unstable > 1 ? config.unstable + 1 : 2;
@@ -6081,7 +6075,6 @@ static double column_value(const struct column *c, size_t i)
                            : ((const double *)c->at)[i];
 }
 
-/* How many columns an entry is. */
 static size_t column_series(const struct column *c)
 {
     size_t first = (size_t)(c->name[strlen(c->name) - 1] - '0');
@@ -6355,7 +6348,6 @@ static int log_open(struct text *t, const char *name, const struct mark *old,
  * 11  Statistics and summary: how well the theory predicts
  * ------------------------------------------------------------------------ */
 
-/* One row of the track. */
 static struct {
     size_t t, hvps;
     struct seen gd, pr[2], gf;
@@ -7833,7 +7825,6 @@ int eos_train(const struct eos_config *c)
  * 15  deriv: all derivatives at given parameters, for other programs to compare
  * ------------------------------------------------------------------------ */
 
-/* The numbers on standard output; then what is wrong with them. */
 static int deriv_print(const double norms[3])
 {
     const struct {
