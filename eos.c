@@ -43,11 +43,10 @@
  * How one text becomes many.  What depends on the instruction set, parts of
  * sections 3 and 6, is written once over a type REAL and a vector of VBYTES
  * bytes.  The file includes itself to compile those parts for every instruction
- * set and both precisions: REGION asks for them, ISA and REAL say which one
- * it is, and N(name) is the name in that instance, for example N(gemm) =
- * gemm_avx512_f32.  The kernels of a processor that is not at hand compile all
- * the same, by target attributes, and the best one is chosen when the program
- * starts (EOS_KERNEL=name overrides it).
+ * set and both precisions: REGION asks for them, ISA and REAL say which one it
+ * is, and N(name) is the name in that instance: N(gemm) is gemm_avx512_f32.
+ * Target attributes compile all kernels everywhere; the best one is chosen when
+ * the program starts (EOS_KERNEL=name overrides it).
  */
 
 /* The instruction sets.  make KERNELS=avx2 builds that kernel alone (ONLY),
@@ -205,8 +204,7 @@
 #define INLINE static inline __attribute__((always_inline, unused))
 
 /* What a build has room for: make SAMPLES=50000 THREADS=64 UNSTABLE=6
- * TOKENS=20000.  One for small boards, of at most 1,000 samples, has less of
- * threads and directions, too. */
+ * TOKENS=20000.  One of at most 1,000 samples has fewer threads, directions. */
 #if !defined SAMPLES || SAMPLES + 0 == 0
 #undef SAMPLES
 #define SAMPLES 5000 /* of the training set */
@@ -242,8 +240,7 @@ enum {
     ORDERS = 4,        /* Taylor coefficients 0 .. 3 */
     TILE = 48,         /* samples that are computed together (MLP) */
     BLOCK = 10 * TILE, /* samples summed in one go in float32 */
-    CHUNK = 6,         /* blocks whose activations are in memory, at most:
-                            * no number depends on it */
+    CHUNK = 6,         /* blocks in memory; no number depends on it */
     PARTS = 64,        /* partial gradients, at most */
     P_RESNET = 701466,
     P_TRANSFORMER = WIDTH * (TOKENS + SENTENCE) + 50497,
@@ -278,8 +275,7 @@ enum kind { FLAG, COUNT, SEED, NUMBER, TEXT, FILES, CHOICE };
 /* The options: the commands that take one, the field of the configuration it
  * sets, and what it may be.  Counts and numbers lie in [low, high], numbers
  * above low if `open`; a choice is an index into the list that `value` shows.
- * What shapes the numbers stands in a checkpoint, and a run that goes on from
- * it has to have the same. */
+ * What `shapes` the numbers is the same in a run that goes on. */
 #define FIELD(name) offsetof(struct eos_config, name)
 
 static const struct option_spec {
@@ -438,11 +434,10 @@ static size_t pieces(size_t n, size_t m)
 
 /* --- Memory ---
  *
- * The room is the one block in which a run's large arrays stand.  Each section
- * takes its own from it when a run starts, as large as the options need them,
- * so that what is not asked for takes none; they live as long as the run.  A
- * build has room for the larger network and most of what can be asked for with
- * as many unstable directions, in vectors of P_MAX float64 numbers. */
+ * The room is the one block in which a run's large arrays stand: each section
+ * takes its own when a run starts, as large as the options need them.  A build
+ * has room for the larger network and most of what can be asked for with as
+ * many unstable directions, in vectors of P_MAX float64 numbers. */
 #define ROOM_VECTORS(K) ((K) < 2 ? 36 : (K) < 4 ? 58 : 104)
 #define ROOM_THREAD 2000000 /* scratch of a thread (MLP) */
 #define ROOM_NETWORK (BOARD ? 24000000 : 49000000) /* activations, weights */
@@ -469,8 +464,7 @@ static void room_clear(void)
     room_used = 0;
 }
 
-/* Vectors of n numbers that belong together lie one after another, each from a
- * whole cache line on. */
+/* Vectors that belong together each begin a whole cache line. */
 static size_t vec_stride(size_t n)
 {
     return (n + 15) / 16 * 16;
@@ -487,8 +481,7 @@ static double *room_vectors(size_t n, size_t m)
 }
 
 /* A task gets the number of the worker that runs it (for scratch memory), its
- * own number, and what the work is.  Tasks may run in any order, and at the
- * same time. */
+ * own, and what the work is.  Tasks run in any order, and at the same time. */
 typedef void task_fn(size_t worker, size_t task, const void *work);
 
 static struct {
@@ -680,8 +673,7 @@ static struct vecs vecs_from(struct vecs set, size_t n, size_t i)
                    : (struct vecs){.f32 = set.f32 + i};
 }
 
-/* The operands of a function below: of m vectors in a set.  One vector out may
- * be kept in float32, too. */
+/* The operands of a function below: m vectors of a set, one out. */
 struct operands {
     size_t n, m;
     struct vecs set;
@@ -866,8 +858,7 @@ struct walk {
     struct { /* next row, next k, next segment */
         size_t row, step, seg;
     } a;
-    struct { /* next k, next segment; or packed: all its k, the first one, and
-              * those from a segment to the next */
+    struct { /* likewise; packed: all its k, the first one, those a segment */
         size_t step, seg, depth, first;
     } b;
     size_t c_row;      /* next row */
@@ -1076,10 +1067,10 @@ INLINE TARGET REAL v_exp1(REAL x)
     return v_exp(v_set(x))[0];
 }
 
-/* One micro-tile: C[rows][nv] = from + A[rows][k] B[k][nv], its size known when
- * it is compiled.  Columns beyond the matrix must be readable.  A tile's part
- * of A is too short for the processor to foresee where the next one's begins,
- * so that is asked for on the way (an address, for it may lie beyond A). */
+/* One micro-tile: C[rows][nv] = from + A[rows][k] B[k][nv].  Columns beyond the
+ * matrix must be readable.  A tile's part of A is too short for the processor
+ * to foresee where the next one's begins, so that is asked for on the way (an
+ * address, for it may lie beyond A). */
 INLINE TARGET void N(gemm_tile_of)(const size_t rows, const size_t nv,
                                    const struct walk *w, const REAL *a,
                                    const REAL *b, const REAL *from, REAL *c)
@@ -1278,9 +1269,8 @@ INLINE TARGET void N(v_clear)(REAL *x, size_t n)
  * 4  Files
  *
  * Functions that can fail return an exit status (EOS_DONE is 0) and leave one
- * line of explanation; main prints it.  fail() keeps the status, too, so that
- * `if (a() || b()) return failed;` does one thing after another until one
- * fails.  stdio is used for formatting alone: opening a stream would allocate.
+ * line of explanation; fail() keeps the status, so that `if (a() || b()) return
+ * failed;` does one thing after another.  stdio only formats: streams allocate.
  * ------------------------------------------------------------------------ */
 
 static char failure[2 * PATH];
@@ -1309,7 +1299,6 @@ static int refuse(const char *format, ...)
     return failed = EOS_USAGE;
 }
 
-/* What the system did not let us do with a file. */
 static int cannot(int status, const char *name, const char *what)
 {
     return fail(status, "%s: cannot %s: %s", name, what, strerror(errno));
@@ -1366,7 +1355,7 @@ static ssize_t read_all(int fd, void *bytes, size_t n)
     return (ssize_t)have;
 }
 
-/* How far a text file has come: a log goes on from there after a restart. */
+/* How far a text file has come: a log goes on from there. */
 struct mark {
     uint64_t size, hash; /* bytes written so far, and their hash */
     size_t blocks;       /* of rows */
@@ -1434,7 +1423,6 @@ static int text_check(struct text *t)
     return errno ? cannot(EOS_FAILED, t->name, "write") : EOS_DONE;
 }
 
-/* The folder that a file is in. */
 static void folder_of(const char *name, char folder[PATH])
 {
     char *slash;
@@ -1447,8 +1435,7 @@ static void folder_of(const char *name, char folder[PATH])
         slash[slash == folder] = 0;
 }
 
-/* A file that appears under its name only when it is whole: written beside
- * it, fsync, rename, fsync of the folder. */
+/* A file that appears under its name when it is whole. */
 struct whole {
     const char *name;
     char beside[PATH];
@@ -1542,9 +1529,8 @@ static double get_real(const unsigned char *b, int bytes)
 
 enum { NPY_HEADER = 4096 };
 
-/* The value of a key in the header of a .npy file, a Python dictionary
- * literal: 'descr': '<f8', 'fortran_order': False, 'shape': (5,), }.  How long
- * it is, a string, a list or a tuple, is for a message. */
+/* The value of a key in the header of a .npy file, a Python dictionary:
+ * {'descr': '<f8', 'shape': (5,), }.  Its length is for a message. */
 static const char *npy_value(const char *header, const char *key, int *length)
 {
     const char *open = "'\"([", *close = "'\")]", *kind, *end;
@@ -1577,8 +1563,7 @@ static bool npy_one_dimension(const char *shape, size_t n)
     return end[strspn(end, " ")] == ')';
 }
 
-/* Reads the preamble and the header; sets the bytes of an element.  Of one
- * dimension, so the order of elements means nothing. */
+/* Reads up to the elements; sets the bytes of one. */
 static int npy_header(int fd, const char *name, size_t n, int *bytes)
 {
     unsigned char start[12];
@@ -1672,9 +1657,8 @@ static int npy_write(const char *name, size_t n, const double *x)
 /* --- What a command reads and writes ---
  *
  * Before anything is opened for writing every output is compared with every
- * other name, so that no command destroys a file that it was not asked to.  An
- * existing file is its device and inode, whatever the path; one that is to be
- * made is its folder's, and its last component. */
+ * other name.  An existing file is its device and inode, whatever the path; one
+ * that is to be made is its folder's, and its last component. */
 
 enum file_kind { INPUT, STREAM, LOG, CHECKPOINT, LOCK, ARRAY };
 
@@ -1763,8 +1747,7 @@ static int place_add(const char *option, enum file_kind kind, const char *name,
     return EOS_DONE;
 }
 
-/* A name that an option gives (NULL: none), with a suffix.  An output that is
- * made beside its name takes two. */
+/* A name that an option gives, or NULL.  What is made beside it takes two. */
 static int place(const char *option, enum file_kind kind, const char *name,
                  const char *suffix)
 {
@@ -1842,8 +1825,7 @@ static int places_check(size_t saved)
     return EOS_DONE;
 }
 
-/* A lock on a file for as long as it is open; where its file system has none,
- * the run goes on without. */
+/* A lock while a file is open; without, where its file system has none. */
 static int lock(int fd, const char *name)
 {
     struct flock all = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
@@ -1857,7 +1839,6 @@ static int lock(int fd, const char *name)
                   name);
 }
 
-/* Whether a file, which may not be there, can be locked. */
 static int lock_try(const char *name, const char *suffix)
 {
     char path[PATH];
@@ -1931,15 +1912,15 @@ static void data_room(void)
     test.tokens = room_take(sentences() ? tests : 0, sizeof *test.tokens);
 }
 
-/* A set that is being filled.  Two classes, 0 (cats, negative sentences) and 1
- * (dogs, positive): all of 0 come first, each class in the order of the files;
- * a test set, whose number is not known, stays in the order of its file. */
+/* A set that is being filled.  Of two classes, 0 (cats, negative) and 1 (dogs,
+ * positive), all of 0 come first, each in the order of the files; a test set,
+ * whose number is not known, stays in the order of its file. */
 struct filling {
     struct set *set;
-    size_t want;     /* samples */
-    bool halves;     /* of each class */
+    size_t want;     /* samples; of training's two classes half of each */
     size_t taken[2]; /* of each class */
     size_t seen;     /* images of any label */
+    bool more;       /* the last file has more than were taken */
     uint64_t hash;   /* of the samples taken */
 };
 
@@ -1949,7 +1930,7 @@ static bool filling_take(struct filling *f, size_t label, size_t *at)
 {
     *at = f->set->n;
     if (two_classes()) {
-        if (f->halves) {
+        if (f->set == &train) {
             if (f->taken[label] == f->want / 2)
                 return false;
             *at = label * (f->want / 2) + f->taken[label];
@@ -1984,14 +1965,13 @@ static void filling_put(struct filling *f, const unsigned char *record)
 
 /* --- Sentences ---
  *
- * A file as GLUE's of SST-2 is text: a header, then a line `sentence TAB label`
- * for each sentence, label 0 (negative) or 1 (positive).  A token is a run of
- * bytes between blanks, or as the messages call it, a word. */
+ * A file as GLUE's of SST-2: a header, then lines `sentence TAB label`, label 0
+ * (negative) or 1.  A token, a word in messages, is a run of bytes between
+ * blanks. */
 static const char header[] = "sentence\tlabel";
 enum { LONGEST = 1 << 14 }; /* bytes of a line, its end included */
 
-/* A file of lines.  The current one has lost its end, \n or \r\n, and has a 0
- * there. */
+/* A file of lines.  The current one has a 0 for its end, \n or \r\n. */
 static struct lines {
     const char *name;
     int fd;
@@ -2001,8 +1981,7 @@ static struct lines {
     char buffer[LONGEST + 1];
 } source;
 
-/* Goes on to the next line, which may lack its end at the end of the file.  Of
- * one that is too long the first LONGEST bytes come. */
+/* Goes on to the next line; of one that is too long come LONGEST bytes. */
 static int lines_next(struct lines *l)
 {
     char *end = memchr(l->buffer + l->at, '\n', l->have - l->at);
@@ -2032,8 +2011,7 @@ static int lines_next(struct lines *l)
     return EOS_DONE;
 }
 
-/* The different tokens of the training sentences, numbered from 1 on in the
- * order in which they are read; 0 is none of them. */
+/* The training sentences' tokens, from 1 on in the order they are read. */
 enum { SLOTS = 2 * TOKENS };
 static struct {
     size_t count;            /* of them, 0 included */
@@ -2043,8 +2021,7 @@ static struct {
     char text[32 * TOKENS];
 } words;
 
-/* The number of a token, 0 where it is not known.  `learn` enters a new one; 0
- * then is for want of room. */
+/* A token's number, or 0: unknown or, where it is to be learnt, no room. */
 static size_t word_number(const char *text, size_t n, bool learn)
 {
     size_t slot = (size_t)(hash_bytes(HASH_START, text, n) % SLOTS), w, begin;
@@ -2065,8 +2042,7 @@ static size_t word_number(const char *text, size_t n, bool learn)
     return w;
 }
 
-/* Numbers the tokens anew, in order of first use over the training set, where
- * all negative sentences come first. */
+/* Numbers the tokens in order of first use over the set as it is placed. */
 static void words_order(void)
 {
     size_t last = 0;
@@ -2132,9 +2108,8 @@ static int sentence_put(struct filling *f, const struct lines *l)
     return EOS_DONE;
 }
 
-/* The sentences of one file, until the set is full; whether there are more. */
-static int sentences_read(struct filling *f, const char *name, int fd,
-                          bool *more)
+/* The sentences of one file, until the set is full. */
+static int sentences_read(struct filling *f, const char *name, int fd)
 {
     struct lines *l = &source;
 
@@ -2148,7 +2123,7 @@ static int sentences_read(struct filling *f, const char *name, int fd,
                       "file of sentences, which --model transformer takes",
                       name);
     while (!lines_next(l)) {
-        *more = l->line;
+        f->more = l->line;
         if (!l->line || f->set->n == f->want)
             return EOS_DONE;
         if (sentence_put(f, l))
@@ -2163,9 +2138,7 @@ static int sentences_read(struct filling *f, const char *name, int fd,
  * each word the sentence ends with a chance of a tenth, and after the 30th.  A
  * third of the words are pairs of a negative one, even, and a positive one; of
  * a pair that of the label comes in three cases of four.  Sentence i depends on
- * i alone.  In 500 of each class, a sentence has 9.5 words, one word in 18 is
- * the commonest, and naive Bayes is right on 69 % of those that it has not
- * seen; in SST-2's it is 9.4, one in 22, 70 %. */
+ * i alone.  README, data, has what they share with SST-2's. */
 static void synth_sentence(uint64_t i, struct lines *l)
 {
     uint64_t rng = 0x776f7264 + (i << 24), bits = rng_next(&rng);
@@ -2191,9 +2164,9 @@ static void synth_sentence(uint64_t i, struct lines *l)
 
 /* --- Images --- */
 
-/* The records of one file, until the set is full; whether there are more.  The
- * size of every file is checked, also of those that are not needed. */
-static int records_read(struct filling *f, const char *name, int fd, bool *more)
+/* The records of one file, until the set is full.  The size of every file is
+ * checked, also of those that are not needed. */
+static int records_read(struct filling *f, const char *name, int fd)
 {
     unsigned char record[RECORD];
     struct stat info;
@@ -2223,16 +2196,15 @@ static int records_read(struct filling *f, const char *name, int fd, bool *more)
         filling_put(f, record);
         got = read_all(fd, record, RECORD);
     }
-    *more = got > 0;
+    f->more = got > 0;
     return EOS_DONE;
 }
 
 /* The built-in set: fields with a 1/f amplitude spectrum, as natural images
- * have, synthesised by an inverse Fourier transform.  Each class has
- * VARIANTS prototypes; an image is a prototype, shifted by some pixels, plus
- * a field of its own, at a contrast of its own.  Record i depends on i alone.
- * The numbers below were chosen so that loss, accuracy and sharpness of the
- * MLP go as on CIFAR-10 (README, data). */
+ * have, by an inverse Fourier transform.  Each class has VARIANTS prototypes:
+ * an image is one, shifted, plus a field of its own, at a contrast of its own.
+ * Record i depends on i alone.  The numbers were chosen so that the MLP's loss,
+ * accuracy and sharpness go as on CIFAR-10 (README, data). */
 enum { VARIANTS = 4, SHIFT = 3 };
 static const double synth_class = 0.4;     /* share of the prototype */
 static const double synth_mean = 3;        /* amplitude at f = 0, 1/f above */
@@ -2312,9 +2284,8 @@ static void synth_image(uint64_t *rng, float image[CHANNELS][SIDE][SIDE])
         }
 }
 
-/* Makes the prototypes.  The roots, exp(2 pi i k / SIDE), come by halving
- * angles: square roots are exact to the last bit everywhere, libm's cosine is
- * not. */
+/* The prototypes.  The roots, exp(2 pi i k / SIDE), come by halving angles:
+ * square roots are exact everywhere, libm's cosine is not. */
 static void synth_start(void)
 {
     double c = -1, s = 0; /* of the angle 2 pi step / SIDE */
@@ -2331,8 +2302,7 @@ static void synth_start(void)
         synth_image(&rng, synth_proto[i / VARIANTS][i % VARIANTS]);
 }
 
-/* Record i; returns its label.  `pets`: cats and dogs are wanted, and the image
- * of another class is left out, for it would take time. */
+/* Record i; returns its label.  `pets`: only cats and dogs get an image. */
 static int synth_record(uint64_t i, bool pets, unsigned char record[RECORD])
 {
     static float own[CHANNELS][SIDE][SIDE];
@@ -2376,8 +2346,7 @@ int eos_synth(uint64_t records)
     return EOS_DONE;
 }
 
-/* Mean and population standard deviation of each channel over the training
- * set. */
+/* Mean and population standard deviation of each channel of training. */
 static int data_normalise(void)
 {
     double n = (double)train.n * SIDE * SIDE;
@@ -2413,13 +2382,13 @@ static int data_normalise(void)
 
 /* --- Both sets --- */
 
-static int data_read(struct filling *f, const char *name, bool *more)
+static int data_read(struct filling *f, const char *name)
 {
     int status, fd = open(name, O_RDONLY | O_CLOEXEC);
 
     if (fd < 0)
         return cannot(EOS_USAGE, name, "open");
-    status = (sentences() ? sentences_read : records_read)(f, name, fd, more);
+    status = (sentences() ? sentences_read : records_read)(f, name, fd);
     close(fd);
     return status;
 }
@@ -2445,16 +2414,15 @@ static int synth_fill(struct filling *f)
 static int train_load(void)
 {
     const bool halves = two_classes(); /* of an even number of samples */
-    struct filling f = {&train, config.samples, halves, .hash = HASH_START};
+    struct filling f = {&train, config.samples, .hash = HASH_START};
     const char *last = config.ndata ? config.data[config.ndata - 1] : "";
-    bool more;
 
     f.want -= halves && f.want % 2;
     train.n = train.length = 0;
     memset(words.slot, 0, sizeof words.slot);
     words.count = 1;
     for (size_t i = 0; i < config.ndata; i++)
-        if (data_read(&f, config.data[i], &more))
+        if (data_read(&f, config.data[i]))
             return failed;
     if (!config.ndata && synth_fill(&f))
         return failed;
@@ -2473,19 +2441,18 @@ static int train_load(void)
                   last, f.seen, f.seen);
 }
 
-/* The training set and, if asked for, the test set. */
 static int data_load(void)
 {
     struct filling f = {&test, TEST_SAMPLES, .hash = HASH_START};
 
     test.n = 0;
-    test_more = false;
     if (train_load())
         return failed;
     test.length = train.length;
-    if (config.test && data_read(&f, config.test, &test_more))
+    if (config.test && data_read(&f, config.test))
         return failed;
     test_hash = f.hash;
+    test_more = f.more;
     if (test_more)
         tell("%s: has more than the %d test samples that this build has room "
              "for: the first are used",
@@ -2509,8 +2476,7 @@ static int data_load(void)
  * the series of its output, [order][sample][y][x][channel]; on the way back it
  * turns delta, the series of the loss's derivative with respect to its output,
  * into that of its input, and adds to the gradient of its weights.  A new kind
- * of layer is one function in kinds[], forward and back, a new network is a
- * table.
+ * of layer is one function in kinds[], a new network is a table.
  * ------------------------------------------------------------------------ */
 
 enum layer_kind { IMAGE, LINEAR, SWISH, NORM, ADD, MEAN, EMBED, ATTEND, KINDS };
@@ -2519,15 +2485,13 @@ enum layer_kind { IMAGE, LINEAR, SWISH, NORM, ADD, MEAN, EMBED, ATTEND, KINDS };
  * and places count the numbers of one order and one sample. */
 struct layer {
     enum layer_kind kind;
-    size_t c;      /* channels, of an image a multiple of PAD; LINEAR: 0 for the
-                    * outputs of the network */
+    size_t c;      /* channels, an image's a multiple of PAD; 0: the outputs */
     size_t from;   /* it reads the layer so many before it; 0: the last one */
     size_t with;   /* ADD: so many before it is the other one that it reads */
     size_t window; /* LINEAR: a convolution with window x window taps */
     size_t stride; /* of its window; 0: 1 */
     size_t pool;   /* SWISH: takes the mean of pool x pool pixels, too */
-    size_t groups; /* NORM: of channels, over all pixels; 0: of each pixel of a
-                    * line, all channels */
+    size_t groups; /* NORM: of channels, over all pixels; 0: each pixel alone */
     size_t heads;  /* ATTEND: into so many go the channels */
     bool plain;    /* LINEAR: without biases */
     bool zero;     /* its weights begin as zeros */
@@ -2631,7 +2595,7 @@ enum {
     APART = 8,          /* rows that lie next to each other: no power of two */
     WIN_POINTS = 16,    /* of a patch in Winograd's algorithm */
     PACK_ROWS = 64,     /* rows of a weight that a task packs */
-    WIN_APART = 32      /* numbers between the sums of its points */
+    WIN_APART = 32 /* numbers between the sums of its points: for the cache */
 };
 
 _Static_assert(sizeof resnet_table <= LAYERS_MAX * sizeof *resnet_table,
@@ -2640,8 +2604,7 @@ _Static_assert(PIXELS % DEPTH == 0 && DEPTH % TILE == 0, "depths fill it");
 _Static_assert(PIXELS % SLAB == 0 && SLAB % TILE == 0, "slabs fill an image");
 _Static_assert((int)TILE <= STRETCH && SLAB <= DEPTH, "scratch is enough");
 
-/* The network of the run, laid out by net_lay(); again where the sentences of
- * another set are longer, without a change to its weights. */
+/* The network of the run; laid out anew for sentences of another length. */
 static struct net {
     struct layer layer[LAYERS_MAX];
     const struct network *table;
@@ -2750,8 +2713,7 @@ static void layer_place(struct layer *l)
     l->save = placed(&net.mem, l->saved);
 }
 
-/* Where its weights stand, packed as the products forward and back read them,
- * its biases, which sums start with, and the sums of its gradient. */
+/* Where its packed weights, its biases and the sums of its gradient stand. */
 static void layer_pack(struct layer *l)
 {
     const struct layer *x = l->x;
@@ -2779,8 +2741,7 @@ static void layer_pack(struct layer *l)
     l->start = placed(&net.packs, l->row);
 }
 
-/* Who reads whom.  A window slides over x, and back over delta: both have a
- * border of zeros. */
+/* Who reads whom.  What a window slides over, x and delta, has a border. */
 static void layer_link(struct layer *l)
 {
     struct layer *x = l - size_max(l->from, 1), *skip = l - l->with;
@@ -2829,8 +2790,6 @@ size_t eos_params(void)
     return net.params;
 }
 
-/* Weights uniform in +-1/sqrt(fan_in), rounded to float32; gains 1; biases and
- * shifts zero. */
 void eos_init(uint64_t seed, double *theta)
 {
     uint64_t rng = seed;
@@ -2867,9 +2826,8 @@ union reals {
     double *f64;
 };
 
-/* The memory of a pass: scratch of each worker (series, a layer's own, sums),
- * packed weights of theta and of v, the store, z_0 of the first layer at one
- * theta, and the partial gradients.  Lives as long as the run. */
+/* The memory of a pass: each worker's (series, a layer's scratch, sums), packed
+ * weights of theta and of v, the store, z_0 of the first layer, the parts. */
 static struct {
     union reals work, packed[2], store, kept;
     size_t work_one, store_bytes;
@@ -2902,7 +2860,6 @@ static size_t net_orders(void)
     return config.deriv == EOS_F64 ? ORDERS : 1;
 }
 
-/* Parts of a gradient over n samples. */
 static size_t part_count(size_t n)
 {
     return pieces(n, pieces(n, net.table->parts));
@@ -2927,8 +2884,7 @@ static void net_room(void)
     memory.kept = room_reals(f64 ? 0 : z_0, f64 ? z_0 : 0);
 }
 
-/* The last to take room: workers, and parts that are made before they are
- * added, as many as are of use and as there is room for. */
+/* The last to take room: workers and parts, as many as are of use and fit. */
 static void net_room_workers(void)
 {
     enum { EACH = 8, SMALL = 1 << 24 };
@@ -2952,30 +2908,7 @@ static void net_room_workers(void)
     memory.parts = room_vectors(net.params, memory.slots);
 }
 
-/* Adds parts to a gradient.  Task: CHUNK_SUM numbers, a few at a time so that
- * their sums stay in the nearest cache. */
-static void gather_task(size_t worker, size_t task, const void *work)
-{
-    const struct pass *p = work;
-    enum { FEW = 2048 };
-    const size_t end = size_min((task + 1) * CHUNK_SUM, net.params);
-    size_t len;
-
-    (void)worker;
-    for (size_t begin = task * CHUNK_SUM; begin < end; begin += len) {
-        double *sum = p->out + begin;
-
-        len = size_min(FEW, end - begin);
-        if (!p->begin)
-            memset(sum, 0, len * sizeof *sum);
-        for (size_t part = 0; part < p->end - p->begin; part++)
-            for (size_t i = 0; i < len; i++)
-                sum[i] += nth(memory.parts, net.params, part)[begin + i];
-    }
-}
-
-/* Work on weights is cut into tasks of so many rows of one layer's; returns the
- * layer of a task and its first row. */
+/* Work on weights is cut into tasks of so many rows of one layer. */
 static const struct layer *task_rows(size_t task, size_t rows, size_t *first)
 {
     const struct layer *l = net.layer;
@@ -3014,10 +2947,8 @@ static _Alignas(64) double zeros[4096];
 #if defined REAL && !defined PART /* once for each instance: */
 
 /* The names of this instance. */
-/* clang-format off */
-#define job           N(job)
-#define series         N(series)
-/* clang-format on */
+#define job N(job)
+#define series N(series)
 
 /* --- The activation and the losses --- */
 
@@ -3065,9 +2996,8 @@ INLINE TARGET V N(act_product)(const size_t k, const V *x, const V *d)
     return sum;
 }
 
-/* From the outputs' series f_k[c] of one sample to its loss, whether it is
- * classified right, and, in place of f, the series of dl/df times scale.
- * Element (k, c) stands at f[k * step + c]. */
+/* From the outputs' series of one sample, f_k[c] at f[k * step + c], to its
+ * loss and, in place of f, the series of dl/df times scale. */
 static TARGET void N(loss_mse)(size_t order, REAL *f, size_t step, int label,
                                REAL scale, double *loss)
 {
@@ -3172,8 +3102,7 @@ static TARGET void N(loss_series)(const struct pass *p, size_t sample, REAL *f,
 
 /* --- Where a layer finds its numbers --- */
 
-/* What a worker does just now: the samples first .. first + n of the set.  at
- * is the place of the first one in the store. */
+/* What a worker does: samples first .. first + n, from `at` in the store. */
 struct job {
     const struct pass *p;
     size_t first, n, at;
@@ -3187,18 +3116,12 @@ static struct job N(job_of)(const struct pass *p, size_t worker)
 {
     REAL *mem = memory.work.PREC + worker * (memory.work_one / sizeof(REAL));
     REAL *scratch = mem + net.mem * net.tile * (p->order + 1);
+    REAL *sums = scratch + up(net.scratch, PAD);
 
-    return (struct job){
-        .p = p,
-        .mem = mem,
-        .scratch = scratch,
-        .sums = scratch + up(net.scratch, PAD),
-        .out = p->out,
-    };
+    return (struct job){p, 0, 0, 0, mem, scratch, sums, p->out};
 }
 
-/* Coefficient k of a layer's series or, back, of its delta: the first pixel of
- * the job's sample s. */
+/* Coefficient k of a layer's series or, back, delta: sample s, first pixel. */
 INLINE REAL *series(const struct job *j, const struct layer *l, bool back,
                     size_t k, size_t s)
 {
@@ -3230,8 +3153,7 @@ INLINE size_t N(degree)(const struct job *j, const struct layer *l)
     return size_min(j->p->order, l->degree);
 }
 
-/* The packed weights of theta (0) or v (1); what the sums of order k start
- * with, a layer's bias or zero. */
+/* Packed weights of theta (0), v (1); what sums of order k start with. */
 INLINE const REAL *N(packed)(size_t of, size_t at)
 {
     return memory.packed[of].PREC + at;
@@ -3274,8 +3196,7 @@ INLINE TARGET void N(normalise)(const unsigned char *bytes, size_t len,
     }
 }
 
-/* A convolution's image.  A late network's is made where it is read, by
- * image_rows(). */
+/* A convolution's image; a late network's comes from image_rows(). */
 static TARGET void N(image)(const struct layer *l, const struct job *j,
                             bool back)
 {
@@ -3436,18 +3357,6 @@ static TARGET void N(win_result)(const struct layer *l, const REAL *m,
             }
 }
 
-/* m = or += x times weight, at each point. */
-static TARGET void N(win_times)(const struct layer *x, const struct layer *l,
-                                const REAL *point, const REAL *weight,
-                                const REAL *start, REAL *m)
-{
-    const struct walk walk = walk_times(x->c, x->c, l->c, l->c, start);
-
-    for (size_t i = 0; i < WIN_POINTS; i++)
-        gemm(&walk, l->h / 2 * (l->w / 2), l->c, point + i * win_plane(x),
-             weight + i * x->c * l->c, m + i * win_plane(l));
-}
-
 /* Coefficient k of the layer's output or, on the way back, of its input's
  * delta, whose points wait in scratch for order k + 1. */
 static TARGET void N(win_series)(const struct layer *l, const struct job *j,
@@ -3456,7 +3365,7 @@ static TARGET void N(win_series)(const struct layer *l, const struct job *j,
     const struct layer *x = back ? l : l->x, *z = back ? l->x : l;
     const size_t weight = back ? l->turned : l->pack;
     const size_t image = WIN_POINTS * win_plane(x);
-    const REAL *start = N(start)(l, back, k), *zero = (const REAL *)zeros;
+    struct walk walk = walk_times(x->c, x->c, z->c, z->c, NULL);
     REAL *m = j->scratch, *point[2];
 
     for (size_t s = 0; s < j->n; s++) {
@@ -3471,16 +3380,14 @@ static TARGET void N(win_series)(const struct layer *l, const struct job *j,
         for (size_t of = 0; of <= (k > 0); of++) {
             const REAL *w = N(packed)(of, weight);
 
-            N(win_times)(x, z, point[of], w, of ? NULL : zero, m);
+            walk.start = of ? NULL : zeros;
+            for (size_t i = 0; i < WIN_POINTS; i++)
+                gemm(&walk, z->h / 2 * (z->w / 2), z->c,
+                     point[of] + i * win_plane(x), w + i * x->c * z->c,
+                     m + i * win_plane(z));
         }
-        N(win_result)(z, m, start, to);
+        N(win_result)(z, m, N(start)(l, back, k), to);
     }
-}
-
-/* The sums of a weight's points, apart for the cache. */
-INLINE size_t N(win_area)(const struct layer *l)
-{
-    return l->x->c * l->c + WIN_APART;
 }
 
 /* Adds (B' d_k B) o (A delta_(K-k) A') to the sums. */
@@ -3488,6 +3395,7 @@ static TARGET void N(win_add)(const struct layer *l, const struct job *j,
                               size_t k)
 {
     const struct layer *x = l->x;
+    const size_t area = x->c * l->c + WIN_APART;
     const struct walk walk = walk_sum(l->h / 2 * (l->w / 2), x->c, l->c, l->c);
     REAL *m = j->scratch;
 
@@ -3495,7 +3403,7 @@ static TARGET void N(win_add)(const struct layer *l, const struct job *j,
         N(win_points)(l, 2, series(j, l, true, j->p->order - k, s), m);
         for (size_t i = 0; i < WIN_POINTS; i++)
             gemm(&walk, x->c, l->c, N(saved)(j, l, k, s) + i * win_plane(x),
-                 m + i * win_plane(l), j->sums + l->sum + i * N(win_area)(l));
+                 m + i * win_plane(l), j->sums + l->sum + i * area);
     }
 }
 
@@ -3511,7 +3419,7 @@ static TARGET void N(win_flush)(const struct layer *l, const REAL *sum,
 
         UNROLL
         for (size_t i = 0; i < WIN_POINTS; i++)
-            x[i / 4][i % 4] = v_load(sum + i * N(win_area)(l) + at);
+            x[i / 4][i % 4] = v_load(sum + i * (area + WIN_APART) + at);
         N(win_both)(N(win_weigh), 4, 3, x);
         UNROLL
         for (size_t i = 0; i < 9; i++)
@@ -3564,9 +3472,8 @@ static void N(win_pack)(const struct layer *l, const double *g, size_t in,
  *
  * The inputs of the network do not depend on s: a_k = 0 for k > 0.  A
  * convolution is this at every pixel, for the window around it: with the
- * channels innermost the taps of a window's row lie side by side, so that a
- * product walks over them as they are, a row after another.  On the way back
- * the window is turned round. */
+ * channels innermost the taps of a window's row lie side by side, and a product
+ * walks over them as they are.  On the way back the window is turned round. */
 
 /* The taps of a window that meet the pixels `phase` after each whole stride. */
 struct N(taps) {
@@ -3589,8 +3496,7 @@ static struct N(taps) N(taps_of)(const struct layer *l, size_t phase)
 
 /* Back through a convolution with a stride: tap t at pixel o of z met pixel
  * stride o + t - window / 2 of x.  Pixels of x with the same phase meet the
- * same taps, side by side in z: a product for each phase, added to what is
- * there. */
+ * same taps, side by side in z: a product for each phase, added. */
 static TARGET void N(weigh_phase)(const struct layer *l, const REAL *from,
                                   const REAL *weight, size_t phase_y,
                                   size_t phase_x, REAL *to)
@@ -3617,8 +3523,7 @@ static TARGET void N(weigh_phase)(const struct layer *l, const REAL *from,
     }
 }
 
-/* to = start + W times from, or W' times from on the way back, for all samples
- * of the job; without a start it is added. */
+/* to = start (without one: to) + W, back W', times from, for all samples. */
 static TARGET void N(weigh)(const struct layer *l, const struct job *j,
                             bool back, const REAL *from, const REAL *weight,
                             const REAL *start, REAL *to)
@@ -3653,9 +3558,8 @@ static TARGET void N(weigh)(const struct layer *l, const struct job *j,
                  to + s * z->n + y * z->line);
 }
 
-/* Coefficient k of W's series times that of a layer's input, or of delta.  Of
- * the layers that read an input the last one is the first to reach its delta on
- * the way back; the others add to it. */
+/* Coefficient k of the products.  Of the layers that read an input the last one
+ * is the first to reach its delta on the way back; the others add to it. */
 static TARGET void N(weigh_series)(const struct layer *l, const struct job *j,
                                    bool back, size_t k)
 {
@@ -3721,7 +3625,6 @@ INLINE REAL *N(panels)(const struct job *j, const struct layer *l, size_t k)
            j->at / BLOCK * BLOCK * l->row;
 }
 
-/* Rows of delta into their block's panels. */
 static TARGET void N(linear_panels)(const struct layer *l, const struct job *j,
                                     size_t k)
 {
@@ -3810,7 +3713,6 @@ static TARGET void N(linear_add)(const struct layer *l, const struct job *j,
                      dz + y * l->line, j->sums + l->sum + i * across * l->row);
 }
 
-/* Of weights and biases. */
 static TARGET void N(part_add)(const struct layer *l, const struct job *j)
 {
     const size_t order = j->p->order;
@@ -3939,8 +3841,7 @@ static TARGET void N(swish)(const struct layer *l, const struct job *j,
  * Back, with d = gain delta(y): delta(x) = (d - mean of d - x^ mean of d x^) r.
  * x^ takes the place of x, and delta(x) its own. */
 
-/* What is normalised together: lines of w pixels of a sample.  Per order and
- * channel, sums over the pixels become means over the group. */
+/* What is normalised together: lines of w pixels of a sample. */
 struct N(norm) {
     const struct layer *l;
     size_t w;
@@ -3966,8 +3867,7 @@ INLINE TARGET void N(norm_gain)(const size_t order, const struct layer *l,
     }
 }
 
-/* Forward: sums of x or, about its mean, of squares.  Back: of delta(y) and of
- * delta(y) x^. */
+/* Sums of x or, about its mean, squares; back of delta(y), delta(y) x^. */
 INLINE TARGET void N(norm_sums)(const size_t order, bool back, bool about,
                                 struct N(norm) * n)
 {
@@ -4082,21 +3982,6 @@ INLINE TARGET void N(norm_pixel)(const size_t order, bool back,
     N(store)(order, y, out, n->y_step);
 }
 
-INLINE TARGET void N(norm_pixels)(const size_t order, bool back,
-                                  const struct N(norm) * n)
-{
-    const struct layer *l = n->l, *x = l->x;
-
-    for (size_t y = 0; y < l->h; y++)
-        for (size_t i = 0; i < n->w; i++)
-            for (size_t c = 0; c < l->c; c += LANES) {
-                REAL *at = n->x + y * x->line + i * x->row + c;
-                REAL *out = n->y + y * l->line + i * l->row + c;
-
-                N(norm_pixel)(order, back, n, c, at, out);
-            }
-}
-
 /* The gradient of gains and shifts, of order K; then sums of d and d x^. */
 INLINE TARGET void N(norm_add)(const size_t order, const struct job *j,
                                struct N(norm) * n)
@@ -4121,6 +4006,8 @@ INLINE TARGET void N(norm_add)(const size_t order, const struct job *j,
 INLINE TARGET void N(norm_region)(const size_t order, const struct job *j,
                                   bool back, struct N(norm) * n)
 {
+    const struct layer *l = n->l, *x = l->x;
+
     N(norm_sums)(order, back, false, n);
     if (back)
         N(norm_add)(order, j, n);
@@ -4130,7 +4017,14 @@ INLINE TARGET void N(norm_region)(const size_t order, const struct job *j,
     N(norm_means)(order, n, n->square);
     if (!back)
         N(norm_roots)(order, n);
-    N(norm_pixels)(order, back, n);
+    for (size_t y = 0; y < l->h; y++)
+        for (size_t i = 0; i < n->w; i++)
+            for (size_t c = 0; c < l->c; c += LANES) {
+                REAL *at = n->x + y * x->line + i * x->row + c;
+                REAL *out = n->y + y * l->line + i * l->row + c;
+
+                N(norm_pixel)(order, back, n, c, at, out);
+            }
 }
 
 INLINE TARGET void N(norm_of)(const size_t order, const struct layer *l,
@@ -4222,9 +4116,8 @@ static TARGET void N(mean)(const struct layer *l, const struct job *j,
 
 /* --- Embedding: a row for the token, and one for its place ---
  *
- * Both stand in the parameter vector alone, for a sentence touches few of them:
- * h = token[x_t] + position[t], and the gradient of a row is the sum of delta_K
- * over where it is used. */
+ * Both come from the parameter vector itself, for a sentence touches few of
+ * them: h = token[x_t] + position[t].  A row's gradient is a sum of delta_K. */
 
 static TARGET void N(embedding)(const struct layer *l, const struct job *j,
                                 bool back)
@@ -4261,8 +4154,7 @@ static TARGET void N(embedding)(const struct layer *l, const struct job *j,
  * delta(s) = p o (delta(p) - each row's sum of p o delta(p)), then delta(q) and
  * delta(k) likewise.  p is saved, and delta(s) is scratch. */
 
-/* A series of matrices: strides from a coefficient, a row and a column to the
- * next. */
+/* A series of matrices: to the next coefficient, row, column. */
 struct N(matrices) {
     REAL *at;
     size_t next, row, step;
@@ -4511,7 +4403,6 @@ static TARGET void N(border)(const struct layer *l, REAL *image)
     memset(image + (l->h + 1) * l->line, 0, l->line * sizeof *image);
 }
 
-/* Adds the sums of a part to its gradient. */
 static TARGET void N(part_flush)(const struct job *j)
 {
     for (const struct layer *l = net.layer; l < net.layer + net.layers; l++) {
@@ -4619,16 +4510,20 @@ static TARGET void N(pack_task)(size_t worker, size_t task, const void *work)
     }
 }
 
-/* Parts, as many at a time as there is room for. */
+/* Parts, as many at a time as there is room for, which are then added up. */
 static void N(parts_pass)(struct pass *p)
 {
     const size_t parts = part_count(p->set->n);
+    double ones[PARTS];
 
+    for (size_t i = 0; i < PARTS; i++)
+        ones[i] = 1;
     for (p->begin = 0; p->begin < parts; p->begin = p->end) {
         p->end = size_min(p->begin + memory.slots, parts);
         parallel(p->end - p->begin, N(part_task), p);
         if (p->out)
-            parallel(pieces(net.params, CHUNK_SUM), gather_task, p);
+            vec_combine(net.params, p->out, p->begin ? p->out : NULL,
+                        p->end - p->begin, ones, memory.parts);
     }
 }
 
@@ -4735,11 +4630,10 @@ static int kernel_choose(void)
                   name, kernels[0].name);
 }
 
-/* A point at which derivatives are taken.  theta stays as it is for as long as
- * the point is in use; no two points have the same number. */
+/* A point at which derivatives are taken: theta stays as it is meanwhile. */
 struct point {
     const double *theta;
-    uint64_t number;
+    uint64_t number; /* no two points have the same */
 };
 
 static struct point point_at(const double *theta)
@@ -4760,11 +4654,7 @@ static size_t hvps; /* Hessian products so far */
 static double taylor(struct point at, enum eos_precision precision, int order,
                      const struct set *s, const double *v, double *out)
 {
-    struct pass p = {.order = (size_t)order,
-                     .set = s,
-                     .theta = at.theta,
-                     .v = v,
-                     .out = out};
+    struct pass p = {(size_t)order, s, at.theta, v, out, .keep = false};
     double sum = 0;
 
     if (s->length != net.length)
@@ -4852,8 +4742,7 @@ void eos_fourth(const double *theta, const double *v, double *out)
  * a small orthonormal basis.  Each step adds the residual of the first pair
  * that is not good enough, at one product; a full basis is restarted with the
  * leading Ritz vectors and the target's previous one.  With a basis of three
- * that is LOBPCG; a few more vectors save products when it starts cold.  A
- * warm start that is good enough costs one product.
+ * that is LOBPCG; a few more vectors save products when it starts cold.
  * ------------------------------------------------------------------------ */
 
 /* y = (operator at the point) x */
@@ -4886,7 +4775,6 @@ static struct {
     struct vecs image;
 } krylov;
 
-/* Pairs that a run asks for at most. */
 static size_t eig_wanted(void)
 {
     size_t pairs = config.unstable > 1 ? config.unstable + 1 : 2;
@@ -4921,8 +4809,7 @@ static void rotate(double c, double s, double *a, double *b)
     *b = s * p + c * q;
 }
 
-/* The eigenvalues (descending) and vectors y[i] of a symmetric m x m matrix,
- * by cyclic Jacobi rotations. */
+/* Eigenvalues, descending, and vectors y[i], by cyclic Jacobi rotations. */
 static void jacobi(size_t m, double a[BASIS][BASIS], double *value,
                    double y[BASIS][BASIS])
 {
@@ -4967,8 +4854,7 @@ static void jacobi(size_t m, double a[BASIS][BASIS], double *value,
             }
 }
 
-/* x -= its projection on the basis, twice; returns the norm that is left
- * relative to what x had, and normalises x. */
+/* x -= its projection on the basis, then normalised; returns the share left. */
 static double eig_orthogonalise(double *x)
 {
     double dot[BASIS], before = vec_norm(eig.p, x), after;
@@ -5210,8 +5096,7 @@ static double eig_steps(double sought, double found, double bottom)
  * found once, say.  So a random vector orthogonal to the pairs is iterated
  * until an eigenvalue 2 % above the last of them would have shown.  The largest
  * that it does find, with its residual for an error bound, stands for all
- * others.  Returns whether a pair has shown: it stands among the pairs, to be
- * iterated on. */
+ * others.  Returns whether a pair has shown, to be iterated on. */
 static bool eig_missed(size_t wanted)
 {
     enum { STEPS = 100 };
@@ -5248,8 +5133,7 @@ static bool eig_missed(size_t wanted)
     return false;
 }
 
-/* The first `wanted` pairs; with `all`, copies of an eigenvalue are found for
- * certain. */
+/* The first `wanted` pairs; with `all`, every copy of an eigenvalue. */
 static void eig_solve(size_t wanted, double tol, bool all)
 {
     for (size_t round = 0; round <= EIG_MAX; round++) {
@@ -5259,10 +5143,9 @@ static void eig_solve(size_t wanted, double tol, bool all)
     }
 }
 
-/* Plain power iteration for the same pairs, one after the other, the ones
- * found projected out.  Where it lands on a negative eigenvalue, of larger
- * magnitude than the top one, or on none, since one of each sign is as large,
- * it repeats on H + |Hx| I, where the top eigenvalue is the largest. */
+/* Plain power iteration for one pair after the other, the ones found projected
+ * out.  Where it lands on a negative eigenvalue, of larger magnitude, or on
+ * none, since one of each sign is as large, it repeats on H + |Hx| I. */
 static void eig_power(size_t wanted, double tol)
 {
     double *x = krylov.next, *hx = eig_basis(wanted);
@@ -5347,8 +5230,7 @@ static void shared_store(size_t i, const double *x)
     }
 }
 
-/* With several unstable directions all that is shared is theta+'s, and the
- * other trajectories have second vectors of their own. */
+/* With --unstable the others have second vectors of their own. */
 static bool shared_is_dagger(void)
 {
     return config.unstable > 1 && shared.known[0];
@@ -5363,9 +5245,8 @@ static bool shared_is_dagger(void)
  * The c minimise |theta - sum_j c_j theta_j|^2 + rho |c|^2, with rho against
  * noise in the u_j.  With D_ij = (theta - theta_i).(theta - theta_j) they are
  * (D + rho)^-1 (1 .. 1), divided by their sum.  Sketches of the theta_j are
- * enough for D: sums of the elements with random signs in SKETCH classes (a
- * count sketch, Charikar, Chen, Farach-Colton 2002) have nearly the same
- * inner products. */
+ * enough for D: sums of the elements with random signs in SKETCH classes have
+ * nearly the same inner products (Charikar, Chen, Farach-Colton 2002). */
 
 static void sketch_of(const double *theta, double *sketch)
 {
@@ -5440,9 +5321,8 @@ static bool warm_vector(const struct warm *w, size_t i, double *x)
     return shared.known[i];
 }
 
-/* Remembers u of a point.  It takes the place of the last one where that is
- * less than a tenth of its own step away: so the last round of a projection
- * stands for all of its rounds. */
+/* Remembers u of a point, in the place of the last one where that is less than
+ * a tenth of its own step away: a projection's last round stands for all. */
 static void warm_store(struct warm *w, const double *here, const double *u)
 {
     const double *last = w->at[w->newest];
@@ -5457,8 +5337,7 @@ static void warm_store(struct warm *w, const double *here, const double *u)
     vecs_write(net.params, w->u, w->newest, u);
 }
 
-/* The sign of u: along the last one; at first, so that the component of the
- * largest magnitude is positive. */
+/* u along the last one; at first its largest component is positive. */
 static void warm_sign(const struct warm *w, double *u)
 {
     size_t most = 0;
@@ -5480,9 +5359,8 @@ static void warm_sign(const struct warm *w, double *u)
 /* A warm start from the trajectory's own vectors.  The second one joins where
  * its eigenvalue is near the top one or more pairs are wanted.  A thorough
  * search takes all that is known and a random vector, and so finds an
- * eigenvalue that overtakes from outside.  Several unstable directions have
- * nearly the same eigenvalue, so that their vectors turn among themselves from
- * solve to solve and cannot be extrapolated: theta+ takes its last ones. */
+ * eigenvalue that overtakes from outside.  Vectors of nearly equal eigenvalues
+ * turn among themselves and cannot be extrapolated: theta+ takes its last. */
 static void solve_lobpcg(const struct warm *w, const double *here,
                          size_t wanted, bool thorough)
 {
@@ -5502,8 +5380,7 @@ static void solve_lobpcg(const struct warm *w, const double *here,
     eig_solve(wanted, config.tol, thorough && wanted > 1);
 }
 
-/* The `wanted` top eigenpairs at a point: their values and residuals in w, and
- * the first vector in u. */
+/* The top eigenpairs at a point: values, residuals in w, the first one's u. */
 static void sharpness(struct point at, struct warm *w, size_t wanted,
                       bool thorough, double *u)
 {
@@ -5552,15 +5429,12 @@ static void sharpness(struct point at, struct warm *w, size_t wanted,
  * eigenvector of S there, P_perp = 1 - uu', grad S_perp = P_perp grad S.  Two
  * coordinates of a displacement v = theta - theta+ matter,
  *     x = u.v,   y = grad S_perp.v,
- * and follow eq. (3), the simplified dynamics:
+ * and follow eq. (3), the simplified dynamics, which is the toy of section 16:
  *     x' = -(1 + eta y) x,   y' = y + eta (alpha - beta x^2 / 2).
- * So x grows until it pushes the sharpness back: self-stabilization.  The toy
- * of section 16 is eq. (3) as it stands; here are the trajectories that are
- * compared with gradient descent.  What several eigenvalues need, and the
- * functions that choose between one and several, are in section 9b.
+ * So x grows until it pushes the sharpness back: self-stabilization.  What
+ * several eigenvalues need, and who chooses between them, is in section 9b.
  * ------------------------------------------------------------------------ */
 
-/* The trajectories. */
 static struct paths {
     double *gd;   /* gradient descent */
     double *pg;   /* theta+: projected gradient; approach: the check before */
@@ -5573,10 +5447,9 @@ static struct {
     struct warm gd, pg, gf, pr[2];
 } warm;
 
-/* What is known at theta+.  measure() writes it, and predict_prepare() adds
- * what the predictions need.  U = (u_1 .. u_k) are the unstable directions, of
- * which the paper has one.  With --unstable there are T_ij, A_ij = -grad
- * L.T_ij, G = (T_ij.T_mn) and the covariance Sigma, too (section 9b). */
+/* What is known at theta+, by measure() and predict_prepare().  U = (u_1, ..)
+ * are the k unstable directions, of which the paper has one.  T_ij, A_ij =
+ * -grad L.T_ij, G = (T_ij.T_mn) and covariance Sigma are --unstable's (9b). */
 static struct dagger {
     double L, S, resid, su; /* su = (grad S).u */
     double lambda2;         /* the last one measured */
@@ -5597,9 +5470,8 @@ static struct dagger {
 } dagger;
 
 /* Two vectors for the function that runs: `in` for a point or a direction that
- * is none of the above, `out` for what a derivative gives.  They hold nothing
- * from one function to the next; a callee that reads or writes them for its
- * caller gets them as arguments. */
+ * is none of the above, `out` for what a derivative gives.  A callee that reads
+ * or writes them for its caller gets them as arguments. */
 static struct {
     double *in, *out;
 } scratch;
@@ -5702,8 +5574,7 @@ static void perp(const struct dagger *d, const double *v, double *x, double *to)
     vec_combine(net.params, to, v, d->k, back, d->u);
 }
 
-/* What the predictions' next step needs at theta+: (Hessian) v, generalized
- * (Hessian) v_perp and u.grad L(theta+ + x u). */
+/* What predictions need: (Hessian) v, v_perp and u.grad L(theta+ + x u). */
 static void predict_prepare(struct dagger *d, double *const v[2])
 {
     double x[DIRECTIONS];
@@ -5858,8 +5729,7 @@ static double cone_residual(struct cone *q, const double *x)
     return sqrt(sum_products(q->r, q->r, q->n));
 }
 
-/* x <- a^-1 x, by elimination with the largest pivot of each column; a is
- * lost. */
+/* x <- a^-1 x, by elimination with column pivots; a is lost. */
 static void eliminate(size_t n, double (*a)[PAIRS], double *x)
 {
     size_t i, most;
@@ -5944,8 +5814,7 @@ static double cone_solve(struct cone *q, double *x)
 
 /* S from the pairs of C and of G; returns what cone_solve does: at most 1e-12,
  * unless there is no solution or G is all but singular.  Where G is nearly so,
- * the way there is by the problems with G + ridge, each from the solution of
- * the one before. */
+ * problems with G + ridge lead there, each from the solution before. */
 static double sdcp(size_t k, const double *C, double (*G)[PAIRS], double *S)
 {
     struct cone q = {.k = k, .n = k * (k + 1) / 2};
@@ -6035,8 +5904,7 @@ static void several_tensor(struct dagger *d)
     }
 }
 
-/* After a solve for K + 1 eigenvalues: k, u_2 .. u_k, and what belongs to
- * them. */
+/* After a solve for K + 1 eigenvalues: k, u_2 .. u_k and their tensors. */
 static void several_measure(struct dagger *d)
 {
     const size_t most = config.unstable;
@@ -6063,8 +5931,7 @@ static void several_sdcp(struct dagger *d, double a, double g, double *S)
         S[e] /= g;
 }
 
-/* Sigma = sdcp((2/eta) 1 - Lambda - eta A, (eta / 2) G), the covariance of the
- * oscillation. */
+/* The oscillation's: Sigma = sdcp((2/eta) 1 - Lambda - eta A, (eta / 2) G). */
 static void several_covariance(struct dagger *d)
 {
     size_t i;
@@ -6206,14 +6073,13 @@ enum {
 };
 
 /* A column, or several: a name that ends in a number is the first of a series
- * that goes on to --neigs, or to one more than --unstable.  In a table of them
- * an entry without a name says when those after it are there. */
+ * that goes on to --neigs, or to one more than --unstable. */
 struct column {
     const char *name;
     const void *at;    /* where the value is found */
     int width, digits; /* on the terminal; 0: it is only in the log */
     enum { DOUBLE, SIZE, TO_NEIGS, TO_UNSTABLE } type;
-    unsigned when;
+    unsigned when; /* all that has to hold */
 };
 
 static double column_value(const struct column *c, size_t i)
@@ -6222,7 +6088,6 @@ static double column_value(const struct column *c, size_t i)
                            : ((const double *)c->at)[i];
 }
 
-/* How many columns an entry is. */
 static size_t column_series(const struct column *c)
 {
     size_t first = (size_t)(c->name[strlen(c->name) - 1] - '0');
@@ -6231,19 +6096,14 @@ static size_t column_series(const struct column *c)
     return c->type < TO_NEIGS ? 1 : last < first ? 0 : last - first + 1;
 }
 
-/* The names or the values of a row.  printf may write -nan, and its infinities
- * differ in width. */
+/* The names or the values of a row; printf may write -nan. */
 static void log_line(struct text *t, const struct column *c, unsigned have,
                      bool names)
 {
-    bool here = true;
-
     if (names)
         text_put(t, "# columns:");
-    for (; c->when != LAST; c++) {
-        if (!c->name)
-            here = !(c->when & ~have);
-        for (size_t i = 0; here && c->name && i < column_series(c); i++) {
+    for (; c->when != LAST; c++)
+        for (size_t i = 0; !(c->when & ~have) && i < column_series(c); i++) {
             const int stem = (int)strlen(c->name) - 1;
             const double x = column_value(c, i);
 
@@ -6256,7 +6116,6 @@ static void log_line(struct text *t, const struct column *c, unsigned have,
             else
                 text_put(t, " %24.16e", x);
         }
-    }
     text_put(t, "\n");
 }
 
@@ -6273,20 +6132,16 @@ static size_t out_width(void)
     return SIZE_MAX;
 }
 
-/* The same for people, as far as there is place.  A number has fewer digits
- * where it would touch the column before. */
+/* The same for people, with fewer digits where columns would touch. */
 static void out_line(const struct column *c, unsigned have, bool names)
 {
     size_t left = out_width();
-    bool here = true;
 
     for (; c->when != LAST; c++) {
         char number[64] = "nan";
         int digits = c->digits;
 
-        if (!c->name)
-            here = !(c->when & ~(have | SCREEN));
-        if (!here || !c->width)
+        if (c->when & ~(have | SCREEN) || !c->width)
             continue;
         if ((size_t)c->width > left)
             break;
@@ -6306,7 +6161,6 @@ static int logs_check(void)
     return text_check(&logfile) || text_check(&out) ? failed : EOS_DONE;
 }
 
-/* A new block of rows. */
 static void block_start(struct text *t)
 {
     if (t->mark.blocks++)
@@ -6316,8 +6170,7 @@ static void block_start(struct text *t)
         out.mark.named = false;
 }
 
-/* The names before a block's first row, then, unless they are all that is
- * wanted, the row. */
+/* The names before a block's first row, and the row. */
 static int row_write(const struct column *table, unsigned have, bool names_only)
 {
     if (!logfile.mark.named)
@@ -6345,7 +6198,6 @@ static void note(const char *format, ...)
     text_put(&logfile, "# %s\n", line);
 }
 
-/* A number with all of its digits. */
 static const char *all_digits(double x)
 {
     static char text[32];
@@ -6364,8 +6216,7 @@ static double seconds(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* How fast a loop of steps goes, and when it will be through: for an approach
- * from the growth of S between its last two checks. */
+/* How fast steps go; in an approach, how S grew between the last two checks. */
 struct pace {
     double began, told;   /* when it began, when it last told; 0: not yet */
     size_t first;         /* step at `began` */
@@ -6466,9 +6317,8 @@ static bool hash_read(int fd, uint64_t n, uint64_t *hash)
     return true;
 }
 
-/* Opens a log, if it has a name.  `old` is what a checkpoint knows of it, or
- * NULL: the log is cut there and goes on, but one that another run wrote is
- * left alone, and one that is gone begins anew. */
+/* Opens a log, if it has a name.  Cut at `old`, where a checkpoint saw it, it
+ * goes on; another run's is left alone, one that is gone begins anew. */
 static int log_open(struct text *t, const char *name, const struct mark *old,
                     const char *command)
 {
@@ -6511,7 +6361,6 @@ static int log_open(struct text *t, const char *name, const struct mark *old,
  * 11  Statistics and summary: how well the theory predicts
  * ------------------------------------------------------------------------ */
 
-/* One row of the track. */
 static struct {
     size_t t, hvps;
     struct seen gd, pr[2], gf;
@@ -6559,11 +6408,6 @@ static void score_add(struct score *s, double a, double b)
     s->aa += da * (a - s->mean_a);
     s->bb += db * (b - s->mean_b);
     s->ab += da * (b - s->mean_b);
-}
-
-static double score_corr(const struct score *s)
-{
-    return s->ab / sqrt(s->aa * s->bb);
 }
 
 static void window_add(struct window *w, double a, double b, size_t t)
@@ -6680,7 +6524,6 @@ static bool unit_perp(const double *x, double *to)
     return true;
 }
 
-/* |third derivative at (x, x)| */
 static double third_norm(const double *x)
 {
     third(dagger.at, x, scratch.out);
@@ -6701,7 +6544,6 @@ static void full_offset(size_t which, const double *d)
     full.D3d[which] = third_norm(scratch.in);
 }
 
-/* The above, and beta_{s->t-1} of the starts before t. */
 static void full_measure(size_t t)
 {
     const size_t p = net.params;
@@ -6751,9 +6593,8 @@ static double full_rho(operator_fn *derivative)
     return vec_dot(p, scratch.in, scratch.out);
 }
 
-/* What the theory wants: the worst value (the least where `least` is set, the
- * largest otherwise) on the right side of a bound.  "Of the order of one" is
- * read as a factor of 10 at most. */
+/* What the theory wants: the worst value, the least or the largest, within a
+ * bound.  "Of the order of one" is read as a factor of 10 at most. */
 static const struct {
     const char *name, *what;
     bool least;
@@ -6776,11 +6617,9 @@ static const struct {
     /* clang-format on */
 };
 
-/* Undefined values do not count. */
-static void full_judge(enum claim c, double x)
+static void full_judge(enum claim c, double x) /* NaN does not count */
 {
-    full.worst[c] =
-        claims[c].least ? fmin(full.worst[c], x) : fmax(full.worst[c], x);
+    full.worst[c] = (claims[c].least ? fmin : fmax)(full.worst[c], x);
 }
 
 static void full_judge_row(void)
@@ -6820,9 +6659,8 @@ static double full_loss(double x)
     return profile.F;
 }
 
-/* A block of the slow log, with F from -5 delta to 5 delta where there is a
- * delta.  Fbar, the mean of F at +-delta, is less than delta^2 / eta where F is
- * sub-quadratic. */
+/* A block of the slow log.  Fbar, the mean of F at +-delta, is less than
+ * delta^2 / eta where F is sub-quadratic. */
 static int full_slow(size_t t)
 {
     const double delta = dagger.alpha >= 0 ? sqrt(dagger.delta2) : (double)NAN;
@@ -6876,7 +6714,6 @@ static int full_step(size_t t, bool stay)
 
 /* --- The summary --- */
 
-/* What was assumed, how far it went at worst, whether it held. */
 static void summary_claims(void)
 {
     for (size_t i = 0; i < CLAIMS; i++) {
@@ -6900,28 +6737,24 @@ static int summary_unconverged(void)
     return logs_check();
 }
 
+static void summary_score(const char *name, const struct score *s)
+{
+    const double corr = s->ab / sqrt(s->aa * s->bb);
+
+    note("summary %s_err_mean: %s", name, all_digits(s->error / s->n));
+    note("summary %s_err_max: %s", name, all_digits(s->worst));
+    note("summary %s_corr: %s", name, all_digits(corr));
+}
+
 static int summary_write(const char *stop)
 {
-    const struct score *L = stats.L, *S = stats.S;
     const struct window *mean = &stats.mean_L, *pr = &stats.pr_L;
-    const bool pgen = config.generalized, windows = mean->windows > 0;
+    const bool windows = mean->windows > 0;
     const struct {
         const char *name;
         bool here;
         double value;
     } lines[] = {
-        {"pr_L_err_mean", true, L[0].error / L[0].n},
-        {"pr_L_err_max", true, L[0].worst},
-        {"pr_L_corr", true, score_corr(&L[0])},
-        {"pr_S_err_mean", true, S[0].error / S[0].n},
-        {"pr_S_err_max", true, S[0].worst},
-        {"pr_S_corr", true, score_corr(&S[0])},
-        {"pgen_L_err_mean", pgen, L[1].error / L[1].n},
-        {"pgen_L_err_max", pgen, L[1].worst},
-        {"pgen_L_corr", pgen, score_corr(&L[1])},
-        {"pgen_S_err_mean", pgen, S[1].error / S[1].n},
-        {"pgen_S_err_max", pgen, S[1].worst},
-        {"pgen_S_corr", pgen, score_corr(&S[1])},
         {"window_meanL_err_mean", windows, mean->error / mean->windows},
         {"window_meanL_err_max", windows, mean->worst},
         {"window_pr_L_err_mean", windows, pr->error / pr->windows},
@@ -6938,6 +6771,10 @@ static int summary_write(const char *stop)
     text_put(&out, "\n");
     note("summary steps: %zu", stats.rows);
     note("summary stop: %s", stop);
+    for (size_t i = 0; i < 1 + (size_t)config.generalized && stats.rows; i++) {
+        summary_score(i ? "pgen_L" : "pr_L", &stats.L[i]);
+        summary_score(i ? "pgen_S" : "pr_S", &stats.S[i]);
+    }
     for (size_t i = 0; i < sizeof lines / sizeof *lines && stats.rows; i++)
         if (lines[i].here)
             note("summary %s: %s", lines[i].name, all_digits(lines[i].value));
@@ -6949,10 +6786,9 @@ static int summary_write(const char *stop)
 /* ------------------------------------------------------------------------
  * 12  Checkpoints and signals
  *
- * A checkpoint holds all that the next step reads, so that a run that goes on
- * from it gives the bits of one that never stopped.  The file: CKPT_MAGIC, the
- * bytes of the text and of the state, the text (the options that shape the
- * numbers), the state, a hash of all before it.
+ * A checkpoint holds all that the next step reads: a run that goes on gives the
+ * bits of one that never stopped.  The file: CKPT_MAGIC, the bytes of the text
+ * and of the state, both, and a hash of all before it.
  * ------------------------------------------------------------------------ */
 
 #define CKPT_MAGIC "eos checkpoint 5\n"
@@ -7070,8 +6906,7 @@ static int ckpt_get(void *bytes, size_t n)
     return cannot(EOS_USAGE, config.checkpoint, "read");
 }
 
-/* The options that shape the numbers, and the kind of machine whose memory
- * the state is; a line each. */
+/* The options that shape the numbers, and whose memory the state is. */
 static void ckpt_text(const char *command)
 {
     const uint16_t one = 1;
@@ -7129,8 +6964,7 @@ static bool ckpt_begins(int fd, unsigned char *head)
            !memcmp(head, CKPT_MAGIC, sizeof CKPT_MAGIC - 1);
 }
 
-/* Reads the file through once: is it whole, is it ours?  Leaves it at its text
- * and gives that text's size. */
+/* Is the file whole, is it ours?  Leaves it at its text, of that size. */
 static int ckpt_verify(uint64_t *text)
 {
     unsigned char head[CKPT_HEAD], tail[8];
@@ -7198,8 +7032,7 @@ static int ckpt_resume(void)
     return resumed ? EOS_DONE : failed;
 }
 
-/* Without --resume: whether the file holds a run of the same options, which
- * only --fresh replaces. */
+/* A run of the same options is replaced by --fresh alone. */
 static int ckpt_spare(void)
 {
     unsigned char head[CKPT_HEAD];
@@ -7262,8 +7095,7 @@ static void signal_caught(int number)
     caught = number;
 }
 
-/* Between two steps: a checkpoint where one is due, or the end where a signal
- * asked for it. */
+/* Between two steps: a checkpoint, or the end where a signal asked for it. */
 static int boundary(void)
 {
     static size_t since;
@@ -7328,9 +7160,8 @@ static int room_lay(void)
 
 int eos_start(const struct eos_config *c)
 {
-    /* found by sweeps on real images: README, defaults */
     static const double default_lr[4][4] = {
-        /* mse, ce, bmse, logistic */
+        /* mse, ce, bmse, logistic: by sweeps on real images, README */
         {0.005, 0.02, 0.005, 0.03},
         {0.005, 0.02, 0.01, 0.04},
         {0.005, 0.02, 0.005, 0.02},
@@ -7383,8 +7214,7 @@ const char *eos_error(void)
     return failure;
 }
 
-/* Saves a vector under a name that an option began, if it was given; without a
- * vector, whether that will be possible. */
+/* Saves a vector under an option's name; without one, whether it can be. */
 static int save(const char *option, const char *begin, const char *end,
                 const double *x)
 {
@@ -7397,8 +7227,7 @@ static int save(const char *option, const char *begin, const char *end,
     return x ? npy_write(name, net.params, x) : whole_try(name);
 }
 
-/* The locks, the checkpoint that the run goes on from where that is asked for,
- * and the logs.  A run that goes on with other bounds says so in its log. */
+/* Locks, checkpoint, logs; a run that goes on with other bounds says so. */
 static int files_open(const char *command)
 {
     const bool everything = config.stats == EOS_FULL;
@@ -7428,7 +7257,6 @@ static int files_open(const char *command)
     return log_open(&slowfile, slow, resumed ? &progress.slow : NULL, command);
 }
 
-/* The first line for people. */
 static void greet(const char *command, int fd)
 {
     const char *data =
@@ -7500,7 +7328,6 @@ static int diverged(const char *what, size_t step)
                 what, step, config.lr);
 }
 
-/* Which columns a row has. */
 static unsigned columns_here(void)
 {
     return (test.n ? TESTED : 0) | (config.generalized ? GENERALIZED : PAPER) |
@@ -7518,29 +7345,20 @@ static struct {
 } check;
 
 static const struct column check_columns[] = {
-    /* clang-format off */
-    {"step",   &check.step, 8, 7, SIZE, 0},
-    {"time",   &check.time, 10, 6, 0, 0},
-    {"L",      &check.L, 12, 6, 0, 0},
-    {"acc",    &check.accuracy, 9, 4, 0, 0},
-    {"S",      &warm.gd.value[0], 11, 6, 0, 0},
-    {.when = SCREEN},
-    {"S eta",  &check.S_eta, 9, 4, 0, 0},
-    {.when = 0},
-    {"resid",  &warm.gd.resid[0], 9, 2, 0, 0},
-    {"hvps",   &check.hvps, 7, 5, SIZE, 0},
-    {.when = TRAINING},
-    {"S2",     .at = &warm.gd.value[1], .type = TO_NEIGS},
-    {.when = TESTED},
-    {"test_L", .at = &check.test_L},
-    {"test_acc", &check.test_accuracy, 10, 4, 0, 0},
-    {.when = APPROACHING},
-    {"S2",     .at = &warm.gd.value[1], .type = TO_NEIGS},
-    {.when = 0},
-    {"resid2", .at = &warm.gd.resid[1], .type = TO_NEIGS},
-    {.when = LAST}
-    /* clang-format on */
-};
+    {"step", &check.step, 8, 7, SIZE, 0},
+    {"time", &check.time, 10, 6, 0, 0},
+    {"L", &check.L, 12, 6, 0, 0},
+    {"acc", &check.accuracy, 9, 4, 0, 0},
+    {"S", &warm.gd.value[0], 11, 6, 0, 0},
+    {"S eta", &check.S_eta, 9, 4, 0, SCREEN},
+    {"resid", &warm.gd.resid[0], 9, 2, 0, 0},
+    {"hvps", &check.hvps, 7, 5, SIZE, 0},
+    {"S2", &warm.gd.value[1], 0, 0, TO_NEIGS, TRAINING},
+    {"test_L", &check.test_L, 0, 0, 0, TESTED},
+    {"test_acc", &check.test_accuracy, 10, 4, 0, TESTED},
+    {"S2", &warm.gd.value[1], 0, 0, TO_NEIGS, APPROACHING},
+    {"resid2", &warm.gd.resid[1], 0, 0, TO_NEIGS, 0},
+    {.when = LAST}};
 
 /* S, and the top eigenvalues; one search in ten is thorough. */
 static void check_sharpness(struct point at)
@@ -7551,8 +7369,7 @@ static void check_sharpness(struct point at)
 
 /* L and accuracy at theta, and S there (training alone) or at the midpoint of
  * the coming step (the approach).  If the first midpoint is beyond the edge, it
- * may be far away, so that S is measured at theta_0 instead.  One search in ten
- * is thorough. */
+ * may be far away, so that S is measured at theta_0 instead. */
 static int descent_check(size_t step, struct point at, const double *grad,
                          bool alone)
 {
@@ -7579,8 +7396,7 @@ static int descent_check(size_t step, struct point at, const double *grad,
     return row_write(check_columns, columns_here(), false);
 }
 
-/* Whether the loss has stopped changing, in float64: looked at every STILL
- * steps, and first at step 0. */
+/* Whether the loss has stopped changing, over STILL steps. */
 static int approach_still(size_t n, struct point at)
 {
     enum { STILL = 1000 };
@@ -7600,9 +7416,8 @@ static int approach_still(size_t n, struct point at)
                 L, n, STILL, warm.gd.value[0], 2 / config.lr);
 }
 
-/* After a check at step n: whether this is the instability.  dt shrinks as S
- * rises; an overshoot goes back to the check before, and from there every step
- * is checked. */
+/* After a check: whether this is the instability.  dt shrinks as S rises; an
+ * overshoot goes back to the check before, and every step is checked then. */
 static bool approach_ends(size_t n, struct pace *pace)
 {
     const double S = warm.gd.value[0], goal = 2 / config.lr;
@@ -7634,10 +7449,8 @@ static bool approach_ends(size_t n, struct pace *pace)
     return false;
 }
 
-/* Plain gradient descent: the approach, until the sharpness at the midpoint of
- * a step reaches 2/eta, or training alone, which does not stop there and
- * measures every `sharp` steps.  The approach measures every dt units of
- * time. */
+/* Plain gradient descent: the approach, measured every dt units of time, until
+ * the sharpness at a step's midpoint reaches 2/eta, or training alone. */
 static int descend(bool alone, double *theta, double *grad)
 {
     const size_t last = alone ? config.steps : config.max_steps;
@@ -7712,51 +7525,47 @@ static const struct column track_columns[] = {
     {"gf_resid", .at = &row.gf.resid},    {"pg_resid", .at = &dagger.resid},
     {"th_L", .at = &row.th_L},            {"th_S", .at = &row.th_S},
     {"mean_L", .at = &row.mean_L},
-    {.when = GENERALIZED},
-    {"pgen_L", .at = &row.pr[1].L},       {"pgen_S", .at = &row.pr[1].S},
-    {"pgen_x", .at = &row.pr[1].x},
-    {"pgen_Staylor", .at = &row.pr[1].taylor},
-    {"pgen_Savg", .at = &row.pr[1].avg},  {"pgen_dist", .at = &row.pr[1].dist},
-    {.when = TESTED},
-    {"gd_test_L", .at = &row.test_L},
-    {"gd_test_acc", .at = &row.test_accuracy},
-    {.when = ONE},
-    {"gd_S2", .at = &row.gd_eigs[1], .type = TO_NEIGS},
-    {.when = SEVERAL},
-    {"gd_S3", .at = &row.gd_eigs[2], .type = TO_NEIGS},
-    {.when = EVERYTHING},
-    {"gd_dHd", .at = &full.dHd[0]},       {"gd_Hd", .at = &full.Hd[0]},
-    {"gd_D3d", .at = &full.D3d[0]},       {"pr_dHd", .at = &full.dHd[1]},
-    {"pr_Hd", .at = &full.Hd[1]},         {"pr_D3d", .at = &full.D3d[1]},
-    {"g_D3g", .at = &full.D3g},           {"beta_s1", .at = &full.beta[0]},
-    {"beta_s2", .at = &full.beta[1]},     {"beta_s3", .at = &full.beta[2]},
-    {"beta_s4", .at = &full.beta[3]},
-    {.when = SEVERAL},
-    {"k", .at = &dagger.k, .type = SIZE},
-    {"pg_S3", .at = &dagger.lambda[2], .type = TO_UNSTABLE},
-    {"gd_S2", .at = &row.gd.S2},          {"pr_S2", .at = &row.pr[0].S2},
-    {"sigma", .at = &dagger.sigma},       {"gd_xnorm", .at = &row.gd.xnorm},
-    {"pr_xnorm", .at = &row.pr[0].xnorm},
-    {.when = SEVERAL | GENERALIZED},
-    {"pgen_xnorm", .at = &row.pr[1].xnorm},
-    {.when = 0},
-    {"gd_resid2", .at = &row.gd_resids[1], .type = TO_NEIGS},
-    {.when = SCREEN},
-    {"gd_L", &row.gd.L, 12, 5, 0, 0},
-    {.when = SCREEN | PAPER},
-    {"pr_L", &row.pr[0].L, 12, 5, 0, 0},
-    {.when = SCREEN | GENERALIZED},
-    {"pr_L", &row.pr[1].L, 12, 5, 0, 0},
-    {.when = SCREEN},
-    {"pg_L", &dagger.L, 12, 5, 0, 0},     {"gf_L", &row.gf.L, 12, 5, 0, 0},
-    {"gd_S", &row.gd.S, 9, 5, 0, 0},
-    {.when = SCREEN | PAPER},
-    {"pr_S", &row.pr[0].S, 9, 5, 0, 0},
-    {.when = SCREEN | GENERALIZED},
-    {"pr_S", &row.pr[1].S, 9, 5, 0, 0},
-    {.when = SCREEN},
-    {"pg_S", &dagger.S, 9, 5, 0, 0},      {"gf_S", &row.gf.S, 9, 5, 0, 0},
-    {"hvps", &row.hvps, 7, 5, SIZE, 0},
+    {"pgen_L", &row.pr[1].L, 0, 0, 0, GENERALIZED},
+    {"pgen_S", &row.pr[1].S, 0, 0, 0, GENERALIZED},
+    {"pgen_x", &row.pr[1].x, 0, 0, 0, GENERALIZED},
+    {"pgen_Staylor", &row.pr[1].taylor, 0, 0, 0, GENERALIZED},
+    {"pgen_Savg", &row.pr[1].avg, 0, 0, 0, GENERALIZED},
+    {"pgen_dist", &row.pr[1].dist, 0, 0, 0, GENERALIZED},
+    {"gd_test_L", &row.test_L, 0, 0, 0, TESTED},
+    {"gd_test_acc", &row.test_accuracy, 0, 0, 0, TESTED},
+    {"gd_S2", &row.gd_eigs[1], 0, 0, TO_NEIGS, ONE},
+    {"gd_S3", &row.gd_eigs[2], 0, 0, TO_NEIGS, SEVERAL},
+    {"gd_dHd", &full.dHd[0], 0, 0, 0, EVERYTHING},
+    {"gd_Hd", &full.Hd[0], 0, 0, 0, EVERYTHING},
+    {"gd_D3d", &full.D3d[0], 0, 0, 0, EVERYTHING},
+    {"pr_dHd", &full.dHd[1], 0, 0, 0, EVERYTHING},
+    {"pr_Hd", &full.Hd[1], 0, 0, 0, EVERYTHING},
+    {"pr_D3d", &full.D3d[1], 0, 0, 0, EVERYTHING},
+    {"g_D3g", &full.D3g, 0, 0, 0, EVERYTHING},
+    {"beta_s1", &full.beta[0], 0, 0, 0, EVERYTHING},
+    {"beta_s2", &full.beta[1], 0, 0, 0, EVERYTHING},
+    {"beta_s3", &full.beta[2], 0, 0, 0, EVERYTHING},
+    {"beta_s4", &full.beta[3], 0, 0, 0, EVERYTHING},
+    {"k", &dagger.k, 0, 0, SIZE, SEVERAL},
+    {"pg_S3", &dagger.lambda[2], 0, 0, TO_UNSTABLE, SEVERAL},
+    {"gd_S2", &row.gd.S2, 0, 0, 0, SEVERAL},
+    {"pr_S2", &row.pr[0].S2, 0, 0, 0, SEVERAL},
+    {"sigma", &dagger.sigma, 0, 0, 0, SEVERAL},
+    {"gd_xnorm", &row.gd.xnorm, 0, 0, 0, SEVERAL},
+    {"pr_xnorm", &row.pr[0].xnorm, 0, 0, 0, SEVERAL},
+    {"pgen_xnorm", &row.pr[1].xnorm, 0, 0, 0, SEVERAL | GENERALIZED},
+    {"gd_resid2", &row.gd_resids[1], 0, 0, TO_NEIGS, 0},
+    {"gd_L", &row.gd.L, 12, 5, 0, SCREEN},
+    {"pr_L", &row.pr[0].L, 12, 5, 0, SCREEN | PAPER},
+    {"pr_L", &row.pr[1].L, 12, 5, 0, SCREEN | GENERALIZED},
+    {"pg_L", &dagger.L, 12, 5, 0, SCREEN},
+    {"gf_L", &row.gf.L, 12, 5, 0, SCREEN},
+    {"gd_S", &row.gd.S, 9, 5, 0, SCREEN},
+    {"pr_S", &row.pr[0].S, 9, 5, 0, SCREEN | PAPER},
+    {"pr_S", &row.pr[1].S, 9, 5, 0, SCREEN | GENERALIZED},
+    {"pg_S", &dagger.S, 9, 5, 0, SCREEN},
+    {"gf_S", &row.gf.S, 9, 5, 0, SCREEN},
+    {"hvps", &row.hvps, 7, 5, SIZE, SCREEN},
     {.when = LAST}
     /* clang-format on */
 };
@@ -7806,8 +7615,7 @@ static void track_flow(const struct dagger *d, double *theta, bool thorough,
     }
 }
 
-/* Says so where a complementarity problem was not solved: in theory where the
- * T_ij depend on each other. */
+/* In theory a problem is not solved where the T_ij depend on each other. */
 static void track_unsolved(void)
 {
     if (several() && dagger.unsolved > 1e-12)
@@ -7816,7 +7624,6 @@ static void track_unsolved(void)
     dagger.unsolved = 0;
 }
 
-/* Why a track ends with status 4. */
 static int track_lost(size_t t)
 {
     if (!isfinite(row.gd.L))
@@ -7838,7 +7645,7 @@ static bool track_descent(const struct dagger *d, double *theta, bool thorough,
     const size_t p = net.params;
     const struct point at = point_at(theta);
     double *grad = scratch.out, *u = scratch.in; /* grad waits for S */
-    size_t wanted = thorough ? config.neigs : 1;
+    size_t wanted = size_max(thorough ? config.neigs : 1, several() ? 2 : 1);
     bool alive;
 
     vec_add(p, scratch.in, theta, -1, d->at.theta);
@@ -7846,8 +7653,6 @@ static bool track_descent(const struct dagger *d, double *theta, bool thorough,
     row.gd.L = gradient(at, EOS_F64, grad);
     if (test.n)
         row.test_L = loss_on(at, &test, &row.test_accuracy);
-    if (several() && wanted < 2)
-        wanted = 2;
     seen_sharpness(&row.gd, at, &warm.gd, wanted, thorough, u);
     if (thorough) {
         memcpy(row.gd_eigs, warm.gd.value, sizeof row.gd_eigs);
@@ -7925,9 +7730,8 @@ static void track_start(struct paths *now, struct dagger *d)
     predict_prepare(d, now->v);
 }
 
-/* A track that lambda2 ends on its first row has made no update.  If S is FAR
- * times above 2/eta there, the learning rate is absurd and descent may simply
- * diverge: this looks LOOK steps ahead, so that the user is told. */
+/* Where lambda2 ends a track on its first row, with S FAR times above 2/eta,
+ * descent may simply diverge: this looks LOOK steps ahead, to tell the user. */
 static int track_survives(void)
 {
     enum { FAR = 100, LOOK = 20 };
@@ -8021,7 +7825,6 @@ int eos_run(const struct eos_config *c)
     return status;
 }
 
-/* Gradient descent past the edge, with a sharpness log. */
 int eos_train(const struct eos_config *c)
 {
     bool stopped = begin(c, "train") || descend(true, path.gd, dagger.grad) ||
@@ -8036,7 +7839,6 @@ int eos_train(const struct eos_config *c)
  * 15  deriv: all derivatives at given parameters, for other programs to compare
  * ------------------------------------------------------------------------ */
 
-/* The numbers on standard output; then what is wrong with them. */
 static int deriv_print(const double norms[3])
 {
     const struct {
@@ -8121,11 +7923,10 @@ int eos_deriv(const struct eos_config *c)
  * w - 1 - log w.  With K = 2, Y is the sum of its changes: where it stays
  * bounded the mean of xx' tends to 2 A / beta, which only A >= 0 allows; else Y
  * sinks along some direction and x dies out there, and the mean tends to
- * Sigma = sdcp(-A, beta / 2), A's positive part times 2 / beta.  Matrices are
- * pairs (11, 12, 22).
+ * Sigma = sdcp(-A, beta / 2), A's positive part times 2 / beta.
  * ------------------------------------------------------------------------ */
 
-enum { TOY_MOST = 2, TOY_MATRIX = 3 };
+enum { TOY_MOST = 2, TOY_MATRIX = 3 }; /* pairs 11, 12, 22 */
 
 struct toy {
     size_t k, n; /* directions, pairs of them */
@@ -8246,36 +8047,30 @@ static struct toy toy_now;
 
 /* gd_z is not shown: it is n eta. */
 static const struct column toy_columns[] = {
-    /* clang-format off */
     {"step", &toy_now.step, 8, 7, SIZE, 0},
-    {.when = ONE},
-    {"gd_x", &toy_now.gd_x[0], 12, 5, 0, 0},
-    {"gd_y", &toy_now.gd_y[0], 12, 5, 0, 0},
-    {.when = SEVERAL},
-    {"gd_x1", .at = &toy_now.gd_x[0]},      {"gd_x2", .at = &toy_now.gd_x[1]},
-    {"gd_y11", .at = &toy_now.gd_y[0]},     {"gd_y12", .at = &toy_now.gd_y[1]},
-    {"gd_y22", .at = &toy_now.gd_y[2]},
-    {.when = 0},
+    {"gd_x", &toy_now.gd_x[0], 12, 5, 0, ONE},
+    {"gd_y", &toy_now.gd_y[0], 12, 5, 0, ONE},
+    {"gd_x1", &toy_now.gd_x[0], 0, 0, 0, SEVERAL},
+    {"gd_x2", &toy_now.gd_x[1], 0, 0, 0, SEVERAL},
+    {"gd_y11", &toy_now.gd_y[0], 0, 0, 0, SEVERAL},
+    {"gd_y12", &toy_now.gd_y[1], 0, 0, 0, SEVERAL},
+    {"gd_y22", &toy_now.gd_y[2], 0, 0, 0, SEVERAL},
     {"gd_z", .at = &toy_now.gd_z},
-    {.when = ONE},
-    {"rec_x", &toy_now.x[0], 12, 5, 0, 0},
-    {"rec_y", &toy_now.y[0], 12, 5, 0, 0},
-    {"ode_X", &toy_now.ode[0], 12, 5, 0, 0},
-    {"ode_Y", &toy_now.ode[1], 12, 5, 0, 0},
-    {"invariant", &toy_now.invariant, 12, 5, 0, 0},
-    {.when = SEVERAL},
-    {"rec_x1", &toy_now.x[0], 10, 4, 0, 0},
-    {"rec_x2", &toy_now.x[1], 10, 4, 0, 0},
-    {"rec_y11", &toy_now.y[0], 10, 4, 0, 0},
-    {"rec_y12", &toy_now.y[1], 10, 4, 0, 0},
-    {"rec_y22", &toy_now.y[2], 10, 4, 0, 0},
-    {"cov11", &toy_now.cov[0], 10, 4, 0, 0},
-    {"cov12", &toy_now.cov[1], 10, 4, 0, 0},
-    {"cov22", &toy_now.cov[2], 10, 4, 0, 0},
-    {"cov_err", &toy_now.cov_err, 10, 4, 0, 0},
-    {.when = LAST}
-    /* clang-format on */
-};
+    {"rec_x", &toy_now.x[0], 12, 5, 0, ONE},
+    {"rec_y", &toy_now.y[0], 12, 5, 0, ONE},
+    {"ode_X", &toy_now.ode[0], 12, 5, 0, ONE},
+    {"ode_Y", &toy_now.ode[1], 12, 5, 0, ONE},
+    {"invariant", &toy_now.invariant, 12, 5, 0, ONE},
+    {"rec_x1", &toy_now.x[0], 10, 4, 0, SEVERAL},
+    {"rec_x2", &toy_now.x[1], 10, 4, 0, SEVERAL},
+    {"rec_y11", &toy_now.y[0], 10, 4, 0, SEVERAL},
+    {"rec_y12", &toy_now.y[1], 10, 4, 0, SEVERAL},
+    {"rec_y22", &toy_now.y[2], 10, 4, 0, SEVERAL},
+    {"cov11", &toy_now.cov[0], 10, 4, 0, SEVERAL},
+    {"cov12", &toy_now.cov[1], 10, 4, 0, SEVERAL},
+    {"cov22", &toy_now.cov[2], 10, 4, 0, SEVERAL},
+    {"cov_err", &toy_now.cov_err, 10, 4, 0, SEVERAL},
+    {.when = LAST}};
 
 int eos_toy(const struct eos_config *c)
 {
@@ -8317,22 +8112,19 @@ static const struct command {
     int (*call)(const struct eos_config *);
     const char *arguments, *what;
 } commands[] = {
-    /* clang-format off */
-{"run", RUN, eos_run, "",
- "gradient descent to the edge, then four trajectories beside it"},
-{"train", TRAIN, eos_train, "",
- "gradient descent with a sharpness log, past the edge"},
-{"deriv", DERIV, eos_deriv, "",
- "loss, its first four derivatives and the top eigenpair"},
-{"toy", TOY, eos_toy, "",
- "the paper's Section 4 model: descent, recursion, ODE"},
-{"synth", SYNTH, NULL, " N",
- "N records of the built-in images to standard output"},
-    /* clang-format on */
+    {"run", RUN, eos_run, "",
+     "gradient descent to the edge, then four trajectories beside it"},
+    {"train", TRAIN, eos_train, "",
+     "gradient descent with a sharpness log, past the edge"},
+    {"deriv", DERIV, eos_deriv, "",
+     "loss, its first four derivatives and the top eigenpair"},
+    {"toy", TOY, eos_toy, "",
+     "the paper's Section 4 model: descent, recursion, ODE"},
+    {"synth", SYNTH, NULL, " N",
+     "N records of the built-in images to standard output"},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
-/* An integer of at most 64 bits. */
 static int parse_integer(const char *name, const char *text, double low,
                          double high, uint64_t *to)
 {
@@ -8482,8 +8274,7 @@ static int help(const struct command *c)
     return text_check(&out);
 }
 
-/* Options of the command; optind is left at the first argument that is none,
- * `helped` is set where help is asked for. */
+/* Options of the command; optind is left at the first argument that is none. */
 static int parse(const struct command *c, int argc, char **argv,
                  struct eos_config *to, bool *helped)
 {
