@@ -109,6 +109,9 @@ start() { # the programs, machine or small, its parameters
         "$@"
         echo "passed: $2: $(($(now) - began)) s"
     ) >"$job.txt" 2>&1 &
+    # What takes longest shall not wait for the others.
+    [ "$job" = "$soft" ] ||
+        renice -n $(($(nice) + 5)) -p $! >/dev/null 2>&1 || :
     jobs="$jobs $!:$job"
 }
 
@@ -141,6 +144,8 @@ echo "passed: make LDFLAGS=-static, this machine: $(($(now) - began)) s"
 
 arm='arm-linux-gnueabihf-gcc -mfpu=neon-vfpv4'
 soft=arm-linux-gnueabi-gcc
+start "$soft qemu-arm" \
+    machine '32-bit Arm, soft-float' $soft qemu-arm near data transformer
 start 'riscv64-linux-gnu-gcc qemu-riscv64' \
     machine 'RISC-V 64' riscv64-linux-gnu-gcc qemu-riscv64 equal numbers \
     transformer resnet18
@@ -149,8 +154,6 @@ start 's390x-linux-gnu-gcc qemu-s390x' \
     transformer
 start "${arm%% *} qemu-arm" \
     machine '32-bit Arm, NEON' "$arm" qemu-arm near numbers transformer
-start "$soft qemu-arm" \
-    machine '32-bit Arm, soft-float' $soft qemu-arm near data transformer
 start i686-linux-gnu-gcc small '32-bit x86, 1000 images in 512 MB' \
     'i686-linux-gnu-gcc -msse2 -mfpmath=sse'
 

@@ -126,17 +126,37 @@ static TARGET void N(face_exp1)(const void *x, void *y)
     *(REAL *)y = v_exp1(*(const REAL *)x);
 }
 
+/* The order is a constant inside, as in eos.c: what is unrolled for any number
+ * takes long to compile. */
+INLINE TARGET void N(swish_series)(const size_t order, const REAL *z, REAL *a,
+                                   REAL *d)
+{
+    V zk[ORDERS], ak[ORDERS], dk[ORDERS];
+
+    for (size_t k = 0; k <= order; k++)
+        zk[k] = v_load(z + k * LANES);
+    N(act_swish)(order, zk, ak, dk);
+    for (size_t k = 0; k <= order; k++) {
+        v_store(a + k * LANES, ak[k]);
+        v_store(d + k * LANES, dk[k]);
+    }
+}
+
 static TARGET void N(face_swish)(int order, const void *z, void *a, void *d)
 {
-    V zk[ORDERS] = {{0}}, ak[ORDERS], dk[ORDERS];
-    size_t k, count = (size_t)order + 1;
-
-    for (k = 0; k < count; k++)
-        zk[k] = v_load((const REAL *)z + k * LANES);
-    N(act_swish)((size_t)order, zk, ak, dk);
-    for (k = 0; k < count; k++) {
-        v_store((REAL *)a + k * LANES, ak[k]);
-        v_store((REAL *)d + k * LANES, dk[k]);
+    switch (order) {
+    case 0:
+        N(swish_series)(0, z, a, d);
+        break;
+    case 1:
+        N(swish_series)(1, z, a, d);
+        break;
+    case 2:
+        N(swish_series)(2, z, a, d);
+        break;
+    default:
+        N(swish_series)(3, z, a, d);
+        break;
     }
 }
 
