@@ -4,13 +4,13 @@
  *   1  the peak of fused multiply-add, in registers, of one and all threads
  *   2  every matrix product of a run, alone, beside OpenBLAS if it is there
  *   3  whole passes, beside PyTorch if it is there; two threads against one
- *   4  a tracked step; peak memory of whole runs
+ *   4  a tracked step, what it calls and how long each takes; peak memory
  *
  * A figure is the best of several runs.  Flops are those of the mathematics:
  * padding, packing and conversion do not count, and the second convolution
  * counts as a direct one, so that Winograd's may exceed the peak.
  * `bench/bench 1` leaves out the comparisons and takes each time once, to see
- * that all of it runs.
+ * that all of it runs; `bench/bench steps` has the peaks and tracked steps alone.
  */
 #define _DEFAULT_SOURCE /* wait4 */
 #define EOS_TEST
@@ -423,14 +423,110 @@ static void scaling(void)
            pool.workers, one / all, peak_all[0] / peak_one[0]);
 }
 
-/* --- 4 --- */
+/* --- 4 ---
+ *
+ * The budget of a tracked step: every pass that it makes goes through a kernel
+ * that notes for which trajectory, of what kind, and for how long. */
+
+enum { DESCENT_OF, PREDICTION, FLOW, DAGGER, PATHS };
+enum { GRADIENT_64, GRADIENT_32, LOSS_64, HESSIAN, THIRD, PASSES };
+static const char *const path_name[] = {"gradient descent", "prediction",
+                                        "gradient flow", "theta+"};
+static const char *const made_name[] = {"gradient f64", "gradient f32",
+                                        "loss f64", "Hessian product",
+                                        "third derivative"};
+/* The fewest calls of each that a step's mathematics needs: of theta+ one round
+ * of projection and what stands at its end, H v for the prediction. */
+static const int least[PATHS][PASSES] = {
+    {1, 0, 0, 1, 0},
+    {0, 0, 1, 1, 0},
+    {0, 2, 1, 1, 0},
+    {1, 1, 0, 3, 2},
+};
+static struct {
+    size_t calls;
+    double seconds, peak; /* what the flops take at the peak */
+} budget[PATHS][PASSES];
+static const struct kernel *behind;
+
+/* Flops of a pass over all samples; a loss has the way forward alone, and what
+ * the first layer keeps is not computed. */
+static double flops_made(const struct pass *p)
+{
+    const struct layer *first = net.layer;
+    double sum = pass_flops((int)p->order), forward = 0;
+
+    for (const struct layer *l = net.layer; l < net.layer + net.layers; l++) {
+        first = l->first ? l : first;
+        if (l->kind == LINEAR)
+            forward += 2. * (double)(l->in * l->c * l->h * l->w);
+        if (l->kind == ATTEND)
+            forward += 4. * (double)(l->w * l->w * l->c);
+    }
+    sum = p->out ? sum : forward;
+    if (p->kept)
+        sum -= 2. * (double)(first->in * first->c);
+    return sum * (double)p->set->n;
+}
+
+static void noted_pass(struct pass *p, enum eos_precision precision)
+{
+    const int made = p->order ? HESSIAN + (int)p->order - 1
+                     : p->out ? GRADIENT_64 + (precision == EOS_F32)
+                              : LOSS_64;
+    const int path_of = p->theta == path.gd   ? DESCENT_OF
+                        : p->theta == path.gf ? FLOW
+                        : p->theta == path.pg ? DAGGER
+                                              : PREDICTION;
+    double began = seconds();
+
+    behind->pass[precision](p);
+    budget[path_of][made].calls++;
+    budget[path_of][made].seconds += seconds() - began;
+    budget[path_of][made].peak += flops_made(p) / peak_all[precision];
+}
+
+static void noted_f32(struct pass *p)
+{
+    noted_pass(p, EOS_F32);
+}
+
+static void noted_f64(struct pass *p)
+{
+    noted_pass(p, EOS_F64);
+}
+
+static void budget_show(double steps, double time)
+{
+    double passes_took = 0, peak = 0;
+
+    printf("%-18s%-18s%7s%7s%9s%8s%8s\n", "", "", "calls", "least", "ms",
+           "% step", "% peak");
+    for (int i = 0; i < PATHS; i++)
+        for (int k = 0; k < PASSES; k++) {
+            const double took = budget[i][k].seconds / steps;
+
+            passes_took += took;
+            peak += budget[i][k].peak / steps;
+            if (budget[i][k].calls)
+                printf("%-18s%-18s%7.1f%7d%9.1f%8.1f%8.1f\n", path_name[i],
+                       made_name[k], (double)budget[i][k].calls / steps,
+                       least[i][k], 1e3 * took, 100 * took / time,
+                       100 * budget[i][k].peak / budget[i][k].seconds);
+        }
+    printf("%-50s%9.1f%8.1f\n", "all else: vectors, bases, guesses",
+           1e3 * (time - passes_took), 100 * (1 - passes_took / time));
+    printf("%-50s%9.1f%8.1f%8.1f\n", "a step", 1e3 * time, 100.,
+           100 * peak / time);
+}
 
 /* Tracked steps, after a descent and a few more, with eta such that the edge
  * is where that led. */
 static void tracked_step(enum eos_model model, size_t samples)
 {
     enum { DESCENT = 150, BEFORE = 3, STEPS = 5 };
-    double began = 0, time, product, s;
+    struct kernel noted = {"noted", 0, {noted_f32, noted_f64}};
+    double began = 0, time, s;
     size_t t, counted, products = 0;
 
     start(model, samples, EOS_F32);
@@ -448,18 +544,21 @@ static void tracked_step(enum eos_model model, size_t samples)
     warm.pr[0].known = 0;
     counted = hvps;
     track_start(&path, &dagger);
+    behind = kernel;
+    kernel = &noted;
     for (t = 0; t < BEFORE + STEPS; t++) {
-        if (t == BEFORE)
+        if (t == BEFORE) {
+            memset(budget, 0, sizeof budget);
             began = seconds();
+        }
         track_step(&path, &dagger, t, false, &counted);
         products += t < BEFORE ? 0 : row.hvps;
     }
     time = (seconds() - began) / STEPS;
-    product = pass_time(EOS_F32, 1);
-    printf("%s, %zu samples: a tracked step %.2f s; %.1f Hessian products, "
-           "%.0f %% of it\n",
-           model_in_use(), train.n, time, (double)products / STEPS,
-           100 * product * (double)products / STEPS / time);
+    kernel = behind;
+    printf("\n%s, %zu samples: a tracked step %.2f s, %.1f Hessian products\n",
+           model_in_use(), train.n, time, (double)products / STEPS);
+    budget_show(STEPS, time);
     fflush(stdout);
 }
 
@@ -486,27 +585,34 @@ static void memory_taken(const char *model, const char *samples)
                (double)use.ru_maxrss / 1e3);
 }
 
+static void tracked_steps(void)
+{
+    tracked_step(EOS_MLP, once ? 60 : 5000);
+    tracked_step(EOS_CNN, once ? 10 : 500);
+    tracked_step(EOS_TRANSFORMER, once ? 20 : 500);
+}
+
 int main(int argc, char **argv)
 {
+    const bool steps = argc > 1 && !strcmp(argv[1], "steps");
     const bool compare = argc < 2, blas = compare && blas_open();
 
-    (void)argv;
-    once = !compare;
-    memory_taken("mlp", "5000"); /* before this process takes any */
-    memory_taken("cnn", "1000");
+    once = !compare && !steps;
+    if (!steps) { /* before this process takes any */
+        memory_taken("mlp", "5000");
+        memory_taken("cnn", "1000");
+    }
     start(EOS_MLP, 5000, EOS_F32);
     printf("kernel %s, %zu threads\n\n", kernel->name, pool.workers);
     peaks();
-    products(EOS_MLP, 5000, blas);
-    products(EOS_CNN, 500, blas);
-    products(EOS_RESNET18, 100, blas);
-    products(EOS_TRANSFORMER, 1000, blas);
-    passes(compare);
-    scaling();
-    if (compare) {
-        tracked_step(EOS_MLP, 5000);
-        tracked_step(EOS_CNN, 500);
-        tracked_step(EOS_TRANSFORMER, 500);
+    if (!steps) {
+        products(EOS_MLP, 5000, blas);
+        products(EOS_CNN, 500, blas);
+        products(EOS_RESNET18, 100, blas);
+        products(EOS_TRANSFORMER, 1000, blas);
+        passes(compare);
+        scaling();
     }
+    tracked_steps();
     return 0;
 }
