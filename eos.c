@@ -692,9 +692,11 @@ static double sum_products(const double *x, const double *y, size_t n)
     double s[8] = {0};
     size_t i;
 
-    for (i = 0; i + 8 <= n; i += 8)
+    for (i = 0; i + 8 <= n; i += 8) {
+        UNROLL
         for (size_t j = 0; j < 8; j++)
             s[j] += x[i + j] * y[i + j];
+    }
     for (size_t j = 0; i + j < n; j++)
         s[j] += x[i + j] * y[i + j];
     return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
@@ -747,20 +749,22 @@ INLINE void vec_combine_few(const struct operands *o, size_t at,
     const size_t stride = vec_stride(o->n);
     double sum[8];
 
+    UNROLL
     for (size_t i = 0; i < len; i++)
         sum[i] = o->y ? o->y[at + i] : -0.0; /* -0 + x = x, whatever its sign */
     for (size_t j = 0; j < o->m; j++) {
         const double a = o->coef[j];
 
+        UNROLL
         for (size_t i = 0; i < len; i++)
             sum[i] += a * (narrow ? (double)o->set.f32[j * stride + at + i]
                                   : o->set.f64[j * stride + at + i]);
     }
-    if (o->out.f64)
-        for (size_t i = 0; i < len; i++)
+    UNROLL
+    for (size_t i = 0; i < len; i++)
+        if (o->out.f64)
             o->out.f64[at + i] = sum[i];
-    else
-        for (size_t i = 0; i < len; i++)
+        else
             o->out.f32[at + i] = (float)sum[i];
 }
 
@@ -4854,18 +4858,23 @@ static void jacobi(size_t m, double a[BASIS][BASIS], double *value,
             }
 }
 
-/* x -= its projection on the basis, then normalised; returns the share left. */
+/* x -= its projection on the basis, and again where that was most of it: what
+ * is left then is orthogonal to rounding.  Returns its norm relative to what x
+ * had, and normalises x. */
 static double eig_orthogonalise(double *x)
 {
-    double dot[BASIS], before = vec_norm(eig.p, x), after;
+    double dot[BASIS], before = vec_norm(eig.p, x), after = before, had;
 
-    for (size_t round = 0; round < 2; round++) {
+    for (size_t round = 0; round < 2 && eig.m; round++) {
         vec_dots(eig.p, eig.m, krylov.basis, x, dot);
         for (size_t j = 0; j < eig.m; j++)
             dot[j] = -dot[j];
         vec_combine(eig.p, x, x, eig.m, dot, krylov.basis);
+        had = after;
+        after = vec_norm(eig.p, x);
+        if (after > 0.5 * had)
+            break;
     }
-    after = vec_norm(eig.p, x);
     if (after > 0)
         vec_scale(eig.p, x, 1 / after, x);
     return before > 0 ? after / before : 0;

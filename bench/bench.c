@@ -10,7 +10,7 @@
  * padding, packing and conversion do not count, and the second convolution
  * counts as a direct one, so that Winograd's may exceed the peak.
  * `bench/bench 1` leaves out the comparisons and takes each time once, to see
- * that all of it runs; `bench/bench steps` has the peaks and tracked steps alone.
+ * that all of it runs; `bench/bench steps` has peaks and tracked steps alone.
  */
 #define _DEFAULT_SOURCE /* wait4 */
 #define EOS_TEST
