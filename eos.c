@@ -312,6 +312,8 @@ static const struct option_spec {
  NULL, "--init is at instability: no approach"},
 {"generalized", RUN, FLAG, FIELD(generalized), 0, 0, 0, 1,
  NULL, "add the generalized prediction (Appendix F)"},
+{"central", RUN, FLAG, FIELD(central), 0, 0, 0, 1,
+ NULL, "add the central flow (arXiv 2410.24206)"},
 {"stop-lambda2", RUN, NUMBER, FIELD(stop_lambda2), 0, INFINITY, 1, 1,
  "X", "end it at lambda2 > X/eta; inf: never [1.9]"},
 {"kick", RUN, NUMBER, FIELD(kick), 0, INFINITY, 0, 1,
@@ -5448,12 +5450,13 @@ static struct paths {
     double *gd;   /* gradient descent */
     double *pg;   /* theta+: projected gradient; approach: the check before */
     double *gf;   /* gradient flow */
+    double *cf;   /* --central: central flow */
     double *v[2]; /* prediction: theta - theta+; generalized */
 } path;
 
 /* What they remember for their next solve. */
 static struct {
-    struct warm gd, pg, gf, pr[2];
+    struct warm gd, pg, gf, cf, pr[2];
 } warm;
 
 /* What is known at theta+, by measure() and predict_prepare().  U = (u_1, ..)
@@ -5474,9 +5477,11 @@ static struct dagger {
     double *T;       /* grad S_perp = grad S - (grad S.u) u */
     double *Hv[2];   /* Hessian times the predictions' v, generalized v_perp */
     double *T_ij;    /* of the pairs i <= j < k */
+    bool whole;      /* the T_ij keep their components along U */
     struct point at;
     struct warm *warm;
 } dagger;
+static struct dagger central; /* the same at a point of central flow */
 
 /* Two vectors for the function that runs: `in` for a point or a direction that
  * is none of the above, `out` for what a derivative gives.  A callee that reads
@@ -5488,6 +5493,20 @@ static struct {
 static bool several(void)
 {
     return config.unstable > 1;
+}
+
+static void central_room(void)
+{
+    const size_t p = net.params, K = size_max(config.unstable, 1);
+
+    path.cf = room_vectors(p, 1);
+    warm_room(&warm.cf, several());
+    central = (struct dagger){.grad = room_vectors(p, 1),
+                              .u = room_vectors(p, K),
+                              .T = room_vectors(p, 1),
+                              .T_ij = room_vectors(p, K * (K + 1) / 2),
+                              .whole = true,
+                              .warm = &warm.cf};
 }
 
 /* Only what the options ask for takes room. */
@@ -5513,6 +5532,8 @@ static void dynamics_room(void)
     shared.u = room_kept(p, shared.room, true);
     dagger.u = room_vectors(p, K);
     dagger.T_ij = room_vectors(p, several() ? K * (K + 1) / 2 : 0);
+    if (config.central)
+        central_room();
     dagger.at = point_at(path.pg);
     dagger.warm = &warm.pg;
 }
@@ -5881,7 +5902,7 @@ static void combine(const struct dagger *d, double *to, const double *from,
 
 /* T_ij = P d_ij, P = 1 - UU', d_ij the third derivative of L at (u_i, u_j):
  * d_ij = [d(u_i + u_j) - d_ii - d_jj] / 2 with d(v) that at (v, v).  d_11 is
- * grad S.  Then A and G. */
+ * grad S.  `whole` ones are the d_ij.  Then A and G. */
 static void several_tensor(struct dagger *d)
 {
     const size_t p = net.params, n = d->k * (d->k + 1) / 2;
@@ -5902,7 +5923,7 @@ static void several_tensor(struct dagger *d)
             vec_axpy(p, -0.5, dagger_T(d, j, j), to);
         }
     }
-    for (size_t a = 0; a < n; a++)
+    for (size_t a = 0; a < n && !d->whole; a++)
         perp(d, nth(d->T_ij, p, a), x, nth(d->T_ij, p, a));
     vec_dots(p, n, d->T_ij, d->grad, d->A);
     for (size_t a = 0; a < n; a++) {
@@ -5940,12 +5961,13 @@ static void several_sdcp(struct dagger *d, double a, double g, double *S)
         S[e] /= g;
 }
 
-/* The oscillation's: Sigma = sdcp((2/eta) 1 - Lambda - eta A, (eta / 2) G). */
-static void several_covariance(struct dagger *d)
+/* Sigma = sdcp((2/eta) 1 - Lambda - h A, (h / 2) G), the covariance of the
+ * oscillation: with it none is above 2/eta after a step of length h. */
+static void several_covariance(struct dagger *d, double h)
 {
     size_t i;
 
-    several_sdcp(d, config.lr, config.lr / 2, d->Sigma);
+    several_sdcp(d, h, h / 2, d->Sigma);
     for (d->sigma = 0, i = 0; i < d->k; i++)
         d->sigma += d->Sigma[pair_of(i, i)];
 }
@@ -6030,7 +6052,7 @@ static void project(struct dagger *d, double *theta, bool second)
     }
     measure(d, theta, EOS_F64, second);
     if (several())
-        several_covariance(d);
+        several_covariance(d, config.lr);
 }
 
 static void predict(const struct dagger *d, size_t which, double *v)
@@ -6039,6 +6061,42 @@ static void predict(const struct dagger *d, size_t which, double *v)
         predict_several(d, which, v);
     else
         predict_one(d, which, v);
+}
+
+/* --- Central flow (--central) ---
+ *
+ * Where gradient descent goes on average (Cohen, Damian, Talwalkar, Kolter,
+ * Lee 2024, arXiv 2410.24206): d_ij as above,
+ *     theta' = -grad L - sum_ij Sigma_ij / 2 d_ij,
+ * Sigma >= 0 such that no eigenvalue leaves the edge.  With dLambda_ij / dt =
+ * d_ij.theta' = A_ij - (G Sigma)_ij / 2 that is Sigma of section 9b, for steps
+ * as short as flow needs.  The loss is on average L + tr(Lambda Sigma) / 2. */
+
+static void central_measure(struct dagger *d, const double *theta,
+                            enum eos_precision precision)
+{
+    measure_one(d, theta, precision, several() ? config.unstable + 1 : 1,
+                false);
+    several_measure(d);
+}
+
+static double central_loss(const struct dagger *d)
+{
+    double sum = d->L;
+
+    for (size_t i = 0; i < d->k; i++)
+        sum += 0.5 * d->lambda[i] * d->Sigma[pair_of(i, i)];
+    return sum;
+}
+
+static void central_move(const struct dagger *d, double h, double *theta)
+{
+    double m[PAIRS];
+
+    for (size_t a = 0; a < d->k * (d->k + 1) / 2; a++)
+        m[a] = -0.5 * h * pair[a].count * d->Sigma[a];
+    vec_axpy(net.params, -h, d->grad, theta);
+    vec_combine(net.params, theta, theta, d->k * (d->k + 1) / 2, m, d->T_ij);
 }
 
 double eos_sharpness(const double *theta, size_t k, double *value, double *u)
@@ -6078,7 +6136,8 @@ enum {
     SEVERAL = 64,     /* it is more */
     EVERYTHING = 128, /* --stats full */
     APPROACHING = 256,
-    TRAINING = 512
+    TRAINING = 512,
+    CENTRAL = 1024 /* --central */
 };
 
 /* A column, or several: a name that ends in a number is the first of a series
@@ -6372,8 +6431,8 @@ static int log_open(struct text *t, const char *name, const struct mark *old,
 
 static struct {
     size_t t, hvps;
-    struct seen gd, pr[2], gf;
-    double th_L, th_S, mean_L, test_L, test_accuracy;
+    struct seen gd, pr[2], gf, cf;
+    double th_L, th_S, mean_L, cf_mean_L, test_L, test_accuracy;
     double gd_eigs[EIG_MAX], gd_resids[EIG_MAX];
 } row;
 
@@ -6392,8 +6451,8 @@ struct window {
 static struct stats {
     size_t rows;
     struct score L[2], S[2]; /* prediction, generalized prediction */
-    struct window mean_L, pr_L;
-    double gd_dist, gf_dist, hvps, resid;
+    struct window mean_L, pr_L, cf_L;
+    double gd_dist, gf_dist, cf_dist, hvps, resid;
     double x2, sigma; /* --unstable: sums of |U'd|^2, of tr Sigma */
     double *ratio;    /* |gd_x| / delta, or negative: undefined */
 } stats;
@@ -6447,10 +6506,12 @@ static void stats_row(void)
         fmax(stats.resid, fmax(row.gd.resid, fmax(row.gf.resid, dagger.resid)));
     window_add(&stats.mean_L, row.mean_L, row.gd.L, t);
     window_add(&stats.pr_L, row.pr[0].L, row.gd.L, t);
+    window_add(&stats.cf_L, row.cf_mean_L, row.gd.L, t);
     stats.ratio[t] =
         dagger.delta2 > 0 ? fabs(row.gd.x) / sqrt(dagger.delta2) : -1;
     stats.gd_dist = row.gd.dist;
     stats.gf_dist = row.gf.dist;
+    stats.cf_dist = row.cf.dist;
     stats.hvps += (double)row.hvps;
     if (several()) {
         stats.x2 += row.gd.xnorm * row.gd.xnorm;
@@ -6758,7 +6819,8 @@ static void summary_score(const char *name, const struct score *s)
 static int summary_write(const char *stop)
 {
     const struct window *mean = &stats.mean_L, *pr = &stats.pr_L;
-    const bool windows = mean->windows > 0;
+    const struct window *cf = &stats.cf_L;
+    const bool windows = mean->windows > 0, flows = config.central && windows;
     const struct {
         const char *name;
         bool here;
@@ -6768,11 +6830,14 @@ static int summary_write(const char *stop)
         {"window_meanL_err_max", windows, mean->worst},
         {"window_pr_L_err_mean", windows, pr->error / pr->windows},
         {"window_pr_L_err_max", windows, pr->worst},
+        {"window_cf_L_err_mean", flows, cf->error / cf->windows},
+        {"window_cf_L_err_max", flows, cf->worst},
         {"x_over_delta", true, stats_ratio()},
         {"x2_over_sigma", several(),
          stats.sigma > 0 ? stats.x2 / stats.sigma : (double)NAN},
         {"gd_dist", true, stats.gd_dist},
         {"gf_dist", true, stats.gf_dist},
+        {"cf_dist", config.central, stats.cf_dist},
         {"hvps_per_step", true, stats.hvps / (double)stats.rows},
         {"resid_max", true, stats.resid},
     };
@@ -6854,7 +6919,7 @@ static int regions_each(region_fn *each)
         path.gd,  path.pg,     path.gf,      path.v[0], dagger.u,
         dagger.T, dagger.grad, dagger.Hv[0], path.v[1], dagger.Hv[1]};
     const bool everything = config.stats == EOS_FULL;
-    size_t n = 2, k = 0, starts = 0;
+    size_t n = 2, k = 0, starts = 0, flows = 0;
 
     if (each(&progress, offsetof(struct progress, slow.named)) ||
         each(&eig.rng, sizeof eig.rng) || each(&row, sizeof row) ||
@@ -6867,6 +6932,7 @@ static int regions_each(region_fn *each)
         n = config.generalized ? 10 : 8;
         k = several() ? size_min(dagger.k, DIRECTIONS) : 0;
         starts = everything ? full_starts(progress.step) : 0;
+        flows = config.central;
     }
     for (size_t i = 0; i < n; i++)
         if (vectors_each(each, vectors[i], sizeof(double), 0, 1))
@@ -6875,7 +6941,8 @@ static int regions_each(region_fn *each)
         vectors_each(each, dagger.T_ij, sizeof(double), 0, k * (k + 1) / 2) ||
         warm_each(each, &warm.gd) || warm_each(each, &warm.pg) ||
         warm_each(each, &warm.gf) || warm_each(each, &warm.pr[0]) ||
-        warm_each(each, &warm.pr[1]) ||
+        warm_each(each, &warm.pr[1]) || warm_each(each, &warm.cf) ||
+        vectors_each(each, path.cf, sizeof(double), 0, flows) ||
         each(&shared.lambda2, sizeof shared.lambda2) ||
         each(shared.known, sizeof shared.known))
         return failed;
@@ -7342,6 +7409,7 @@ static unsigned columns_here(void)
     return (test.n ? TESTED : 0) | (config.generalized ? GENERALIZED : PAPER) |
            (several() ? SEVERAL : ONE) |
            (config.stats == EOS_FULL ? EVERYTHING : 0) |
+           (config.central ? CENTRAL : 0) |
            (progress.phase == TRAIN_ALONE ? TRAINING : APPROACHING);
 }
 
@@ -7563,6 +7631,10 @@ static const struct column track_columns[] = {
     {"gd_xnorm", &row.gd.xnorm, 0, 0, 0, SEVERAL},
     {"pr_xnorm", &row.pr[0].xnorm, 0, 0, 0, SEVERAL},
     {"pgen_xnorm", &row.pr[1].xnorm, 0, 0, 0, SEVERAL | GENERALIZED},
+    {"cf_L", &row.cf.L, 0, 0, 0, CENTRAL},
+    {"cf_S", &row.cf.S, 0, 0, 0, CENTRAL},
+    {"cf_dist", &row.cf.dist, 0, 0, 0, CENTRAL},
+    {"cf_mean_L", &row.cf_mean_L, 0, 0, 0, CENTRAL},
     {"gd_resid2", &row.gd_resids[1], 0, 0, TO_NEIGS, 0},
     {"gd_L", &row.gd.L, 12, 5, 0, SCREEN},
     {"pr_L", &row.pr[0].L, 12, 5, 0, SCREEN | PAPER},
@@ -7621,6 +7693,38 @@ static void track_flow(const struct dagger *d, double *theta, bool thorough,
     for (size_t i = 0; i < (size_t)substeps; i++, at = point_at(theta)) {
         gradient(at, config.deriv, scratch.out);
         vec_axpy(p, -config.lr / substeps, scratch.out, theta);
+    }
+}
+
+/* Central flow: its row, then m sub-steps of eta / m. */
+static void track_central(const struct dagger *d, struct dagger *c,
+                          double *theta, bool stay)
+{
+    double substeps, h;
+
+    row.cf.L = row.cf.S = row.cf.dist = row.cf_mean_L = (double)NAN;
+    if (!isfinite(theta[0]))
+        return;
+    vec_add(net.params, scratch.in, theta, -1, d->at.theta);
+    row.cf.dist = vec_norm(net.params, scratch.in);
+    central_measure(c, theta, EOS_F64);
+    row.cf.L = c->L;
+    row.cf.S = c->S;
+    /* on the edge S is 2/eta to rounding, and two sub-steps are enough */
+    substeps = fmax(1, ceil(config.lr * c->S * (1 - 1e-3)));
+    if (!(substeps <= FLOW_STEPS)) { /* it has run away: lost from here on */
+        theta[0] = (double)NAN;
+        return;
+    }
+    h = config.lr / substeps;
+    several_covariance(c, h);
+    row.cf_mean_L = central_loss(c);
+    for (size_t i = 0; i < (size_t)substeps && !stay; i++) {
+        if (i) {
+            central_measure(c, theta, config.deriv);
+            several_covariance(c, h);
+        }
+        central_move(c, h, theta);
     }
 }
 
@@ -7689,6 +7793,8 @@ static int track_step(struct paths *now, struct dagger *d, size_t t, bool stay,
     for (size_t i = 0; i < predictions; i++)
         track_prediction(d, i, now->v[i], thorough);
     track_flow(d, now->gf, thorough, stay || !alive);
+    if (config.central)
+        track_central(d, &central, now->cf, stay || !alive);
     row.th_L = d->L + row.pr[0].x * row.pr[0].x / config.lr;
     row.th_S = 2 / config.lr + vec_dot(net.params, d->T, now->v[0]) +
                d->su * row.pr[0].x;
@@ -7733,6 +7839,8 @@ static void track_start(struct paths *now, struct dagger *d)
         vec_copy(p, now->pg, now->gd);
     }
     vec_copy(p, now->gf, now->gd);
+    if (config.central)
+        vec_copy(p, now->cf, now->gd);
     project(d, now->pg, true);
     for (size_t i = 0; i < 1 + (size_t)config.generalized; i++)
         vec_add(p, now->v[i], now->gd, -1, now->pg);

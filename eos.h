@@ -56,6 +56,7 @@ struct eos_config {
     const char *init;      /* .npy of starting parameters or NULL */
     bool from_instability; /* init is at instability: no approach */
     bool generalized;      /* adds the prediction of Appendix F */
+    bool central;          /* adds the central flow, arXiv 2410.24206 */
     double stop_lambda2;   /* the track ends at lambda2 > this / eta */
     double kick;           /* the track starts at x = kick * delta */
     size_t unstable;       /* K: directions that may be unstable at once, at

@@ -10,7 +10,8 @@
 #include "program.h"
 
 /* The approach (which goes back once) and some steps of the track. */
-#define RUN_HALF SHORT " --samples 6 --kick 0.01 --generalized --neigs 2"
+#define RUN_HALF \
+    SHORT " --samples 6 --kick 0.01 --generalized --neigs 2 --central"
 #define RUN_OPTIONS RUN_HALF " --steps 4"
 #define APPROACH SHORT " --samples 6 --steps 0"
 #define GUARDED " --checkpoint ck --every 1"

@@ -118,7 +118,7 @@ static void start_on_the_floor(const struct eos_config *c, double eta,
 /* --- One step of each trajectory --- */
 
 static struct {
-    double gd[P_MAX], pg[P_MAX], gf[P_MAX], v[2][P_MAX];
+    double gd[P_MAX], pg[P_MAX], gf[P_MAX], cf[P_MAX], v[2][P_MAX];
 } before, after;
 
 static void expect_gd(void)
@@ -151,6 +151,36 @@ static size_t expect_flow(size_t t)
         add(after.gf, -config.lr / (double)m, g);
     }
     return m;
+}
+
+/* With g the gradient and d = grad S, sub-steps of length h along -g - sigma/2 d
+ * that leave S + h d.(-g - sigma/2 d) at 2/eta, sigma >= 0.  Returns L + S
+ * sigma/2 of the first one. */
+static double expect_central(size_t *m)
+{
+    static double g[P_MAX], d[P_MAX], u[P_MAX];
+    static struct warm kept;
+    const size_t p = net.params;
+    double s, L, h, sigma, mean = 0;
+    size_t i;
+
+    kept = warm.pg;
+    memcpy(after.cf, before.cf, vector_bytes());
+    for (*m = 1, i = 0; i < *m; i++) {
+        eos_sharpness(after.cf, 1, &s, u);
+        while (i == 0 && (double)*m < config.lr * s * 0.999)
+            ++*m;
+        h = config.lr / (double)*m;
+        L = eos_gradient(after.cf, g);
+        eos_third(after.cf, u, d);
+        sigma = s - h * plain_dot(p, d, g) - 2 / config.lr;
+        sigma = sigma > 0 ? sigma / (0.5 * h * plain_dot(p, d, d)) : 0;
+        mean = i == 0 ? L + s * sigma / 2 : mean;
+        add(after.cf, -h, g);
+        add(after.cf, -h * sigma / 2, d);
+    }
+    warm.pg = kept;
+    return mean;
 }
 
 static void expect_constrained(void)
@@ -189,9 +219,10 @@ static void expect_prediction(bool generalized)
 Test(step, each_trajectory_takes_the_step_of_its_formula)
 {
     struct eos_config c = small_problem();
-    size_t t, counted = 0, most = 0;
+    size_t t, counted = 0, most = 0, central_steps;
+    double mean;
 
-    c.generalized = true;
+    c.generalized = c.central = true;
     c.kick = 0.3; /* x is of the size of delta: every term counts */
     start_on_the_floor(&c, 0.002, 0.95);
     track_start(&path, &dagger);
@@ -201,10 +232,12 @@ Test(step, each_trajectory_takes_the_step_of_its_formula)
         memcpy(before.gd, path.gd, vector_bytes());
         memcpy(before.pg, path.pg, vector_bytes());
         memcpy(before.gf, path.gf, vector_bytes());
+        memcpy(before.cf, path.cf, vector_bytes());
         memcpy(before.v[0], path.v[0], vector_bytes());
         if (config.generalized)
             memcpy(before.v[1], path.v[1], vector_bytes());
         plain_measure(before.pg, &plain);
+        mean = expect_central(&central_steps);
         expect_gd();
         substeps = expect_flow(t);
         expect_prediction(false);
@@ -216,6 +249,9 @@ Test(step, each_trajectory_takes_the_step_of_its_formula)
                   "%s", failure);
         same_step("gradient descent", t, path.gd, after.gd, before.gd);
         same_step("gradient flow", t, path.gf, after.gf, before.gf);
+        same_step("central flow", t, path.cf, after.cf, before.cf);
+        near("the mean loss of central flow", row.cf_mean_L, mean, 1e-9);
+        cr_assert(central_steps > 1 && mean > row.cf.L, "nothing to see");
         same_step("the prediction", t, path.v[0], after.v[0], before.v[0]);
         same_step("the generalized prediction", t, path.v[1], after.v[1],
                   before.v[1]);

@@ -288,6 +288,8 @@ Test(complementarity, elimination_takes_the_largest_pivot)
 
 /* Eight images after 60 small steps.  mse: 29.6, 27.2, 26.0, 25.6 are the
  * largest eigenvalues, bmse: 59.2, 25.8, 22.3. */
+static bool with_central;
+
 static void start_with(enum eos_loss loss, size_t unstable, double edge_S)
 {
     struct eos_config c = small_problem();
@@ -299,6 +301,7 @@ static void start_with(enum eos_loss loss, size_t unstable, double edge_S)
     c.lr = 2 / edge_S;
     c.tol = 1e-8;
     c.generalized = true;
+    c.central = with_central;
     cr_assert(eos_start(&c) == EOS_DONE, "%s", failure);
     out.fd = -1;
     eos_init(0, path.gd);
@@ -339,6 +342,53 @@ Test(several, are_projected_onto_the_stable_set)
     several_land_on_it(path.gd);
 }
 
+/* theta - h (g + sum_ij Sigma_ij/2 d_ij) with d_ij the third derivative at
+ * (u_i, u_j), its components along U included.  Two eigenvalues are over the
+ * edge; such a step takes, to first order, the largest onto it. */
+Test(several, move_by_central_flow_to_the_edge)
+{
+    static double d[3][P_MAX], at[P_MAX], sum[P_MAX];
+    const double h = 0.01;
+    double over[3];
+    size_t a, b;
+
+    with_central = true;
+    start_with(EOS_MSE, 2, 26.7);
+    folder_remove();
+    central_measure(&central, path.gd, EOS_F64);
+    several_covariance(&central, h);
+    cr_assert(central.k == 2, "k = %zu", central.k);
+    memcpy(sum, nth(central.u, net.params, 0), sizeof sum);
+    add(sum, 1, nth(central.u, net.params, 1));
+    eos_third(path.gd, nth(central.u, net.params, 0), d[0]);
+    eos_third(path.gd, nth(central.u, net.params, 1), d[2]);
+    eos_third(path.gd, sum, d[1]);
+    add(d[1], -1, d[0]);
+    add(d[1], -1, d[2]);
+    for (a = 0; a < net.params; a++)
+        d[1][a] /= 2;
+    memcpy(sum, central.grad, sizeof sum);
+    for (a = 0; a < 3; a++)
+        add(sum, (a == 1 ? 1 : 0.5) * central.Sigma[a], d[a]);
+    memcpy(at, path.gd, sizeof at);
+    central_move(&central, h, at);
+    add(at, h, sum);
+    add(at, -1, path.gd);
+    cr_assert(plain_norm(net.params, at) <=
+                  1e-9 * h * plain_norm(net.params, sum),
+              "off by %g", plain_norm(net.params, at));
+    for (a = 0; a < 3; a++) {
+        over[a] = a == 1 ? 0 : central.lambda[a / 2] - 2 / config.lr;
+        cr_assert(a == 1 || over[a] > 0.1, "not over the edge before");
+        for (b = 0; b < net.params; b++)
+            over[a] -= h * d[a][b] * sum[b];
+    }
+    near("lambda_1 after the step",
+         2 / config.lr + (over[0] + over[2]) / 2 +
+             hypot((over[0] - over[2]) / 2, over[1]),
+         2 / config.lr, 1e-9);
+}
+
 Test(several, project_by_a_step_of_the_length_they_say)
 {
     static double before[P_MAX];
@@ -370,7 +420,7 @@ static void invariants(struct invariant *of)
     dagger.su = plain_dot(net.params, dagger.T, dagger.u);
     add(dagger.T, -dagger.su, dagger.u);
     several_tensor(&dagger);
-    several_covariance(&dagger);
+    several_covariance(&dagger, config.lr);
     of->sigma = dagger.sigma;
     memcpy(of->to, path.pg, vector_bytes());
     project_several(&dagger, of->to);
