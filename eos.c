@@ -7731,10 +7731,11 @@ static void track_central(const struct dagger *d, struct dagger *c,
 /* In theory a problem is not solved where the T_ij depend on each other. */
 static void track_unsolved(void)
 {
-    if (several() && dagger.unsolved > 1e-12)
-        note("step %zu: complementarity solved to %.1e only", row.t,
-             dagger.unsolved);
-    dagger.unsolved = 0;
+    const double left = fmax(dagger.unsolved, central.unsolved);
+
+    if (left > 1e-12)
+        note("step %zu: complementarity solved to %.1e only", row.t, left);
+    dagger.unsolved = central.unsolved = 0;
 }
 
 static int track_lost(size_t t)
