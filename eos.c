@@ -2144,7 +2144,7 @@ static int sentences_read(struct filling *f, const char *name, int fd)
  * each word the sentence ends with a chance of a tenth, and after the 30th.  A
  * third of the words are pairs of a negative one, even, and a positive one; of
  * a pair that of the label comes in three cases of four.  Sentence i depends on
- * i alone.  README, data, has what they share with SST-2's. */
+ * i alone.  What they share with SST-2's is in bench/RESULTS.md. */
 static void synth_sentence(uint64_t i, struct lines *l)
 {
     uint64_t rng = 0x776f7264 + (i << 24), bits = rng_next(&rng);
@@ -2210,7 +2210,7 @@ static int records_read(struct filling *f, const char *name, int fd)
  * have, by an inverse Fourier transform.  Each class has VARIANTS prototypes:
  * an image is one, shifted, plus a field of its own, at a contrast of its own.
  * Record i depends on i alone.  The numbers were chosen so that the MLP's loss,
- * accuracy and sharpness go as on CIFAR-10 (README, data). */
+ * accuracy and sharpness go as on CIFAR-10 (bench/RESULTS.md). */
 enum { VARIANTS = 4, SHIFT = 3 };
 static const double synth_class = 0.4;     /* share of the prototype */
 static const double synth_mean = 3;        /* amplitude at f = 0, 1/f above */
@@ -7237,7 +7237,7 @@ static int room_lay(void)
 int eos_start(const struct eos_config *c)
 {
     static const double default_lr[4][4] = {
-        /* mse, ce, bmse, logistic: by sweeps on real images, README */
+        /* mse, ce, bmse, logistic: by sweeps, bench/RESULTS.md */
         {0.005, 0.02, 0.005, 0.03},
         {0.005, 0.02, 0.01, 0.04},
         {0.005, 0.02, 0.005, 0.02},

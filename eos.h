@@ -66,7 +66,7 @@ struct eos_config {
     double tol;            /* residual of an eigenpair over |S|; 0: default */
     enum eos_eigensolver eig;
     enum eos_precision deriv; /* of Hessian and higher products */
-    enum eos_stats stats;     /* full: what Appendix E checks; see README */
+    enum eos_stats stats;     /* full: what Appendix E checks; bench/LOG.md */
     size_t neigs;             /* top eigenvalues in the log */
     size_t sharp;             /* eos_train: steps between sharpnesses */
     size_t threads;           /* 0: one for each processor of the process */

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Runs every example of the README's section "Reading a log", in their order,
-# and the picture of its section "Real images", on a small log.  Fails where one
+# and the picture of its section "Data", on a small log.  Fails where one
 # fails or has nothing to say, and where numbers depend on the language of the
 # machine.
 set -eu
@@ -17,7 +17,7 @@ trap 'rm -rf "$tmp"' EXIT
 
 # Each fenced block into a file of its own, N.LANGUAGE.
 awk -v dir="$tmp" '
-    /^##/ { inside = $0 == "### Reading a log" }
+    /^##/ { inside = $0 == "## Reading a log" }
     inside && /^```[a-z]/ { file = dir "/" ++n "." substr($0, 4); next }
     /^```$/ { file = "" }
     file { print > file }
@@ -52,13 +52,13 @@ done
 [ "$("$root/bench/columns" from.log 1 step gd_S | grep -c '^[0-2] ')" = 3 ] ||
     die "bench/columns: no track in from.log"
 
-awk '/^## / { inside = $0 == "## Real images" }
+awk '/^## / { inside = $0 == "## Data" }
     inside && /^```$/ { found = 0 }
     inside && found { print }
     inside && /^```sh$/ { found = 1 }' "$root/README.md" |
     grep -v '^./eos' >picture.sh
 ln -s "$root/bench" bench
-echo "== sh: $(wc -l <picture.sh) lines of Real images"
+echo "== sh: $(wc -l <picture.sh) lines of Data"
 GNUTERM=dumb sh -e picture.sh >picture.out || die "the picture: fails"
 cat picture.out
 grep -q gf_S picture.out || die "the picture: draws no gf_S"
@@ -71,7 +71,9 @@ localedef -i de_DE -f UTF-8 "$tmp/locale/de_DE.UTF-8" ||
 export LOCPATH="$tmp/locale" POSIXLY_CORRECT=1
 half=$(echo 0,5 | LC_ALL=de_DE.UTF-8 awk '{ print 2 * $1 }')
 [ "$half" = 1 ] || die "this awk heeds no decimal comma: install mawk"
+# Not the blocks that run eos.
 awk '/^```$/ { found = 0 }
+    /^\.\/eos/ { found = 0 }
     found { print }
     /^```sh$/ { found = 1 }' "$root/bench/RESULTS.md" >windows.sh
 [ -s windows.sh ] || die "bench/RESULTS.md: no example"

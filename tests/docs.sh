@@ -1,0 +1,93 @@
+#!/bin/sh
+# Holds the documents against the project: links and their headings, options,
+# targets of make, the names of runs, learning rates, and correlations that the
+# README quotes from the table of results.  It is short itself.
+set -eu
+export LC_ALL=C.UTF-8
+cd "$(dirname "$0")/.."
+docs='README.md bench/RESULTS.md bench/LOG.md bench/SPEED.md tests/README.md'
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+failed=0
+
+wrong() { # WHAT
+    echo "tests/docs.sh: $1" >&2
+    failed=1
+}
+[ -x eos ] || { echo "tests/docs.sh: eos: not there; make it first" >&2 && exit 1; }
+
+lines=$(wc -l <README.md)
+[ "$lines" -le 250 ] || wrong "README.md: $lines lines, 250 at most"
+
+# A heading's anchor: lower case, blanks to hyphens, punctuation gone.
+anchors() { # FILE
+    sed -n 's/^##* //p' "$1" | tr '[:upper:]' '[:lower:]' |
+        sed 's/[^[:alnum:] -]//g; s/ /-/g'
+}
+for doc in $docs; do
+    grep -o '](\([^)]*\))' "$doc" | sed 's/^](//; s/)$//' |
+        grep -v '^http' >"$tmp/links" || :
+    while read -r link; do
+        file=${link%%#*}
+        file=$(dirname "$doc")/$file
+        [ -z "${link%%#*}" ] && file=$doc
+        [ -e "$file" ] || wrong "$doc: $link: no such file"
+        case $link in
+        *#*) anchors "$file" | grep -qx "${link#*#}" ||
+            wrong "$doc: $link: no such heading" ;;
+        esac
+    done <"$tmp/links"
+done
+
+# Options of eos, of its scripts and of other programs that are named.
+for command in run train deriv toy; do ./eos $command --help; done |
+    grep -o -e '--[a-z0-9-]*' | sort -u >"$tmp/options"
+printf '%s\n' --help --filter --sbatch --run --into >>"$tmp/options"
+# shellcheck disable=SC2086
+grep -oh -e '[ `(]--[a-z][a-z0-9-]*' $docs | sed 's/^.//' | sort -u |
+    grep -vxFf "$tmp/options" >"$tmp/unknown" || :
+[ ! -s "$tmp/unknown" ] || wrong "no such option: $(xargs <"$tmp/unknown")"
+
+# shellcheck disable=SC2086
+grep -oh '`make [a-z][a-z]*' $docs | sed 's/.* //' | sort -u >"$tmp/targets"
+while read -r target; do
+    grep -q "^$target:" Makefile || wrong "make $target: no such target"
+done <"$tmp/targets"
+
+# The rows of the paper's table: names of runs, and what is quoted of them.
+row_of() { sed -n "s/^| $1 |/&/p" bench/RESULTS.md; } # NAME
+awk -F ' [|] ' '/^\| in the paper/ { inside = 1 } !NF { inside = 0 }
+    inside { print $3 "|" $4 "|" $5 }' README.md >"$tmp/rows"
+while IFS='|' read -r runs out fails; do
+    for run in $(echo "$runs" | tr -d ,); do
+        case $run in
+        run | all | with | a | kick | ---* | *… | -*) continue ;;
+        esac
+        grep -q "^$run " bench/settings.txt ||
+            wrong "README.md: $run: not in bench/settings.txt"
+    done
+    case $runs in *,* | *…*) continue ;; esac
+    echo "$out $fails" | sed 's/−/-/g' |
+        grep -oE '(-?[01]\.[0-9]+), (-?[01]\.[0-9]+)' | tr -d , >"$tmp/pairs" || :
+    while read -r L S; do
+        row_of "$runs" | grep -qE "[ ,]$L; .*[ ,]$S " ||
+            wrong "README.md: $runs: $L, $S: not in bench/RESULTS.md"
+    done <"$tmp/pairs"
+done <"$tmp/rows"
+
+# The learning rates of the option's row, in the order of mse|ce|bmse|logistic.
+# shellcheck disable=SC2016
+rates=$(sed -n 's/^| `--lr ETA` .* for mse, ce, bmse, logistic: \(.*\) (\[.*/\1/p' README.md)
+[ -n "$rates" ] || wrong "README.md: no learning rates"
+echo "$rates" | tr ';' '\n' >"$tmp/rates"
+while read -r model mse ce bmse logistic; do
+    for pair in mse:$mse ce:$ce bmse:$bmse logistic:$logistic; do
+        rate=${pair#*:} rate=${rate%,}
+        [ "$rate" != – ] || continue
+        ./eos train --model "$model" --loss "${pair%%:*}" --samples 2 --steps 0 \
+            --tol 0.9 2>/dev/null | grep "eta = $rate," >/dev/null ||
+            wrong "README.md: $model, ${pair%%:*}: η is not $rate"
+    done
+done <"$tmp/rates"
+[ "$failed" = 0 ] && echo "documents: $lines lines of README, links, options, names, numbers as they should be"
+exit $failed
