@@ -4649,10 +4649,13 @@ static struct point point_at(const double *theta)
     return (struct point){theta, ++points};
 }
 
-/* The number of the point at which z_0 of the MLP's first layer was computed,
- * which all orders share and the network keeps, in the precision of Hessian
- * products.  It stays until another point's takes its place. */
-static uint64_t first_layer;
+/* Where z_0 of the MLP's first layer was computed, which all orders share and
+ * the network keeps, in the precision of Hessian products.  It stays until
+ * another point's takes its place. */
+static struct {
+    uint64_t number; /* of the point */
+    enum eos_precision precision;
+} first_layer;
 
 static size_t hvps; /* Hessian products so far */
 
@@ -4666,10 +4669,13 @@ static double taylor(struct point at, enum eos_precision precision, int order,
     if (s->length != net.length)
         net_lay(net.table, s->length);
     p.keep = s == &train && net.late && precision >= config.deriv;
-    p.kept = p.keep && precision == config.deriv && first_layer == at.number;
+    p.kept = p.keep && first_layer.number == at.number &&
+             first_layer.precision == precision;
     kernel->pass[precision](&p);
-    if (p.keep)
-        first_layer = at.number;
+    if (p.keep) {
+        first_layer.number = at.number;
+        first_layer.precision = config.deriv;
+    }
     for (size_t i = 0; i < s->n; i++)
         sum += pass_loss[i];
     return sum / (double)s->n;
@@ -7786,7 +7792,8 @@ static int track_step(struct paths *now, struct dagger *d, size_t t, bool stay,
     const size_t predictions = 1 + (size_t)config.generalized;
     bool alive;
 
-    first_layer = 0; /* a run that is resumed here does not know it, either */
+    first_layer.number =
+        0; /* a run that is resumed here does not know it, either */
     row.t = t;
     if (config.stats == EOS_FULL && full_step(t, stay))
         return failed;
