@@ -6443,6 +6443,7 @@ static struct {
 } row;
 
 enum { WINDOW = 100 };
+#define GOOD 0.05 /* an error of a window's mean that the theory may have */
 
 /* Prediction a against truth b: relative errors, Pearson correlation. */
 struct score {
@@ -6451,13 +6452,27 @@ struct score {
 
 /* Relative error of the mean of a against that of b over windows. */
 struct window {
-    double a, b, windows, error, worst;
+    double a, b, windows, good, error, worst;
+};
+
+/* Swings: the loss rises above that of theta+ by more than twice what it is on
+ * average there, delta^2/eta, peaks, and comes back below that average. */
+enum { SWINGS = 400 };
+struct swings {
+    bool up;
+    size_t t, n; /* of the running one's peak so far; swings */
+    double peak;
+    struct {
+        size_t t;
+        double height;
+    } at[SWINGS];
 };
 
 static struct stats {
     size_t rows;
     struct score L[2], S[2]; /* prediction, generalized prediction */
     struct window mean_L, pr_L, cf_L;
+    struct swings gd, pr;
     double gd_dist, gf_dist, cf_dist, hvps, resid;
     double x2, sigma; /* --unstable: sums of |U'd|^2, of tr Sigma */
     double *ratio;    /* |gd_x| / delta, or negative: undefined */
@@ -6494,13 +6509,76 @@ static void window_add(struct window *w, double a, double b, size_t t)
         return;
     error = fabs(w->a - w->b) / fabs(w->b);
     w->windows++;
+    w->good += error <= GOOD;
     w->error += error;
     w->worst = worse(w->worst, error);
     w->a = w->b = 0;
 }
 
+static void swings_add(struct swings *s, double above, double mean, size_t t)
+{
+    if (s->up && above < mean && s->n < SWINGS) {
+        s->at[s->n].t = s->t;
+        s->at[s->n++].height = s->peak;
+        s->up = false;
+    }
+    if (!s->up && mean > 0 && above > 2 * mean) {
+        s->up = true;
+        s->peak = 0;
+    }
+    if (s->up && above > s->peak) {
+        s->peak = above;
+        s->t = t;
+    }
+}
+
+/* The swing nearest to step t, or one of `but` itself; SWINGS without any. */
+static size_t swing_near(const struct swings *s, size_t t, size_t but)
+{
+    size_t best = SWINGS, gap = SIZE_MAX;
+
+    for (size_t i = 0; i < s->n; i++) {
+        const size_t to = s->at[i].t < t ? t - s->at[i].t : s->at[i].t - t;
+
+        if (i != but && to < gap) {
+            best = i;
+            gap = to;
+        }
+    }
+    return best;
+}
+
+/* A swing is predicted if a predicted one is the nearest to it, and it to that,
+ * no farther away than a quarter of the way to descent's next one, or of that
+ * from the start.  Delays and logarithms of height ratios add up. */
+static size_t swings_matched(const struct swings *gd, const struct swings *pr,
+                             double *delay, double *ratio)
+{
+    size_t matched = 0;
+
+    *delay = *ratio = 0;
+    for (size_t i = 0; i < gd->n; i++) {
+        const size_t t = gd->at[i].t, next = swing_near(gd, t, i);
+        const size_t j = swing_near(pr, t, SWINGS);
+        double gap = (double)t, late;
+
+        if (j == SWINGS || swing_near(gd, pr->at[j].t, SWINGS) != i)
+            continue;
+        if (next < SWINGS)
+            gap = fmin(gap, fabs((double)gd->at[next].t - (double)t));
+        late = (double)pr->at[j].t - (double)t;
+        if (fabs(late) > gap / 4)
+            continue;
+        matched++;
+        *delay += late;
+        *ratio += log(pr->at[j].height / gd->at[i].height);
+    }
+    return matched;
+}
+
 static void stats_row(void)
 {
+    const double mean = row.mean_L - dagger.L;
     size_t t = row.t;
 
     for (size_t i = 0; i < 1 + (size_t)config.generalized; i++) {
@@ -6512,6 +6590,8 @@ static void stats_row(void)
         fmax(stats.resid, fmax(row.gd.resid, fmax(row.gf.resid, dagger.resid)));
     window_add(&stats.mean_L, row.mean_L, row.gd.L, t);
     window_add(&stats.pr_L, row.pr[0].L, row.gd.L, t);
+    swings_add(&stats.gd, row.gd.L - dagger.L, mean, t);
+    swings_add(&stats.pr, row.pr[config.generalized].L - dagger.L, mean, t);
     window_add(&stats.cf_L, row.cf_mean_L, row.gd.L, t);
     stats.ratio[t] =
         dagger.delta2 > 0 ? fabs(row.gd.x) / sqrt(dagger.delta2) : -1;
@@ -6813,13 +6893,51 @@ static int summary_unconverged(void)
     return logs_check();
 }
 
+/* All digits in the log, four on the terminal. */
+static void summary_line(const char *name, const char *of, double x)
+{
+    text_put(&logfile, "# summary %s%s: %s\n", name, of, all_digits(x));
+    if (isnan(x))
+        text_put(&out, "summary %s%s: nan\n", name, of);
+    else
+        text_put(&out, "summary %s%s: %.4g\n", name, of, x);
+}
+
 static void summary_score(const char *name, const struct score *s)
 {
-    const double corr = s->ab / sqrt(s->aa * s->bb);
+    summary_line(name, "_err_mean", s->error / s->n);
+    summary_line(name, "_err_max", s->worst);
+    summary_line(name, "_corr", s->ab / sqrt(s->aa * s->bb));
+}
 
-    note("summary %s_err_mean: %s", name, all_digits(s->error / s->n));
-    note("summary %s_err_max: %s", name, all_digits(s->worst));
-    note("summary %s_corr: %s", name, all_digits(corr));
+/* One line for whom the numbers are new.  The means hold where those of all
+ * windows are right to GOOD, the swings where three of four are predicted. */
+static void summary_verdict(size_t matched, double delay)
+{
+    const struct window *w = &stats.mean_L;
+    const bool means = w->windows > 0 && w->good >= w->windows;
+    const bool swings = 4 * matched >= 3 * stats.gd.n;
+    char mean[80] = "", swing[120] = "";
+
+    if (w->windows > 0)
+        snprintf(mean, sizeof mean,
+                 ": mean loss within %.2g %% in %.0f of %.0f windows",
+                 100 * (means ? w->worst : GOOD), w->good, w->windows);
+    if (stats.gd.n)
+        snprintf(swing, sizeof swing, "%s %zu of %zu swings predicted",
+                 w->windows > 0 ? ";" : ":", matched, stats.gd.n);
+    if (matched)
+        snprintf(swing + strlen(swing), sizeof swing - strlen(swing),
+                 ", %.1f steps %s on average", fabs(delay),
+                 delay < 0 ? "early" : "late");
+    note("verdict: %s%s%s",
+         !(w->windows > 0) && !stats.gd.n ? "too short to tell, under 100 rows "
+                                            "and without a swing"
+         : w->windows > 0 && !means       ? "theory fails"
+         : swings                         ? "theory holds"
+         : means                          ? "theory holds on average"
+                                          : "theory fails",
+         mean, swing);
 }
 
 static int summary_write(const char *stop)
@@ -6827,6 +6945,8 @@ static int summary_write(const char *stop)
     const struct window *mean = &stats.mean_L, *pr = &stats.pr_L;
     const struct window *cf = &stats.cf_L;
     const bool windows = mean->windows > 0, flows = config.central && windows;
+    double delay, ratio;
+    const size_t matched = swings_matched(&stats.gd, &stats.pr, &delay, &ratio);
     const struct {
         const char *name;
         bool here;
@@ -6844,6 +6964,10 @@ static int summary_write(const char *stop)
         {"gd_dist", true, stats.gd_dist},
         {"gf_dist", true, stats.gf_dist},
         {"cf_dist", config.central, stats.cf_dist},
+        {"swings", true, (double)stats.gd.n},
+        {"swings_predicted", true, (double)matched},
+        {"swing_delay_mean", matched > 0, delay / (double)matched},
+        {"swing_height_ratio", matched > 0, exp(ratio / (double)matched)},
         {"hvps_per_step", true, stats.hvps / (double)stats.rows},
         {"resid_max", true, stats.resid},
     };
@@ -6857,10 +6981,14 @@ static int summary_write(const char *stop)
     }
     for (size_t i = 0; i < sizeof lines / sizeof *lines && stats.rows; i++)
         if (lines[i].here)
-            note("summary %s: %s", lines[i].name, all_digits(lines[i].value));
+            summary_line(lines[i].name, "", lines[i].value);
     if (config.stats == EOS_FULL && stats.rows)
         summary_claims();
-    return summary_unconverged();
+    if (summary_unconverged())
+        return failed;
+    if (stats.rows)
+        summary_verdict(matched, delay / (double)matched);
+    return logs_check();
 }
 
 /* ------------------------------------------------------------------------

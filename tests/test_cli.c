@@ -613,13 +613,16 @@ static void summary_is_complete(const struct log *log, bool generalized)
     /* clang-format off */
     static const char *const names[] = {
         "steps", "stop", SCORES("pr"), SCORES("pgen"), "x_over_delta",
-        "gd_dist", "gf_dist", "hvps_per_step", "resid_max", "unconverged",
+        "gd_dist", "gf_dist", "swings", "swings_predicted", "hvps_per_step",
+        "resid_max", "unconverged",
     };
     /* clang-format on */
     size_t count = sizeof names / sizeof *names, i, at;
     const struct block *last = &log->block[log->blocks - 1];
 
-    at = log->comments - count + (generalized ? 0 : 6);
+    at = log->comments - 1 - count + (generalized ? 0 : 6);
+    cr_assert(!strncmp(log->comment[log->comments - 1], "verdict: ", 9),
+              "no verdict at the end");
     for (i = 0; i < count; i++) {
         char key[64], again[40];
         const char *found, *value;

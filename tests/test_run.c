@@ -224,6 +224,95 @@ Test(summary, of_one_row_more_than_a_window) { agrees_on_random_rows(101); }
 Test(summary, of_two_windows_and_a_half) { agrees_on_random_rows(250); }
 /* clang-format on */
 
+/* Peaks of the losses above 1, on rows whose mean is `mean` above it. */
+struct peak {
+    double t, height;
+};
+
+static double peaks_at(size_t t, const struct peak *p)
+{
+    double sum = 1;
+
+    for (; p->t > 0; p++)
+        sum += p->height * exp(-pow(((double)t - p->t) / 3, 2));
+    return sum;
+}
+
+static void swing(size_t rows, const struct peak *gd, const struct peak *pr,
+                  double mean)
+{
+    size_t t;
+
+    draw_numbers(1);
+    dagger.L = 1;
+    for (t = 0; t < rows; t++) {
+        numbers[t].gd_L = peaks_at(t, gd);
+        numbers[t].pr_L[1] = peaks_at(t, pr);
+        numbers[t].mean_L = 1 + mean;
+    }
+    summarise(rows);
+}
+
+static void verdict_is(const char *expected)
+{
+    const char *found = log_comment(&log_a, "verdict");
+
+    cr_assert(found && !strcmp(found, expected), "%s, expected %s", found,
+              expected);
+}
+
+/* The second one is predicted 33 steps late, more than a quarter of the way to
+ * the next; that after it not at all. */
+Test(swings, are_matched_where_they_are_near)
+{
+    static const struct peak gd[] = {{47, 0.1}, {143, 0.15}, {240, 0.2}, {0}};
+    static const struct peak pr[] = {{48, 0.12}, {176, 0.4}, {0}};
+
+    swing(250, gd, pr, 0.008);
+    summary_is("swings", 3);
+    summary_is("swings_predicted", 1);
+    summary_is("swing_delay_mean", 1);
+    summary_is("swing_height_ratio", 1.2);
+    verdict_is("theory holds on average: mean loss within 0.27 % in 2 of 2 "
+               "windows; 1 of 3 swings predicted, 1.0 steps late on average");
+}
+
+Test(swings, may_come_early_and_stay_below)
+{
+    static const struct peak gd[] = {{40, 0.1}, {120, 0.1}, {0}};
+    static const struct peak pr[] = {{38, 0.05}, {119, 0.2}, {0}};
+
+    swing(150, gd, pr, 0.008);
+    summary_is("swings_predicted", 2);
+    summary_is("swing_delay_mean", -1.5);
+    summary_is("swing_height_ratio", 1);
+    verdict_is("theory holds: mean loss within 0.27 % in 1 of 1 windows; 2 of "
+               "2 swings predicted, 1.5 steps early on average");
+}
+
+/* One that is not over when the run ends is none yet; what stays below twice
+ * the mean is no swing. */
+Test(swings, are_over_and_large)
+{
+    static const struct peak gd[] = {{50, 0.015}, {89, 0.1}, {0}};
+    static const struct peak none[] = {{0}};
+
+    swing(90, gd, none, 0.008);
+    summary_is("swings", 0);
+    cr_assert(!log_comment(&log_a, "summary swing_delay_mean"), "of none");
+    verdict_is("too short to tell, under 100 rows and without a swing");
+}
+
+Test(swings, do_not_save_a_wrong_mean)
+{
+    static const struct peak gd[] = {{40, 0.5}, {0}}, pr[] = {{40, 0.5}, {0}};
+
+    swing(100, gd, pr, 0.1);
+    summary_is("swings_predicted", 1);
+    verdict_is("theory fails: mean loss within 5 % in 0 of 1 windows; 1 of 1 "
+               "swings predicted, 0.0 steps late on average");
+}
+
 /* One lost number takes along what is made of it, and nothing else. */
 Test(summary, says_nan_where_a_loss_is_lost)
 {
