@@ -204,7 +204,8 @@
 #define INLINE static inline __attribute__((always_inline, unused))
 
 /* What a build has room for: make SAMPLES=50000 THREADS=64 UNSTABLE=6
- * TOKENS=20000.  One of at most 1,000 samples has fewer threads, directions. */
+ * TOKENS=20000.  One for small boards, of at most 1,000 samples, has room for
+ * fewer threads and directions, too. */
 #if !defined SAMPLES || SAMPLES + 0 == 0
 #undef SAMPLES
 #define SAMPLES 5000 /* of the training set */
@@ -275,7 +276,8 @@ enum kind { FLAG, COUNT, SEED, NUMBER, TEXT, FILES, CHOICE };
 /* The options: the commands that take one, the field of the configuration it
  * sets, and what it may be.  Counts and numbers lie in [low, high], numbers
  * above low if `open`; a choice is an index into the list that `value` shows.
- * What `shapes` the numbers is the same in a run that goes on. */
+ * What `shapes` the numbers stands in a checkpoint, and a run that goes on from
+ * it has to have the same. */
 #define FIELD(name) offsetof(struct eos_config, name)
 
 static const struct option_spec {
@@ -466,7 +468,7 @@ static void room_clear(void)
     room_used = 0;
 }
 
-/* Vectors that belong together each begin a whole cache line. */
+/* Of vectors that lie one after another, each begins on a cache line. */
 static size_t vec_stride(size_t n)
 {
     return (n + 15) / 16 * 16;
@@ -864,7 +866,8 @@ struct walk {
     struct { /* next row, next k, next segment */
         size_t row, step, seg;
     } a;
-    struct { /* likewise; packed: all its k, the first one, those a segment */
+    struct { /* next k, next segment; or packed: all its k, the first one, and
+              * those from a segment to the next */
         size_t step, seg, depth, first;
     } b;
     size_t c_row;      /* next row */
@@ -1441,7 +1444,8 @@ static void folder_of(const char *name, char folder[PATH])
         slash[slash == folder] = 0;
 }
 
-/* A file that appears under its name when it is whole. */
+/* A file that appears under its name only when it is whole: written beside
+ * it, fsync, rename, fsync of the folder. */
 struct whole {
     const char *name;
     char beside[PATH];
@@ -1831,7 +1835,8 @@ static int places_check(size_t saved)
     return EOS_DONE;
 }
 
-/* A lock while a file is open; without, where its file system has none. */
+/* A lock on a file for as long as it is open; where its file system has none,
+ * the run goes on without. */
 static int lock(int fd, const char *name)
 {
     struct flock all = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
@@ -3124,10 +3129,12 @@ static struct job N(job_of)(const struct pass *p, size_t worker)
     REAL *scratch = mem + net.mem * net.tile * (p->order + 1);
     REAL *sums = scratch + up(net.scratch, PAD);
 
-    return (struct job){p, 0, 0, 0, mem, scratch, sums, p->out};
+    return (struct job){
+        .p = p, .mem = mem, .scratch = scratch, .sums = sums, .out = p->out};
 }
 
-/* Coefficient k of a layer's series or, back, delta: sample s, first pixel. */
+/* Coefficient k of a layer's series or, back, of its delta: the first pixel of
+ * the job's sample s. */
 INLINE REAL *series(const struct job *j, const struct layer *l, bool back,
                     size_t k, size_t s)
 {
@@ -3159,7 +3166,8 @@ INLINE size_t N(degree)(const struct job *j, const struct layer *l)
     return size_min(j->p->order, l->degree);
 }
 
-/* Packed weights of theta (0), v (1); what sums of order k start with. */
+/* The packed weights of theta (0) or v (1); what the sums of order k start
+ * with, a layer's bias or zero. */
 INLINE const REAL *N(packed)(size_t of, size_t at)
 {
     return memory.packed[of].PREC + at;
@@ -3529,7 +3537,8 @@ static TARGET void N(weigh_phase)(const struct layer *l, const REAL *from,
     }
 }
 
-/* to = start (without one: to) + W, back W', times from, for all samples. */
+/* to = start + W times from, or W' times from on the way back, for all samples
+ * of the job; without a start it is added to what is there. */
 static TARGET void N(weigh)(const struct layer *l, const struct job *j,
                             bool back, const REAL *from, const REAL *weight,
                             const REAL *start, REAL *to)
@@ -3873,7 +3882,8 @@ INLINE TARGET void N(norm_gain)(const size_t order, const struct layer *l,
     }
 }
 
-/* Sums of x or, about its mean, squares; back of delta(y), delta(y) x^. */
+/* Forward: sums of x or, about its mean, of squares.  Back: of delta(y) and of
+ * delta(y) x^. */
 INLINE TARGET void N(norm_sums)(const size_t order, bool back, bool about,
                                 struct N(norm) * n)
 {
@@ -4663,7 +4673,11 @@ static size_t hvps; /* Hessian products so far */
 static double taylor(struct point at, enum eos_precision precision, int order,
                      const struct set *s, const double *v, double *out)
 {
-    struct pass p = {(size_t)order, s, at.theta, v, out, .keep = false};
+    struct pass p = {.order = (size_t)order,
+                     .set = s,
+                     .theta = at.theta,
+                     .v = v,
+                     .out = out};
     double sum = 0;
 
     if (s->length != net.length)
@@ -5397,7 +5411,8 @@ static void solve_lobpcg(const struct warm *w, const double *here,
     eig_solve(wanted, config.tol, thorough && wanted > 1);
 }
 
-/* The top eigenpairs at a point: values, residuals in w, the first one's u. */
+/* The `wanted` top eigenpairs at a point: their values and residuals in w, and
+ * the first vector in u. */
 static void sharpness(struct point at, struct warm *w, size_t wanted,
                       bool thorough, double *u)
 {
@@ -5588,7 +5603,8 @@ static double project_one(const struct dagger *d, double *theta)
     const double excess = d->S - 2 / config.lr;
     const double down = excess > 0 ? excess / d->beta : 0;
 
-    vec_axpy(net.params, -down, d->T, theta);
+    if (down > 0)
+        vec_axpy(net.params, -down, d->T, theta);
     vec_axpy(net.params, -d->newton_x, d->u, theta);
     return sqrt(down * down * d->beta + d->newton_x * d->newton_x);
 }
@@ -5610,7 +5626,8 @@ static void perp(const struct dagger *d, const double *v, double *x, double *to)
     vec_combine(net.params, to, v, d->k, back, d->u);
 }
 
-/* What predictions need: (Hessian) v, v_perp and u.grad L(theta+ + x u). */
+/* What the predictions' next step needs at theta+: (Hessian) v, generalized
+ * (Hessian) v_perp and u.grad L(theta+ + x u). */
 static void predict_prepare(struct dagger *d, double *const v[2])
 {
     double x[DIRECTIONS];
@@ -6588,6 +6605,8 @@ static void stats_row(void)
     }
     stats.resid =
         fmax(stats.resid, fmax(row.gd.resid, fmax(row.gf.resid, dagger.resid)));
+    if (config.central)
+        stats.resid = fmax(stats.resid, central.resid);
     window_add(&stats.mean_L, row.mean_L, row.gd.L, t);
     window_add(&stats.pr_L, row.pr[0].L, row.gd.L, t);
     swings_add(&stats.gd, row.gd.L - dagger.L, mean, t);
@@ -7862,7 +7881,8 @@ static void track_central(const struct dagger *d, struct dagger *c,
     }
 }
 
-/* In theory a problem is not solved where the T_ij depend on each other. */
+/* Says so where a complementarity problem was not solved: in theory where the
+ * T_ij depend on each other. */
 static void track_unsolved(void)
 {
     const double left = fmax(dagger.unsolved, central.unsolved);
@@ -7920,8 +7940,7 @@ static int track_step(struct paths *now, struct dagger *d, size_t t, bool stay,
     const size_t predictions = 1 + (size_t)config.generalized;
     bool alive;
 
-    first_layer.number =
-        0; /* a run that is resumed here does not know it, either */
+    first_layer.number = 0; /* as in a run that is resumed here */
     row.t = t;
     if (config.stats == EOS_FULL && full_step(t, stay))
         return failed;
