@@ -17,7 +17,7 @@ PREFIX = /usr/local
 
 # make reproduce ONLY='mlp-mse-005 mlp-ce-050' DATA=images.bin SCALE=0.1
 ONLY =
-DATA = data/cifar10-5k.bin
+DATA = data/cifar10-5k-mixed.bin
 TEST = data/cifar10-test1k.bin
 SENTENCES = data/sst2-train.tsv
 SCALE = 1

@@ -55,7 +55,11 @@ while read -r target; do
 done <"$tmp/targets"
 
 # The rows of the paper's table: names of runs, and what is quoted of them.
-row_of() { sed -n "s/^| $1 |/&/p" bench/RESULTS.md; } # NAME
+correlations() { # NAME: of the losses, of the sharpnesses, as "L, S" a line
+    awk -F ' [|] ' -v name="| $1" '/^<!-- swings -->$/ { inside = 1 }
+        /^### Commands$/ { inside = 0 }
+        inside && $1 == name { sub(/ [|]$/, ""); print $9 ", " $12 }' bench/RESULTS.md
+}
 awk -F ' [|] ' '/^\| in the paper/ { inside = 1 } !NF { inside = 0 }
     inside { print $3 "|" $4 "|" $5 }' README.md >"$tmp/rows"
 while IFS='|' read -r runs out fails; do
@@ -70,7 +74,7 @@ while IFS='|' read -r runs out fails; do
     echo "$out $fails" | sed 's/−/-/g' |
         grep -oE '(-?[01]\.[0-9]+), (-?[01]\.[0-9]+)' | tr -d , >"$tmp/pairs" || :
     while read -r L S; do
-        row_of "$runs" | grep -qE "[ ,]$L; .*[ ,]$S " ||
+        correlations "$runs" | grep -qx -e "$L, $S" ||
             wrong "README.md: $runs: $L, $S: not in bench/RESULTS.md"
     done <"$tmp/pairs"
 done <"$tmp/rows"

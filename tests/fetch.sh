@@ -33,8 +33,9 @@ for f in data_batch_1 data_batch_2 data_batch_3 data_batch_4 data_batch_5 \
 done
 echo airplane >"$b/batches.meta.txt"
 tar -c -f - -C "$work/src" cifar-10-batches-bin | gzip >"$work/good.gz"
-dd if="$b/data_batch_1.bin" bs=3073 count=4 of="$work/5k" 2>/dev/null
-dd if="$b/data_batch_2.bin" bs=3073 count=1 2>/dev/null >>"$work/5k"
+dd if="$b/data_batch_1.bin" bs=3073 count=5 of="$work/5k" 2>/dev/null
+dd if="$b/data_batch_1.bin" bs=3073 count=4 of="$work/mixed" 2>/dev/null
+dd if="$b/data_batch_2.bin" bs=3073 count=1 2>/dev/null >>"$work/mixed"
 dd if="$b/test_batch.bin" bs=3073 count=1 of="$work/1k" 2>/dev/null
 sum() {
     python3 -c 'import hashlib, sys
@@ -42,7 +43,7 @@ data = open(sys.argv[2], "rb").read()
 print(hashlib.new(sys.argv[1], data).hexdigest())' "$@"
 }
 CIFAR10_MD5=$(sum md5 "$work/good.gz") CIFAR10_RECORDS=10
-CIFAR10_SHA_5K=$(sum sha256 "$work/5k") CIFAR10_SHA_1K=$(sum sha256 "$work/1k")
+CIFAR10_SHA_5K=$(sum sha256 "$work/mixed") CIFAR10_SHA_1K=$(sum sha256 "$work/1k")
 export CIFAR10_MD5 CIFAR10_RECORDS CIFAR10_SHA_5K CIFAR10_SHA_1K
 
 mkdir "$work/SST-2"
@@ -139,7 +140,7 @@ tools() { # FOLDER TOOL...
     folder=$work/$1
     mkdir "$folder"
     shift
-    for t in "$@" sh cat cut dirname gzip head mkdir mv od rm tar wc; do
+    for t in "$@" sh cat cmp cut dirname gzip head mkdir mv od rm tar wc; do
         case $t in
         python3) found=$python ;;
         *) found=$(command -v "$t") ;;
@@ -194,6 +195,7 @@ put_sentences() {
 put_images() {
     cp -R "$b" "$EOS_DATA"
     cp "$work/5k" "$EOS_DATA/cifar10-5k.bin"
+    cp "$work/mixed" "$EOS_DATA/cifar10-5k-mixed.bin"
     cp "$work/1k" "$EOS_DATA/cifar10-test1k.bin"
 }
 start() { # HOW
@@ -215,6 +217,7 @@ interrupted() { # HOW: the same, killed once a piece of the archive is there
 whole() {
     [ $status -eq 0 ] && [ ! -s "$work/err" ] && tidy &&
         cmp "$work/5k" "$EOS_DATA/cifar10-5k.bin" &&
+        cmp "$work/mixed" "$EOS_DATA/cifar10-5k-mixed.bin" &&
         cmp "$work/1k" "$EOS_DATA/cifar10-test1k.bin" &&
         cmp "$work/SST-2/train.tsv" "$EOS_DATA/sst2-train.tsv" &&
         cmp "$work/SST-2/dev.tsv" "$EOS_DATA/sst2-dev.tsv" &&
@@ -334,10 +337,14 @@ box=none
 fresh; cp "$good" "$EOS_DATA/cifar-10-binary.tar.gz"; fetch ok
 whole && asked ""
 verdict "archive put there by hand needs no downloader"
-echo damaged >"$EOS_DATA/cifar10-5k.bin"; rm "$EOS_DATA/cifar10-test1k.bin"
+echo damaged >"$EOS_DATA/cifar10-5k-mixed.bin"
+rm "$EOS_DATA/cifar10-test1k.bin"
 fetch ok
 whole && asked ""
 verdict "damaged and missing cut files are cut again"
+cp "$work/mixed" "$EOS_DATA/cifar10-5k.bin"; fetch ok
+whole && asked ""
+verdict "the mixed images under the canonical name, as once, are replaced"
 rm "$EOS_DATA/cifar-10-binary.tar.gz"; fetch ok
 [ $status -eq 0 ] && grep everything "$work/out" >/dev/null
 verdict "archive may go once all is there"
@@ -352,8 +359,8 @@ verdict "wrong archive put there by hand refused, and left alone"
 real_5k=$CIFAR10_SHA_5K
 fresh; cp "$good" "$EOS_DATA/cifar-10-binary.tar.gz"
 CIFAR10_SHA_5K=$CIFAR10_SHA_1K; fetch ok; CIFAR10_SHA_5K=$real_5k
-[ $status -eq 1 ] && said "cifar10-5k.bin: its SHA-256 would not be" && tidy &&
-    [ ! -e "$EOS_DATA/cifar10-5k.bin" ]
+[ $status -eq 1 ] && said "cifar10-5k-mixed.bin: its SHA-256 would not be" &&
+    tidy && [ ! -e "$EOS_DATA/cifar10-5k-mixed.bin" ]
 verdict "wrong SHA-256 of a cut file refused"
 fresh; cp "$good" "$EOS_DATA/cifar-10-binary.tar.gz"
 CIFAR10_RECORDS=20; fetch ok; CIFAR10_RECORDS=10

@@ -153,14 +153,18 @@ same slurm
 
 echo "== the table"
 bench/collect "$tmp"/slurm/*.log >"$tmp/table"
-rows=$(grep -c '^| cnn-bmse-0.05-[12] | cnn, bmse | 0.05 |' "$tmp/table") || :
-[ "$rows" = 2 ] || die "bench/collect: $(cat "$tmp/table")"
+for row in 'cnn | bmse | 0.05' 'plain' '[0-9.]* | – | – | `eos run'; do
+    rows=$(grep -c "^| cnn-bmse-0.05-[12] | $row" "$tmp/table") || :
+    [ "$rows" = 2 ] || die "bench/collect: $row: $(cat "$tmp/table")"
+done
 # One log after the other, the first one again: a row each, in order.
-printf '<!-- results -->\n<!-- end of results -->\n' >"$tmp/into"
+for name in means swings commands; do
+    printf '<!-- %s -->\n\n' $name >>"$tmp/into"
+done
 for log in 2 1 2; do
     bench/collect --into "$tmp/into" "$tmp/slurm/cnn-bmse-0.05-$log.log"
 done
-grep '^| cnn' "$tmp/into" >"$tmp/rows"
-grep '^| cnn' "$tmp/table" | sort | cmp - "$tmp/rows" ||
+grep '^|' "$tmp/into" >"$tmp/rows"
+grep '^|' "$tmp/table" | cmp - "$tmp/rows" ||
     die "bench/collect --into: $(cat "$tmp/into")"
 echo "sweeps: all as it should be"
