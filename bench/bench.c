@@ -376,6 +376,19 @@ static void torch_run(void)
         pclose(in);
 }
 
+/* Seconds that a tracked step of the MLP would take at PyTorch's pace with as
+ * many calls as the authors' program makes, 0 where that is not known. */
+static double torch_step;
+
+static void torch_step_sum(void)
+{
+    enum { PRODUCTS = 35, GRADIENTS = 8 };
+
+    torch_step =
+        (PRODUCTS * torch_ms[EOS_F32][1] + GRADIENTS * torch_ms[EOS_F64][0]) /
+        1e3;
+}
+
 static void passes_of(enum eos_model model, bool compare)
 {
     static const char *const name[] = {"gradient", "Hessian product",
@@ -385,6 +398,8 @@ static void passes_of(enum eos_model model, bool compare)
     start(model, pass_samples[model], EOS_F64);
     if (compare)
         torch_run();
+    if (model == EOS_MLP)
+        torch_step_sum();
     for (p = 0; p < 2; p++)
         for (order = 0; order < TIMED; order++) {
             double time = pass_time(p, order), torch = torch_ms[p][order];
@@ -559,6 +574,11 @@ static void tracked_step(enum eos_model model, size_t samples)
     printf("\n%s, %zu samples: a tracked step %.2f s, %.1f Hessian products\n",
            model_in_use(), train.n, time, (double)products / STEPS);
     budget_show(STEPS, time);
+    if (model == EOS_MLP && torch_step > 0)
+        printf(
+            "35 products and 8 float64 gradients, those of the authors' step, "
+            "take PyTorch %.1f s: %.1f times as long\n",
+            torch_step, torch_step / time);
     fflush(stdout);
 }
 
@@ -587,6 +607,11 @@ static void memory_taken(const char *model, const char *samples)
 
 static void tracked_steps(void)
 {
+    if (!once && torch_step == 0) {
+        start(EOS_MLP, 5000, EOS_F32);
+        torch_run();
+        torch_step_sum();
+    }
     tracked_step(EOS_MLP, once ? 60 : 5000);
     tracked_step(EOS_CNN, once ? 10 : 500);
     tracked_step(EOS_TRANSFORMER, once ? 20 : 500);

@@ -62,3 +62,6 @@ edge_label = "set label 7 '2/η' at graph 1.01, first edge left " \
     ."textcolor rgb grey front"
 # Some room above and below what has to be seen; the rest is cut off.
 view = "set yrange [low - 0.06*(top - low) : top + 0.1*(top - low)]"
+# What leaves that view, marked; the marks of a panel gone.
+ceiling_of = "ceiling = top + 0.1*(top - low); load folder.'/leaves.gp'"
+unmark = "do for [i = 21:26] { unset label i }"

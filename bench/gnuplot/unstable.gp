@@ -19,6 +19,7 @@ set xrange [0 : T_max]
 set multiplot layout 4,1 margins 0.16,0.94,0.06,0.92 spacing 0,0.03
 set format x ""
 low = lowest(L_min, P_min); top = L_max
+shown = tracks; what = "_L"; eval ceiling_of
 eval view
 set ylabel "loss L"
 plot for [t in tracks] txt using "step":t."_L" with lines linetype style(t) \
@@ -27,16 +28,25 @@ plot for [t in tracks] txt using "step":t."_L" with lines linetype style(t) \
     title "mean of ".over, \
     txt using "step":"mean_L" with lines linetype 8 title "mean, theory"
 
-unset key
+eval unmark
 low = lowest(K_min, S_min); top = highest(S_max, edge)
+top = top + 0.25*(top - low) # for the legend
 eval view
 set ylabel "eigenvalues"
 eval edge_label
-plot edge with lines linetype 7, \
+# A dash for each eigenvalue, the same for both trajectories.
+set for [i = 1:4] linetype 10+i linecolor rgb green linewidth 2
+set for [i = 1:2] linetype 20+i linecolor rgb blue linewidth 1
+set linetype 12 dashtype (10,4); set linetype 22 dashtype (10,4)
+set linetype 13 dashtype (4,3); set linetype 14 dashtype (1.5,3)
+set key at graph 0.02, graph 0.98 left top vertical maxrows 2 samplen 2 \
+    font ",10" opaque
+plot edge with lines linetype 7 notitle, \
     for [i = 1:2] txt using "step":(column(i > 1 ? "gd_S2" : "gd_S")) \
-    with lines linetype i > 1 ? 6 : 1 linewidth 1, \
+    with lines linetype 20+i title sprintf("λ%d, descent", i), \
     for [i = 1:k] txt using "step":(column(i > 1 ? "pg_S".i : "pg_S")) \
-    with lines linetype 3 linewidth 2.6 - 0.3*i
+    with lines linetype 10+i title sprintf("λ%d, θ†", i)
+unset key
 unset label 7
 
 set ylabel "oscillation |x|²"
@@ -48,7 +58,8 @@ plot for [t in swings] txt using "step":(column(t."_xnorm")**2) \
 
 set format x "%g"
 set xlabel "step since instability" offset 0,0.5
-set yrange [0 : 1.5*D_max]
+shown = apart; what = "_dist"; ceiling = 1.5*D_max; load folder."/leaves.gp"
+set yrange [0 : ceiling]
 set ylabel "distance |θ − θ†|"
 plot for [t in apart] txt using "step":t."_dist" with lines linetype style(t)
 unset multiplot
