@@ -37,6 +37,17 @@ done
 [ -s "$LOGS/scale-0.1/toy-005.time" ] || die "no run"
 rm -r "$LOGS"
 
+echo "== fewer images may never reach the edge: given up, with a hint, once"
+./eos synth 200 >"$tmp/few.bin"
+for time in 1 2; do
+    DATA=$tmp/few.bin SCALE=0.02 bench/reproduce mlp-logistic-030-kick \
+        >"$tmp/out" 2>/dev/null
+    [ $time = 2 ] || grep -q 'did not reach 2/eta; with fewer' "$tmp/out" ||
+        die "no hint: $(cat "$tmp/out")"
+done
+if grep -q 'eos run' "$tmp/out"; then die "what is given up runs again"; fi
+rm -r "$LOGS"
+
 echo "== images that are missing are named, with how to get them"
 for name in cnn-ce-020-kick mlp-train-005; do
     refuses "DATA: $tmp/none.bin: not there; make data" env \
