@@ -29,7 +29,7 @@ ROOM = -DSAMPLES=$(SAMPLES) -DTHREADS=$(THREADS) -DUNSTABLE=$(UNSTABLE) \
 LIBS = -lm -lpthread
 
 # About a minute: cats against dogs, 200 built-in images.
-QUICK = --loss bmse --samples 200 --lr 0.01 --kick 0.01 --steps 130
+QUICK = --loss bmse --samples 200 --lr 0.01 --kick 0.01 --steps 130 --log quick.log
 
 BUILD = $(CC) $(NUMBERS) $(ROOM) $(CFLAGS) $(LDFLAGS)
 

@@ -5352,15 +5352,17 @@ static bool warm_vector(const struct warm *w, size_t i, double *x)
     return shared.known[i];
 }
 
-/* Remembers u of a point, in the place of the last one where that is less than
- * a tenth of its own step away: a projection's last round stands for all. */
+/* Remembers u of a point.  At theta+ it takes the place of the last one where
+ * that is less than a tenth of its own step away: a projection's last round
+ * stands for all. */
 static void warm_store(struct warm *w, const double *here, const double *u)
 {
     const double *last = w->at[w->newest];
     const double *before = w->at[(w->newest + HISTORY - 1) % HISTORY];
 
-    if (w->known < 2 || !(sketch_product(here, last, last) <
-                          0.01 * sketch_product(last, before, before)))
+    if (!w->dagger || w->known < 2 ||
+        !(sketch_product(here, last, last) <
+          0.01 * sketch_product(last, before, before)))
         w->newest = w->known ? (w->newest + 1) % HISTORY : 0;
     if (w->known == w->newest)
         w->known++;
@@ -6461,6 +6463,9 @@ static struct {
 
 enum { WINDOW = 100 };
 #define GOOD 0.05 /* an error of a window's mean that the theory may have */
+/* What it assumes of eps and eta lambda2: that they are below these. */
+#define EPS_SMALL 0.1
+#define GAP_SMALL 1.9
 
 /* Prediction a against truth b: relative errors, Pearson correlation. */
 struct score {
@@ -6490,6 +6495,7 @@ static struct stats {
     struct score L[2], S[2]; /* prediction, generalized prediction */
     struct window mean_L, pr_L, cf_L;
     struct swings gd, pr;
+    double eps, eigengap; /* the largest eps, and eta lambda2 */
     double gd_dist, gf_dist, cf_dist, hvps, resid;
     double x2, sigma; /* --unstable: sums of |U'd|^2, of tr Sigma */
     double *ratio;    /* |gd_x| / delta, or negative: undefined */
@@ -6614,6 +6620,9 @@ static void stats_row(void)
     window_add(&stats.cf_L, row.cf_mean_L, row.gd.L, t);
     stats.ratio[t] =
         dagger.delta2 > 0 ? fabs(row.gd.x) / sqrt(dagger.delta2) : -1;
+    stats.eps = fmax(stats.eps, dagger.eps);
+    if (!several())
+        stats.eigengap = fmax(stats.eigengap, config.lr * dagger.lambda2);
     stats.gd_dist = row.gd.dist;
     stats.gf_dist = row.gf.dist;
     stats.cf_dist = row.cf.dist;
@@ -6779,8 +6788,8 @@ static const struct {
 [TOP_UNIQUE]   = {"unique", "the top eigenvalue is unique: lambda2/S", 0, 1},
 [SHARPENING]   = {"alpha", "progressive sharpening: alpha", 1, 0},
 [ALIGNED]      = {"gamma", "of the size it could have: gamma", 1, 0.1},
-[EIGENGAP]     = {"eigengap", "one unstable eigenvalue: lambda2 eta", 0, 1.9},
-[SMALL_EPS]    = {"eps", "the error scale is small: eps", 0, 0.1},
+[EIGENGAP]     = {"eigengap", "one unstable eigenvalue: lambda2 eta", 0, GAP_SMALL},
+[SMALL_EPS]    = {"eps", "the error scale is small: eps", 0, EPS_SMALL},
 [COUPLED]      = {"beta_st", "beta_st/(|dS_s||dS_(t+1)|)", 1, 0.1},
 [ALONG_H]      = {"dHd", "Assumption 5: eta |d.Hd|/eps", 0, 10},
 [NORM_H]       = {"Hd", "Assumption 5: eta |Hd|/eps", 0, 10},
@@ -6929,6 +6938,24 @@ static void summary_score(const char *name, const struct score *s)
     summary_line(name, "_corr", s->ab / sqrt(s->aa * s->bb));
 }
 
+/* What a reader of the verdict is to know besides: what it does not judge, and
+ * where the theory, if it fails, was not meant to hold (EPS_SMALL, GAP_SMALL). */
+static void summary_limits(bool fails, char *to, size_t size)
+{
+    const size_t left = stats.rows % WINDOW;
+    size_t n = 0;
+
+    to[0] = 0;
+    if (left || stats.gd.up)
+        n += (size_t)snprintf(to, size, "; not judged: %zu rows%s", left,
+                              stats.gd.up ? " and a swing under way" : "");
+    if (fails && stats.eps > EPS_SMALL)
+        n += (size_t)snprintf(to + n, size - n,
+                              "; eps is up to %.2g, not small", stats.eps);
+    if (fails && stats.eigengap > GAP_SMALL)
+        snprintf(to + n, size - n, "; a second eigenvalue comes to the edge");
+}
+
 /* One line for whom the numbers are new.  The means hold where those of all
  * windows are right to GOOD, the swings where three of four are predicted. */
 static void summary_verdict(size_t matched, double delay)
@@ -6936,8 +6963,13 @@ static void summary_verdict(size_t matched, double delay)
     const struct window *w = &stats.mean_L;
     const bool means = w->windows > 0 && w->good >= w->windows;
     const bool swings = 4 * matched >= 3 * stats.gd.n;
-    char mean[80] = "", swing[120] = "";
+    const bool fails = !means && (w->windows > 0 || !swings);
+    char mean[80] = "", swing[120] = "", limits[160];
 
+    if (!(w->windows > 0) && !stats.gd.n) {
+        note("verdict: too short to tell, under 100 rows and without a swing");
+        return;
+    }
     if (w->windows > 0)
         snprintf(mean, sizeof mean,
                  ": mean loss within %.2g %% in %.0f of %.0f windows",
@@ -6949,14 +6981,12 @@ static void summary_verdict(size_t matched, double delay)
         snprintf(swing + strlen(swing), sizeof swing - strlen(swing),
                  ", %.1f steps %s on average", fabs(delay),
                  delay < 0 ? "early" : "late");
-    note("verdict: %s%s%s",
-         !(w->windows > 0) && !stats.gd.n ? "too short to tell, under 100 rows "
-                                            "and without a swing"
-         : w->windows > 0 && !means       ? "theory fails"
-         : swings                         ? "theory holds"
-         : means                          ? "theory holds on average"
-                                          : "theory fails",
-         mean, swing);
+    summary_limits(fails, limits, sizeof limits);
+    note("verdict: theory %s%s%s%s",
+         fails    ? "fails"
+         : swings ? "holds"
+                  : "holds on average",
+         mean, swing, limits);
 }
 
 static int summary_write(const char *stop)

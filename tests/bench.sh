@@ -48,6 +48,15 @@ done
 if grep -q 'eos run' "$tmp/out"; then die "what is given up runs again"; fi
 rm -r "$LOGS"
 
+echo "== a log of one's own is drawn beside it"
+./eos run --loss bmse --samples 20 --lr 0.05 --steps 6 --stop-lambda2 inf \
+    --log "$tmp/own.log" >"$tmp/out" 2>/dev/null
+bench/draw "$tmp/own.log" >"$tmp/out"
+for kind in png svg; do
+    [ -s "$tmp/pictures/own.$kind" ] || die "no picture: $(cat "$tmp/out")"
+done
+refuses "$tmp/none.log: not there" bench/draw "$tmp/none.log"
+
 echo "== images that are missing are named, with how to get them"
 for name in cnn-ce-020-kick mlp-train-005; do
     refuses "DATA: $tmp/none.bin: not there; make data" env \

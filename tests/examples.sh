@@ -59,9 +59,8 @@ awk '/^## / { inside = $0 == "## Data" }
     grep -v '^./eos' >picture.sh
 ln -s "$root/bench" bench
 echo "== sh: $(wc -l <picture.sh) lines of Data"
-GNUTERM=dumb sh -e picture.sh >picture.out || die "the picture: fails"
-cat picture.out
-grep -q gf_S picture.out || die "the picture: draws no gf_S"
+sh -e picture.sh || die "the picture: fails"
+[ -s pictures/mse.png ] || die "the picture: not there"
 
 echo "== decimal commas: the same numbers in German"
 # mawk, Debian's awk, heeds them, and so does gawk where POSIXLY_CORRECT is set.

@@ -846,6 +846,24 @@ Test(trajectories, period_two_is_found)
     }
 }
 
+/* Checks of the approach come nearer and nearer to each other, along a curve:
+ * each is kept, or the guess would forever be made of the last one and one far
+ * behind. */
+Test(trajectories, shorter_steps_are_kept_too)
+{
+    size_t t;
+
+    for (t = 0; t < 8; t++) {
+        double s = t ? 100 + (double)t : 0;
+
+        go(s, 50 * sin(0.05 * s), 0);
+        if (t > 3)
+            guess_is_good("shorter steps");
+        else
+            warm_store(&known, sketch, spot);
+    }
+}
+
 /* A step along x and z, then rounds that take the z back: the last one is
  * kept in the place of those before it. */
 Test(trajectories, a_projection_goes_the_way_of_the_last)
@@ -854,6 +872,7 @@ Test(trajectories, a_projection_goes_the_way_of_the_last)
     double misses;
     size_t t, i;
 
+    known.dagger = true;
     for (t = 0; t < 6; t++)
         for (i = 0; i < 4; i++) {
             go(3 * (double)t, 0, left[i]);

@@ -18,7 +18,7 @@ panel = "set lmargin at screen i % 2 ? left : half; " \
 legend = "set key at graph 0.03, graph 0.05 left bottom vertical maxcols 1 " \
     ."samplen 1.6 noenhanced font ',9'"
 array titles[8] = ["α, progressive sharpening", "β_{s→t} / β", \
-    "ε = η√α", "|x| against δ", "η |d·∇²L d| / ε", "|∇³L(d, d)| / (ε√β)", \
+    "ε = η√α", "|x|, and δ of θ†", "η |d·∇²L d| / ε", "|∇³L(d, d)| / (ε√β)", \
     "ρ3/√β, |ρ4|/(η ρ3²)", "F(x) − F(0) − x²/η, in δ²/η"]
 
 set multiplot
@@ -40,13 +40,10 @@ plot 1 with lines linetype 3 title "β", for [s = 1:4] txt index 0 using \
 unset key
 i = 2; eval panel
 plot txt index 0 using "step":"eps" with lines linetype 3
-i = 3; eval panel; set key at graph 0.97, graph 0.97 right top font ",9"
-plot txt index 0 using "step":(sqrt(column("delta2"))) with lines linetype 3 \
-    title "δ", \
-    "" index 0 using "step":(abs(column("gd_x"))) with lines linetype 1 \
-    notitle, \
-    "" index 0 using "step":(abs(column("pr_x"))) with lines linetype 2 notitle
-unset key
+i = 3; eval panel
+plot txt index 0 using "step":(sqrt(column("delta2"))) with lines linetype 3, \
+    "" index 0 using "step":(abs(column("gd_x"))) with lines linetype 1, \
+    "" index 0 using "step":(abs(column("pr_x"))) with lines linetype 2
 # At first d is nothing but what the projection leaves: such a row does not
 # stretch the next two.
 second(t) = lr*column(t."_dHd")/column("eps")
