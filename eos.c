@@ -7684,7 +7684,9 @@ static bool approach_ends(size_t n, struct pace *pace)
 
     if (S >= goal && (n == 0 || progress.dt <= config.lr)) {
         if (n == 0)
-            note("the sharpness is at 2/eta at the start: tracking from there");
+            note("the sharpness is at 2/eta at the start, or above (S eta = "
+                 "%.4g): tracking from there; an approach needs --lr < %.3g",
+                 S * config.lr, 2 / S);
         note("instability at step %zu: S = %.6g, 2/eta = %.6g", n, S, goal);
         return true;
     }
