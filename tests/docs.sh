@@ -79,6 +79,43 @@ while IFS='|' read -r runs out fails; do
     done <"$tmp/pairs"
 done <"$tmp/rows"
 
+# The mean losses: those that rows of the table quote, and how many are right.
+means() { # a line for each row of the table: run, rows, error in per cent
+    awk -F ' [|] ' '/^<!-- means -->$/ { inside = 1 }
+        /^### Swings$/ { inside = 0 }
+        inside && $9 ~ /^[0-9]/ {
+            printf "%s %s %.2g\n", substr($1, 3), $7, 100 * $9
+        }' bench/RESULTS.md
+}
+means >"$tmp/means"
+while IFS='|' read -r runs out fails; do
+    for error in $(echo "$out" |
+        sed -n 's/.*mean loss to \([0-9.]*\) %.*/\1/p'); do
+        for run in $runs; do
+            grep -q "^$run .* $error$" "$tmp/means" || ! grep -q "^$run " "$tmp/means" ||
+                wrong "README.md: $run: mean loss to $error %: not in bench/RESULTS.md"
+        done
+    done
+done <"$tmp/rows"
+counted=$(awk '/-unstable|-kick/ {
+    n++
+    three += $3 <= 3
+    one += $3 <= 1
+} END { print three " of " n " runs of so many rows, 1 % in " one }' "$tmp/means")
+grep -qF "within 3 % in $counted" README.md ||
+    wrong "README.md: theorem 1: by bench/RESULTS.md $counted"
+
+# Times: of a tracked step, and what PyTorch takes for as many passes.
+step=$(sed -n 's/^mlp, 5000 .* tracked step \([0-9.]*\) s.*/\1/p' bench/SPEED.md |
+    awk '{ printf "%.1f", $1 + 0.001; exit }')
+torch=$(awk '/^mlp .*Hessian product  f32/ { h = $(NF - 1) + 0 }
+    /^mlp .*gradient         f64/ { g = $(NF - 1) + 0 }
+    END { printf "%.0f", (35 * h + 8 * g) / 1e3 }' bench/SPEED.md)
+grep -qF "| $step s on two cores with AVX-512" README.md ||
+    wrong "README.md: a tracked step: bench/SPEED.md has $step s"
+grep -qF "takes $torch s in PyTorch" README.md ||
+    wrong "README.md: PyTorch: by bench/SPEED.md $torch s"
+
 # The learning rates of the option's row, in the order of mse|ce|bmse|logistic.
 # shellcheck disable=SC2016
 rates=$(sed -n 's/^| `--lr ETA` .* for mse, ce, bmse, logistic: \(.*\) (\[.*/\1/p' README.md)
