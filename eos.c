@@ -7683,10 +7683,11 @@ static bool approach_ends(size_t n, struct pace *pace)
     const double S = warm.gd.value[0], goal = 2 / config.lr;
 
     if (S >= goal && (n == 0 || progress.dt <= config.lr)) {
-        if (n == 0)
-            note("the sharpness is at 2/eta at the start, or above (S eta = "
-                 "%.4g): tracking from there; an approach needs --lr < %.3g",
-                 S * config.lr, 2 / S);
+        if (n == 0) {
+            note("the sharpness is at 2/eta at the start: tracking from there");
+            note("S eta = %.4g; it starts below the edge with --lr < %.3g",
+                 S * config.lr, goal / S * config.lr);
+        }
         note("instability at step %zu: S = %.6g, 2/eta = %.6g", n, S, goal);
         return true;
     }
