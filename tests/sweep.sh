@@ -153,7 +153,7 @@ same slurm
 
 echo "== the table"
 bench/collect "$tmp"/slurm/*.log >"$tmp/table"
-for row in 'cnn | bmse | 0.05' 'plain' '[0-9.]* | – | – | `eos run'; do
+for row in 'cnn | bmse | 0.05' 'plain' '[^|]* | – | – | `eos run'; do
     rows=$(grep -c "^| cnn-bmse-0.05-[12] | $row" "$tmp/table") || :
     [ "$rows" = 2 ] || die "bench/collect: $row: $(cat "$tmp/table")"
 done
