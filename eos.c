@@ -6946,9 +6946,11 @@ static void summary_limits(bool fails, char *to, size_t size)
     size_t n = 0;
 
     to[0] = 0;
-    if (left || stats.gd.up)
-        n += (size_t)snprintf(to, size, "; not judged: %zu rows%s", left,
-                              stats.gd.up ? " and a swing under way" : "");
+    if (left)
+        n += (size_t)snprintf(to, size, "; not judged: %zu rows", left);
+    if (stats.gd.up)
+        n += (size_t)snprintf(to + n, size - n, "%s a swing under way",
+                              left ? " and" : "; not judged:");
     if (fails && stats.eps > EPS_SMALL)
         n += (size_t)snprintf(to + n, size - n,
                               "; eps is up to %.2g, not small", stats.eps);
@@ -7048,7 +7050,7 @@ static int summary_write(const char *stop)
  * and of the state, both, and a hash of all before it.
  * ------------------------------------------------------------------------ */
 
-#define CKPT_MAGIC "eos checkpoint 5\n"
+#define CKPT_MAGIC "eos checkpoint 6\n"
 enum { CKPT_HEAD = sizeof CKPT_MAGIC - 1 + 16, CKPT_TEXT = 2048 };
 
 /* Where the run stands, between two steps. */
