@@ -355,6 +355,9 @@ enum { MODELS = sizeof pass_samples / sizeof *pass_samples, TIMED = 3 };
 /* Milliseconds by precision and order as bench/pytorch.py prints them for the
  * network in use, zero where it does not run. */
 static double torch_ms[2][TIMED];
+/* Seconds of as many calls as a tracked step of the authors' program makes, 35
+ * products and 8 float64 gradients, for the MLP; 0 where that is not known. */
+static double torch_step;
 
 static void torch_run(void)
 {
@@ -374,19 +377,9 @@ static void torch_run(void)
             torch_ms[!strcmp(precision, "f64")][order] = ms;
     if (in)
         pclose(in);
-}
-
-/* Seconds that a tracked step of the MLP would take at PyTorch's pace with as
- * many calls as the authors' program makes, 0 where that is not known. */
-static double torch_step;
-
-static void torch_step_sum(void)
-{
-    enum { PRODUCTS = 35, GRADIENTS = 8 };
-
-    torch_step =
-        (PRODUCTS * torch_ms[EOS_F32][1] + GRADIENTS * torch_ms[EOS_F64][0]) /
-        1e3;
+    if (config.model == EOS_MLP)
+        torch_step =
+            (35 * torch_ms[EOS_F32][1] + 8 * torch_ms[EOS_F64][0]) / 1e3;
 }
 
 static void passes_of(enum eos_model model, bool compare)
@@ -398,8 +391,6 @@ static void passes_of(enum eos_model model, bool compare)
     start(model, pass_samples[model], EOS_F64);
     if (compare)
         torch_run();
-    if (model == EOS_MLP)
-        torch_step_sum();
     for (p = 0; p < 2; p++)
         for (order = 0; order < TIMED; order++) {
             double time = pass_time(p, order), torch = torch_ms[p][order];
@@ -610,7 +601,6 @@ static void tracked_steps(void)
     if (!once && torch_step == 0) {
         start(EOS_MLP, 5000, EOS_F32);
         torch_run();
-        torch_step_sum();
     }
     tracked_step(EOS_MLP, once ? 60 : 5000);
     tracked_step(EOS_CNN, once ? 10 : 500);
