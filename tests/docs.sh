@@ -107,7 +107,7 @@ grep -qF "within 3 % in $counted" README.md ||
 
 # Times: of a tracked step, and what PyTorch takes for as many passes.
 step=$(sed -n 's/^mlp, 5000 .* tracked step \([0-9.]*\) s.*/\1/p' bench/SPEED.md |
-    awk '{ printf "%.1f", $1 + 0.001; exit }')
+    awk '{ printf "%.1f", $1 + 0.001; exit }') # 2.55 is 2.6
 torch=$(awk '/^mlp .*Hessian product  f32/ { h = $(NF - 1) + 0 }
     /^mlp .*gradient         f64/ { g = $(NF - 1) + 0 }
     END { printf "%.0f", (35 * h + 8 * g) / 1e3 }' bench/SPEED.md)

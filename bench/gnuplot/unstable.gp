@@ -35,7 +35,7 @@ eval view
 set ylabel "eigenvalues"
 eval edge_label
 # A dash for each eigenvalue, the same for both trajectories.
-set for [i = 1:4] linetype 10+i linecolor rgb green linewidth 2
+set for [i = 1:7] linetype 10+i linecolor rgb green linewidth 2
 set for [i = 1:2] linetype 20+i linecolor rgb blue linewidth 1
 set linetype 12 dashtype (10,4); set linetype 22 dashtype (10,4)
 set linetype 13 dashtype (4,3); set linetype 14 dashtype (1.5,3)
