@@ -1,0 +1,218 @@
+#!/bin/sh
+# Computes the numbers of the captions from those beside the figures
+# (bench/figures/NAME.txt: six digits) and looks for the sentences in README.md
+# and bench/RESULTS.md.  What a caption says that its figure does not draw (λ2
+# where there is one direction, a row of the summary) is not held here.
+set -eu
+export LC_ALL=C.UTF-8
+cd "$(dirname "$0")/.."
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+cat README.md bench/RESULTS.md | tr '\n' ' ' | sed 's/−/-/g; s/  */ /g' >"$tmp/text"
+
+# A column is a name, of the first block, or NAME@K, of block K.  The functions
+# take the first and the last step that they look at; without them all.
+# shellcheck disable=SC2016 # dollars of awk
+functions='
+/^# lr: / { lr = $3 }
+/^#/ { next }
+!NF { block += named; named = 0; next }
+!named {
+    for (i = 1; i <= NF; i++)
+        name[i] = $i "@" block + 0
+    named = 1
+    next
+}
+{
+    row = rows[block + 0]++
+    for (i = 1; i <= NF; i++)
+        value[name[i], row + 0] = $i
+}
+function whole(c) { return c (c ~ /@/ ? "" : "@0") }
+function step_of(c, r) {
+    return value["step" substr(c, index(c, "@")), r]
+}
+function inside(c, r, from, to) { # is row r between them, and has a number?
+    if (value[c, r] == "nan")
+        return 0
+    return (from == "" || step_of(c, r) >= from) && (to == "" || step_of(c, r) <= to)
+}
+# In how many rows, and set: their sum, the extremes and where they are.
+function look(c, from, to,    r, n) {
+    sum = 0
+    for (r = 0; (c, r) in value; r++) {
+        if (!inside(c, r, from, to))
+            continue
+        last_value = value[c, r] + 0
+        sum += last_value
+        if (!n || last_value > most) {
+            most = last_value
+            most_at = step_of(c, r)
+        }
+        if (!n++ || last_value < least) {
+            least = last_value
+            least_at = step_of(c, r)
+        }
+    }
+    return n
+}
+function top(c, from, to) { look(whole(c), from, to); return most }
+function low(c, from, to) { look(whole(c), from, to); return least }
+function when(c, from, to) { look(whole(c), from, to); return most_at }
+function mean(c, from, to,    n) { n = look(whole(c), from, to); return sum / n }
+function at(c, step) { look(whole(c), step, step); return last_value }
+function last(c) { look(whole(c)); return last_value }
+function passes(c, bound, from,    r) { # the first step where c is at least that
+    c = whole(c)
+    for (r = 0; (c, r) in value; r++)
+        if (value[c, r] >= bound && inside(c, r, from))
+            return step_of(c, r)
+}
+# The column c of f(p, q) row by row: "/" or "-".
+function pair(p, f, q,    r, c) {
+    c = p f q
+    p = whole(p)
+    q = whole(q)
+    for (r = 0; (p, r) in value; r++)
+        value[c "@0", r] = f == "/" ? value[p, r] / value[q, r] : \
+            value[p, r] - value[q, r]
+    return c
+}
+function correlation(p, q,    r, n, mp, mq, pp, qq, pq) {
+    mp = mean(p)
+    mq = mean(q)
+    for (r = 0; (p "@0", r) in value; r++) {
+        pp += (value[p "@0", r] - mp) ^ 2
+        qq += (value[q "@0", r] - mq) ^ 2
+        pq += (value[p "@0", r] - mp) * (value[q "@0", r] - mq)
+    }
+    return pq / sqrt(pp * qq)
+}
+function within(x) { return int(x) + (x > int(x)) } # the next whole number
+function off(p, q, from, to,    c) { # largest relative error of p
+    c = pair(p, "/", q)
+    return larger(top(c, from, to) - 1, low(c, from, to) - 1)
+}
+function above(p, q) { return 100 * (p / q - 1) } # in per cent
+function window(p, q, from) { # of 100 rows: means, in per cent
+    return above(mean(p, from, from + 99), mean(q, from, from + 99))
+}
+function parts(p, bound,    c, r) { # the last step of those within that of gd_L
+    c = pair(p, "/", "gd_L") "@0"
+    for (r = 0; (c, r) in value && abs(value[c, r] - 1) <= bound; r++) { }
+    return step_of(c, r - 1)
+}
+# Appendix E: |x| in units of delta, and rho3 and rho4 in those of their scale.
+function top_x(x,    r, far) {
+    for (r = 0; (x "@0", r) in value; r++)
+        far = larger(far, value[x "@0", r] / sqrt(value["delta2@0", r]))
+    return far
+}
+function rho3(r) { return value["rho3@1", r] / sqrt(value["slow_beta@1", r]) }
+function rho4(r) { return value["rho4@1", r] / (lr * value["rho3@1", r] ^ 2) }
+function top_rho(    r, most) {
+    for (r = 0; ("rho3@1", r) in value; r++)
+        most = larger(most, larger(rho3(r), rho4(r)))
+    return most
+}
+function larger(p, q) { p = abs(p); q = abs(q); return p > q ? p : q }
+function abs(x) { return x < 0 ? -x : x }
+'
+count=0 failed=0
+while IFS= read -r line; do
+    case $line in '' | \#*) continue ;; esac
+    figure=${line%%: *}
+    program=$(printf '%s\n' "${line#*: }" |
+        sed 's/<\(%[^ ]*\) \([^>]*\)>/"; printf "\1", \2; printf "%s", "/g')
+    sentence=$(awk "$functions END { printf \"%s\", \"$program\" }" \
+        "bench/figures/$figure.txt")
+    count=$((count + 1))
+    grep -qF -e "$sentence" "$tmp/text" || {
+        echo "tests/captions.sh: $figure: nowhere: $sentence" >&2
+        failed=1
+    }
+done <<'END'
+fig4-mlp: first swing (<%d when("gd_L", 0, 250)> and <%d when("pr_L", 0, 250)>) and seven after it at the second (<%d when("gd_L", 300)> and <%d when("pr_L", 300)>)
+fig4-mlp: its loss is that of θ† to <%.2f within(1e4 * off("gf_L", "pg_L")) / 100> %
+fig4-mlp: mlp-mse-005-kick | <%.3f correlation("gd_L", "pr_L")>, <%.3f correlation("gd_S", "pr_S")> over 500 steps
+fig4-mlp-no-kick: the swing comes at step <%d when("gd_L", 200, 300)> instead of 167, predicted for <%d when("pr_L", 200, 300)> and <%.1f above(top("pr_L", 200, 300), top("gd_L", 200, 300))> % higher
+fig4-mlp-no-kick: has climbed to <%.0f top("gd_S")> (415 with the kick): <%.3f top(pair("gd_L", "-", "pg_L"), 0, 300)> above the loss of θ† (0.027)
+fig4-mlp-no-kick: The second swing is 0.002 above it at step <%d passes(pair("gd_L", "-", "pg_L"), 0.002, 400)>, that of the prediction at <%d passes(pair("pr_L", "-", "pg_L"), 0.002, 400)>
+fig4-mlp: (<%.0f top("gd_S")> with the kick)
+fig4-mlp: above the loss of θ† (<%.3f top(pair("gd_L", "-", "pg_L"))>)
+fig4-mlp-007: The loss peaks at step <%d when("gd_L", 50, 180)>, predicted for <%d when("pr_L", 50, 180)> and <%.1f above(top("pr_L", 50, 180), top("gd_L", 50, 180))> % higher; sharpness falls to <%.1f low("gd_S")>, predicted <%.1f low("pr_S")>; correlations <%.3f correlation("gd_L", "pr_L")> and <%.3f correlation("gd_S", "pr_S")>.
+fig4-mlp-010: (`mlp-mse-010-kick`): <%d when("gd_L", 50, 150)>, predicted for <%d when("pr_L", 50, 150)> and <%.1f above(top("pr_L", 50, 150), top("gd_L", 50, 150))> % higher; <%.1f low("gd_S")>, predicted <%.1f low("pr_S")>; correlations <%.3f correlation("gd_L", "pr_L")> and <%.3f correlation("gd_S", "pr_S")>.
+fig4-mlp-bmse: The first spike of the loss comes at step <%d when("gd_L", 0, 100)>, predicted for <%d when("pr_L", 0, 100)> and <%.0f above(top("pr_L", 0, 100), top("gd_L", 0, 100))> % too high; the push towards lower sharpness is then too strong (<%.0f low("pr_S")> where gradient descent falls to <%.0f low("gd_S")>), and the second spike (<%d when("gd_L", 100)>) is predicted too late (after 149).
+fig4-mlp-bmse-no-kick: so the swing needs <%d when("gd_L", 0, 110)> steps to grow where it needed 51, and S is at <%.0f top("gd_S")> before it does (with a kick: 449). The spike is <%.2f top("gd_L", 0, 110)> high (0.87), predicted for step <%d when("pr_L", 0, 110)> and <%.0f above(top("pr_L", 0, 110), top("gd_L", 0, 110))> % too high.
+fig4-mlp-bmse: (with a kick: <%.0f top("gd_S")>). The spike is 1.94 high (<%.2f top("gd_L", 0, 100)>)
+fig4-cnn: The spike comes at step <%d when("gd_L")>, predicted for <%d when("pr_L")> and <%.1f above(top("pr_L"), top("gd_L"))> % higher; sharpness falls to <%.0f low("gd_S")>, predicted <%.0f low("pr_S")>; correlation <%.3f correlation("gd_L", "pr_L")> for the loss and <%.3f correlation("gd_S", "pr_S")> for the sharpness
+fig4-cnn-bmse: Both losses peak at step <%d when("gd_L")>, the predicted one <%.0f above(top("pr_L"), top("gd_L"))> % higher
+fig4-transformer: (peaks of the loss at <%d when("gd_L", 0, 100)>, <%d when("gd_L", 100, 200)>, <%d when("gd_L", 200)>, each higher: <%.3f top("gd_L", 0, 100)>, <%.3f top("gd_L", 100, 200)>, <%.3f top("gd_L", 200)>; sharpness up to <%.0f top("gd_S")>, down to <%.0f low("gd_S")>).
+fig4-transformer: The prediction has the first at <%d when("pr_L", 0, 100)> and <%.1f above(top("pr_L", 0, 100), top("gd_L", 0, 100))> % too high, is thrown to a sharpness of <%.0f low("pr_S", 0, 100)> (<%.0f low("gd_S", 0, 100)>), comes to the second at <%d when("pr_L", 100, 250)> instead of 143
+fig4-transformer: a correlation of <%.2f correlation("gd_L", "pr_L")> over all rows
+fig4-transformer: gradient flow has left to <%.2f last("gf_dist")>, its sharpness to <%.0f top("gf_S")>.
+fig5-mlp: λ1 passes 2/η = 200 by step <%d passes("S", 200)>, λ2 by 1,000, λ3 and λ4 follow by 1,700. From then on all four are within <%d within(100 * larger(top("S", 1700) / 200 - 1, low("S4", 1700) / 200 - 1))> % of 2/η, over the last 100 steps within <%d within(100 * larger(top("S", 5900) / 200 - 1, low("S4", 5900) / 200 - 1))> %, while the loss goes from <%.2f at("L", 1000)> at step 1,000 to <%.2g last("L")>.
+fig5-cnn: λ1 passes 2/η = 200 by step <%d passes("S", 200)>, the other three by <%d passes("S4", 200)>; they swing about it together, between <%.0f low("S4", 600)> and <%.0f top("S", 600)>, until they settle within <%d within(100 * larger(top("S", 1800) / 200 - 1, low("S4", 1800) / 200 - 1))> % of it over the last 200 steps.
+fig6-mlp: less training loss at the end: <%.2g last("L")>, <%.2g last("L@1")>, <%.2g last("L@2")>, <%.2g last("L@3")>. Test accuracy ends at <%.1f 100 * last("test_acc")>, <%.1f 100 * last("test_acc@1")>, <%.1f 100 * last("test_acc@2")> and <%.1f 100 * last("test_acc@3")> %
+fig6-mlp: it peaks before, at <%.0f 100 * top("test_acc")> %, for every rate
+fig6-mlp: it peaks before, at <%.0f 100 * top("test_acc@1")> %, for every rate
+fig6-mlp: it peaks before, at <%.0f 100 * top("test_acc@2")> %, for every rate
+fig6-mlp: it peaks before, at <%.0f 100 * top("test_acc@3")> %, for every rate
+fig6-cnn: S passes its 2/η at step <%d passes("S@3", 50)> (η = 0.04), <%d passes("S@2", 100)> (0.02) and <%d passes("S@1", 200)> (0.01) and stays about it; for 0.005 it has come to <%.0f last("S")> of 400. Training loss at the end: <%.2f last("L")>, <%.2f last("L@1")>, <%.3f last("L@2")>, <%.3f last("L@3")>.
+fig6-cnn: and ends at <%.1f 100 * last("test_acc")>, <%.1f 100 * last("test_acc@1")>, <%.1f 100 * last("test_acc@2")> and <%.1f 100 * last("test_acc@3")> %
+fig6-cnn: Test accuracy peaks at <%.0f 100 * top("test_acc")> % for every rate
+fig6-cnn: Test accuracy peaks at <%.0f 100 * top("test_acc@1")> % for every rate
+fig6-cnn: Test accuracy peaks at <%.0f 100 * top("test_acc@2")> % for every rate
+fig6-cnn: Test accuracy peaks at <%.0f 100 * top("test_acc@3")> % for every rate
+appE-cnn: sharpening α stays between <%.0f low("alpha")> and <%.0f top("alpha")>, ε below <%.3f within(1e3 * top("eps")) / 1e3>
+appE-cnn: ρ3 and ρ4 are at most <%.1f top_rho()> times
+appE-transformer: |x| goes to <%.1f top_x("gd_x")> δ, where F is below
+appE-transformer: and ε = <%.2f low("eps")> to <%.3f top("eps")> is
+appE-cnn-logistic: ε grows from <%.2f low("eps")> to <%.2f top("eps")>, above
+appE-cnn-logistic: ρ4 is <%.1f top_rho()> times ηρ3²
+appE-cnn-logistic: Gradient descent goes to |x| = <%.1f top_x("gd_x")> δ, the plain prediction to <%.1f top_x("pr_x")> δ
+appE-transformer-logistic: ε grows from <%.2f low("eps")> to <%.2f top("eps")>. Everything
+appE-transformer-logistic: ρ4 <%.1f top_rho()> times ηρ3²
+appE-transformer-logistic: |x| goes to <%.1f top_x("gd_x")> δ.
+appE-mlp: ε is <%.2f top("eps")>, |x| goes to <%.1f top_x("gd_x")> δ
+appE-mlp: ρ4 is <%.1f abs(rho4(0))> times ηρ3² at first
+appG-mlp-ce: Both predictions are within 2 % of gradient descent's loss to step <%d parts("pr_L", 0.02)>
+appG-mlp-ce: Both predictions are within 2 % of gradient descent's loss to step <%d parts("pgen_L", 0.02)>
+appG-mlp-ce: Its swing comes at <%d when("gd_L", 20)>, <%.2f top(pair("gd_L", "-", "pg_L"), 20)> above the loss of θ†; the generalized prediction has it at <%d when("pgen_L", 20)> and <%.2f top(pair("pgen_L", "-", "pg_L"), 20)> above, the plain one at <%d when("pr_L", 30)> and <%.2f top(pair("pr_L", "-", "pg_L"), 20)> above.
+appG-mlp-logistic: Both are within 2 % up to step <%d parts("pr_L", 0.02)>
+appG-mlp-logistic: and both have the first spike, the plain one at <%d when("pr_L", 0, 45)>, the generalized one at <%d when("pgen_L", 0, 45)> (gradient descent: <%d when("gd_L", 0, 45)>)
+appG-mlp-logistic: both lose its second spike (<%d when("gd_L", 100)>)
+appG-cnn-ce: gradient descent's sharpness goes to <%.0f top("gd_S")>, which
+appG-cnn-ce: S of θ† is 0.1 % above 2/η = 100 at step <%d passes("pg_S", 100.1, 1)> and later up to <%.1f top("pg_S") - 100> % above
+appG-cnn-ce: cnn-ce-020-kick | both within 2 % of the loss to step <%d parts("pr_L", 0.02)>
+appG-cnn-ce: cnn-ce-020-kick | both within 2 % of the loss to step <%d parts("pgen_L", 0.02)>
+appG-cnn-logistic: gradient descent's first spike is <%.3f top("gd_L", 0, 45)> at step <%d when("gd_L", 0, 45)>; the generalized prediction has <%.3f top("pgen_L", 0, 45)> at <%d when("pgen_L", 0, 45)>, the plain one <%.3f top("pr_L", 0, 45)> at <%d when("pr_L", 0, 45)>. The plain one is thrown to a sharpness of <%.0f low("pr_S")> (<%.1f low("gd_S", 0, 50)>, generalized <%.1f low("pgen_S", 0, 50)>)
+appG-cnn-logistic: that comes at <%d when("gd_L", 50)>, by the generalized prediction at <%d when("pgen_L", 50)> and <%.0f above(top("pgen_L", 50), top("gd_L", 50))> % too high
+appG-transformer-logistic: to a loss of <%.3f top("gd_L", 0, 70)> at step <%d when("gd_L", 0, 70)> and <%.3f top("gd_L", 70)> at <%d when("gd_L", 70)>. The generalized prediction has both, at <%d when("pgen_L", 0, 70)> and <%d when("pgen_L", 70)>, to <%.3f top("pgen_L", 0, 70)> and <%.3f top("pgen_L", 70)>; the plain one goes to <%.3f top("pr_L", 0, 70)> at <%d when("pr_L", 0, 70)>, is thrown to a sharpness of <%.1f low("pr_S", 0, 70)> (<%.1f low("gd_S", 0, 70)>; generalized <%.1f low("pgen_S", 0, 70)>)
+appG-transformer-logistic: a correlation of <%.2f correlation("gd_L", "pgen_L")> for the loss of the generalized one
+appG-transformer-logistic: and <%.2f correlation("gd_S", "pgen_S")> for the sharpness (<%.2f correlation("gd_S", "pr_S")> plain)
+unstable-mlp: it passes 1.9/η after <%d last("step") + 1> steps
+unstable-mlp: (at <%d when("pr_L", 0, 100)>, <%d when("pr_L", 100, 180)> and <%d when("pr_L", 180, 230)>)
+unstable-mlp: <%.2f correlation("gd_L", "pr_L")>). On the CNN
+unstable-mlp: | mlp-unstable | 0 – 99 | <%+.2f window("mean_L", "gd_L", 0)> | <%+.1f window("pg_L", "gd_L", 0)> | <%+.2f window("pr_L", "gd_L", 0)> | <%+.2f window("pr_S", "gd_S", 0)> |
+unstable-mlp: | | 100 – 199 | <%+.2f window("mean_L", "gd_L", 100)> | <%+.1f window("pg_L", "gd_L", 100)> | <%+.2f window("pr_L", "gd_L", 100)> | <%+.2f window("pr_S", "gd_S", 100)> |
+unstable-mlp: | | 200 – 299 | <%+.2f window("mean_L", "gd_L", 200)> | <%+.1f window("pg_L", "gd_L", 200)> | <%+.2f window("pr_L", "gd_L", 200)> | <%+.2f window("pr_S", "gd_S", 200)> |
+unstable-mlp: | | 300 – 396 | <%+.2f window("mean_L", "gd_L", 300)> | <%+.1f window("pg_L", "gd_L", 300)> | <%+.2f window("pr_L", "gd_L", 300)> | <%+.2f window("pr_S", "gd_S", 300)> |
+unstable-cnn: | cnn-unstable | 0 – 99 | <%+.2f window("mean_L", "gd_L", 0)> | <%+.1f window("pg_L", "gd_L", 0)> | <%+.2f window("pr_L", "gd_L", 0)> | <%+.2f window("pr_S", "gd_S", 0)> |
+unstable-cnn: | | 100 – 199 | <%+.2f window("mean_L", "gd_L", 100)> | <%+.1f window("pg_L", "gd_L", 100)> | <%+.2f window("pr_L", "gd_L", 100)> | <%+.2f window("pr_S", "gd_S", 100)> |
+unstable-cnn-020: | cnn-unstable-020 | 0 – 70 | <%+.2f window("mean_L", "gd_L", 0)> | <%+.1f window("pg_L", "gd_L", 0)> | <%+.2f window("pr_L", "gd_L", 0)> | <%+.2f window("pr_S", "gd_S", 0)> |
+unstable-cnn-ce: | cnn-ce-unstable | 0 – 59 | <%+.2f window("mean_L", "gd_L", 0)> | <%+.1f window("pg_L", "gd_L", 0)> | <%+.2f window("pr_L", "gd_L", 0)> | <%+.2f window("pr_S", "gd_S", 0)> |
+unstable-cnn-ce: loss and sharpness are <%.2f window("pgen_L", "gd_L", 0)> and <%.2f window("pgen_S", "gd_S", 0)>.
+unstable-cnn-ce: (its loss peaks at <%d when("pgen_L", 20)> with <%.3f top("pgen_L", 20)>; <%d when("gd_L", 20)>, <%.3f top("gd_L", 20)>)
+unstable-cnn-ce: over steps 40 to 59 its loss is never more than <%.1f 100 * off("pgen_L", "gd_L", 40, 59)> % off, its sharpness <%.1f 100 * off("pgen_S", "gd_S", 40, 59)> %
+unstable-cnn-ce: The plain one has a spike to <%.2f top("pr_L")> instead
+unstable-cnn-ce: λ1 of θ† stays between <%.1f low("pg_S", 1)> and 2/η = 100
+unstable-cnn-ce: By theory the mean loss of steps 40 to 59 is <%.2f above(mean("mean_L", 40, 59), mean("gd_L", 40, 59))> % too high (L† <%.1f -above(mean("pg_L", 40, 59), mean("gd_L", 40, 59))> % too low)
+unstable-cnn: so gradient descent itself has two eigenvalues above 2/η from step <%d passes("gd_S2", 400)> to 49
+unstable-cnn: come <%d when("pr_L", 0, 100) - when("gd_L", 0, 100)> and <%d when("pr_L", 100) - when("gd_L", 100)> steps late (cnn-unstable, <%.2f correlation("gd_L", "pr_L")>)
+unstable-cnn-020: Gradient descent's first two eigenvalues go to <%.0f top("gd_S")> and <%.0f top("gd_S2")> together
+unstable-cnn-020: Its first spike, at <%d when("gd_L", 0, 45)>, is predicted for <%d when("pr_L", 0, 45)> and <%.0f above(top("pr_L", 0, 45), top("gd_L", 0, 45))> % too high; that push brings the predicted sharpness to <%.0f low("pr_S", 0, 61)> (<%.0f low("gd_S", 0, 61)>)
+unstable-mlp: gradient descent stays within <%.2f top("gd_dist")> (mlp-unstable)
+END
+[ "$failed" = 0 ] && echo "captions: $count sentences say what the figures have"
+exit $failed
