@@ -21,7 +21,7 @@
  *                                                           vocabulary, words
  *    6  network: tables of layers, their series  [generated]  net, memory
  *    7  derivatives: the loss and its first four            kernel, first_layer
- *    8  sharpness: the top eigenpairs of the Hessian        eig, krylov, shared
+ *    8  sharpness: the top eigenpairs of the Hessian        eig, krylov, outliers
  *    9  dynamics: the constrained trajectory, predictions   path, dagger,
  *   9b  past the paper: several unstable directions         warm, scratch
  *   10  log and terminal: tables of columns, progress       out, logfile
@@ -442,7 +442,7 @@ static size_t pieces(size_t n, size_t m)
  * takes its own when a run starts, as large as the options need them.  A build
  * has room for the larger network and most of what can be asked for with as
  * many unstable directions, in vectors of P_MAX float64 numbers. */
-#define ROOM_VECTORS(K) ((K) < 2 ? 36 : (K) < 4 ? 58 : 104)
+#define ROOM_VECTORS(K) ((K) < 2 ? 40 : (K) < 4 ? 62 : 108)
 #define ROOM_THREAD 2000000 /* scratch of a thread (MLP) */
 #define ROOM_NETWORK (BOARD ? 24000000 : 49000000) /* activations, weights */
 #define ROOM_FOR(K)                                     \
@@ -690,8 +690,14 @@ static size_t chunk_end(const struct operands *o, size_t task)
     return size_min((task + 1) * CHUNK_SUM, o->n);
 }
 
+INLINE double vecs_element(struct vecs x, const bool narrow, size_t i)
+{
+    return narrow ? (double)x.f32[i] : x.f64[i];
+}
+
 /* Eight interleaved sums, then a tree: the same bits at any vector width. */
-static double sum_products(const double *x, const double *y, size_t n)
+INLINE double sum_of_products(struct vecs x, const bool narrow, const double *y,
+                              size_t n)
 {
     double s[8] = {0};
     size_t i;
@@ -699,11 +705,16 @@ static double sum_products(const double *x, const double *y, size_t n)
     for (i = 0; i + 8 <= n; i += 8) {
         UNROLL
         for (size_t j = 0; j < 8; j++)
-            s[j] += x[i + j] * y[i + j];
+            s[j] += vecs_element(x, narrow, i + j) * y[i + j];
     }
     for (size_t j = 0; i + j < n; j++)
-        s[j] += x[i + j] * y[i + j];
+        s[j] += vecs_element(x, narrow, i + j) * y[i + j];
     return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
+}
+
+static double sum_products(const double *x, const double *y, size_t n)
+{
+    return sum_of_products((struct vecs){.f64 = (double *)x}, false, y, n);
 }
 
 /* The chunks' sums of the running vec_dots. */
@@ -715,22 +726,35 @@ static void vec_dots_task(size_t worker, size_t task, const void *work)
     size_t begin = task * CHUNK_SUM, len = chunk_end(o, task) - begin;
 
     (void)worker;
-    for (size_t j = 0; j < o->m; j++)
-        dots_part[j][task] = sum_products(
-            o->set.f64 + j * vec_stride(o->n) + begin, o->y + begin, len);
+    for (size_t j = 0; j < o->m; j++) {
+        struct vecs x = vecs_from(o->set, o->n, j);
+
+        if (x.f64)
+            dots_part[j][task] = sum_products(x.f64 + begin, o->y + begin, len);
+        else {
+            x.f32 += begin;
+            dots_part[j][task] = sum_of_products(x, true, o->y + begin, len);
+        }
+    }
 }
 
 /* out[j] = set[j] . y for m vectors of n elements. */
-static void vec_dots(size_t n, size_t m, const double *set, const double *y,
-                     double *out)
+static void vecs_dots(size_t n, size_t m, struct vecs set, const double *y,
+                      double *out)
 {
-    const struct operands o = {n, m, {.f64 = (double *)set}, NULL, y, {0}};
+    const struct operands o = {n, m, set, NULL, y, {0}};
     size_t tasks = pieces(n, CHUNK_SUM), i;
 
     parallel(tasks, vec_dots_task, &o);
     for (size_t j = 0; j < m; j++)
         for (out[j] = 0, i = 0; i < tasks; i++)
             out[j] += dots_part[j][i];
+}
+
+static void vec_dots(size_t n, size_t m, const double *set, const double *y,
+                     double *out)
+{
+    vecs_dots(n, m, (struct vecs){.f64 = (double *)set}, y, out);
 }
 
 static double vec_dot(size_t n, const double *x, const double *y)
@@ -761,8 +785,7 @@ INLINE void vec_combine_few(const struct operands *o, size_t at,
 
         UNROLL
         for (size_t i = 0; i < len; i++)
-            sum[i] += a * (narrow ? (double)o->set.f32[j * stride + at + i]
-                                  : o->set.f64[j * stride + at + i]);
+            sum[i] += a * vecs_element(o->set, narrow, j * stride + at + i);
     }
     UNROLL
     for (size_t i = 0; i < len; i++)
@@ -4766,8 +4789,9 @@ void eos_fourth(const double *theta, const double *v, double *out)
  *
  * The k algebraically largest eigenpairs of the Hessian by Rayleigh-Ritz on
  * a small orthonormal basis.  Each step adds the residual of the first pair
- * that is not good enough, at one product; a full basis is restarted with the
- * leading Ritz vectors and the target's previous one.  With a basis of three
+ * that is not good enough, preconditioned by what is known of the outliers, at
+ * one product; a full basis is restarted with the leading Ritz vectors and the
+ * target's previous one.  With a basis of three
  * that is LOBPCG; a few more vectors save products when it starts cold.
  * ------------------------------------------------------------------------ */
 
@@ -4801,6 +4825,16 @@ static struct {
     struct vecs image;
 } krylov;
 
+/* The leading eigenvectors, at descent's last thorough search before the track
+ * and theta+'s in it: guesses for all trajectories and what preconditions their
+ * residuals.  Those wanted, or of several directions, are of its last solve. */
+static struct outliers {
+    size_t known;
+    bool dagger; /* theta+'s */
+    double value[EIG_MAX];
+    struct vecs u;
+} outliers;
+
 static size_t eig_wanted(void)
 {
     size_t pairs = config.unstable > 1 ? config.unstable + 1 : 2;
@@ -4814,6 +4848,7 @@ static void eig_room(size_t p)
     krylov.basis = room_vectors(p, krylov.room);
     krylov.next = room_vectors(p, 1);
     krylov.image = room_kept(p, krylov.room, config.deriv == EOS_F32);
+    outliers = (struct outliers){.u = room_kept(p, EIG_MAX, true)};
 }
 
 static void swap(double *a, double *b, size_t n)
@@ -5072,6 +5107,30 @@ static double eig_goal(size_t i, size_t wanted, double tol)
     return eig.value_only && i + 1 == wanted ? sqrt(tol) : tol;
 }
 
+/* The leading eigenvalues of a network of C classes are some C that stand apart
+ * from all others, and their space turns slowly (Gur-Ari, Roberts, Dyer 2018).
+ * So the part that a residual r has in that space, as it was found before, is
+ * solved for: component j takes the factor S / (S - lambda_j) that it has in
+ * the error relative to those of eigenvalues near 0 (Davidson 1975).  Where that
+ * did not help the last time r is taken as it is: what is wrong of the factors
+ * or vectors costs products, not accuracy. */
+static void eig_precondition(size_t target, double *r)
+{
+    enum { MOST = 30 };
+    const double S = eig.value[target];
+    double part[EIG_MAX], gap;
+    size_t m = 0;
+
+    while (m < outliers.known && outliers.value[m] > S / 4)
+        m++;
+    vecs_dots(eig.p, m, outliers.u, r, part);
+    for (size_t j = 0; j < m; j++) {
+        gap = 1 - outliers.value[j] / S;
+        part[j] *= j == target ? 0 : (gap * MOST > 1 ? 1 / gap : MOST) - 1;
+    }
+    vecs_combine(eig.p, r, r, m, part, outliers.u);
+}
+
 /* Iterates until the residuals of the first `wanted` pairs are at most their
  * goals.  Rounding sets a floor (float32 products: some 1e-6).  A target that
  * stops improving is left as it is, and its residual tells. */
@@ -5104,6 +5163,8 @@ static void eig_iterate(size_t wanted, double tol)
         if (eig.m == eig.cap)
             eig_restart(size_min(wanted + 2, eig.cap - 2));
         memcpy(eig.last, eig.y[target], sizeof eig.last);
+        if (!idle)
+            eig_precondition(target, krylov.next);
         if (!eig_append(krylov.next) && !eig_append_random())
             return;
     }
@@ -5157,7 +5218,8 @@ static bool eig_missed(size_t wanted)
             (double)step >= eig_steps(sought, found + bound, bottom))
             break;
         if (eig.m == eig.cap)
-            eig_restart(size_min(wanted + 2, eig.cap - 2));
+            eig_restart(
+                size_max(size_min(wanted + 2, eig.cap - 2), eig.cap - 3));
         memcpy(eig.last, eig.y[wanted], sizeof eig.last);
     }
     eig_ritz();
@@ -5225,46 +5287,39 @@ static void eig_power(size_t wanted, double tol)
 }
 
 /* What a trajectory remembers of its last solves. */
-enum { HISTORY = 3, SKETCH = 64 };
+enum { HISTORY = 5, SKETCH = 64 };
 struct warm {
     bool dagger;                /* it is theta+ */
     size_t known, newest;       /* solves, the place of the last one */
-    size_t seconds;             /* solves that left a second vector */
     double value[EIG_MAX];      /* the top eigenvalues; S is the first */
     double resid[EIG_MAX];      /* |Hu - Su| / |S| of each */
     double at[HISTORY][SKETCH]; /* where the solves were */
     struct vecs u;              /* and their vectors, HISTORY of them */
-    struct vecs second;         /* --unstable: second vectors, a ring of two */
 };
 
-/* What all trajectories share: approximations of the leading eigenvectors, of
- * which the first is that of theta+, and the last second eigenvalue. */
-static struct {
-    struct vecs u;
-    size_t room;
-    bool known[EIG_MAX];
-    double lambda2;
-} shared;
-
-static void warm_room(struct warm *w, bool seconds)
+static void warm_room(struct warm *w)
 {
     memset(w, 0, sizeof *w);
     w->u = room_kept(net.params, HISTORY, true);
-    w->second = room_kept(net.params, seconds ? 2 : 0, true);
 }
 
-static void shared_store(size_t i, const double *x)
+/* What a solve leaves of the outliers: the vectors that were wanted, of which u
+ * is the first, and after a thorough search those below them that it has seen
+ * well enough. */
+static void outliers_keep(size_t wanted, bool thorough, const double *u)
 {
-    if (i < shared.room) {
-        vecs_write(net.params, shared.u, i, x);
-        shared.known[i] = true;
+    const size_t most = thorough ? size_min(eig.m, EIG_MAX) : wanted;
+    size_t i;
+
+    vecs_write(eig.p, outliers.u, 0, u);
+    for (i = 1; i < most; i++) {
+        if (i >= wanted && !(eig_residual_of(i, krylov.next) <= 0.1))
+            break;
+        eig_vector(i, krylov.next);
+        vecs_write(eig.p, outliers.u, i, krylov.next);
     }
-}
-
-/* With --unstable the others have second vectors of their own. */
-static bool shared_is_dagger(void)
-{
-    return config.unstable > 1 && shared.known[0];
+    memcpy(outliers.value, eig.value, i * sizeof *eig.value);
+    outliers.known = thorough ? i : size_max(outliers.known, i);
 }
 
 /* --- Guesses ---
@@ -5319,7 +5374,7 @@ static bool warm_guess(const struct warm *w, const double *here, double *x)
     for (size_t i = 0; i < w->known; i++) {
         for (size_t j = 0; j < w->known; j++)
             D[i][j] = sketch_product(here, w->at[i], w->at[j]);
-        rho += 1e-5 * D[i][i] / (double)w->known;
+        rho += 8e-6 * D[i][i] / (double)w->known;
     }
     jacobi(w->known, D, value, y);
     for (size_t j = 0; j < w->known; j++) {
@@ -5336,20 +5391,6 @@ static bool warm_guess(const struct warm *w, const double *here, double *x)
         c[i] /= all;
     vecs_combine(net.params, x, NULL, w->known, c, w->u);
     return true;
-}
-
-/* An approximation of eigenvector i; false without any.  The second is the
- * trajectory's own where it has one, of the same parity if it can be. */
-static bool warm_vector(const struct warm *w, size_t i, double *x)
-{
-    if (i == 1 && shared_is_dagger() && !w->dagger && w->seconds) {
-        vecs_read(net.params, x, w->second,
-                  w->seconds > 1 ? w->seconds % 2 : 0);
-        return true;
-    }
-    if (shared.known[i])
-        vecs_read(net.params, x, shared.u, i);
-    return shared.known[i];
 }
 
 /* Remembers u of a point.  At theta+ it takes the place of the last one where
@@ -5389,25 +5430,28 @@ static void warm_sign(const struct warm *w, double *u)
         vec_scale(net.params, u, -1, u);
 }
 
-/* A warm start from the trajectory's own vectors.  The second one joins where
- * its eigenvalue is near the top one or more pairs are wanted.  A thorough
- * search takes all that is known and a random vector, and so finds an
- * eigenvalue that overtakes from outside.  Vectors of nearly equal eigenvalues
- * turn among themselves and cannot be extrapolated: theta+ takes its last. */
+/* A warm start from the trajectory's own vectors.  The second leading one joins
+ * where its eigenvalue is near the top one or more pairs are wanted.  A thorough
+ * search takes a random vector too, and so finds an eigenvalue that overtakes
+ * from outside.  Vectors of nearly equal eigenvalues turn among themselves and
+ * cannot be extrapolated: with several directions theta+ takes its last. */
 static void solve_lobpcg(const struct warm *w, const double *here,
                          size_t wanted, bool thorough)
 {
-    const bool block = shared_is_dagger() && w->dagger;
-    double *guess = krylov.next;
-    size_t most = thorough ? EIG_MAX : wanted;
+    const bool pairs = config.unstable > 1 && outliers.dagger;
+    const bool block = pairs && w->dagger;
+    size_t most = thorough ? size_max(wanted, 2) : wanted;
 
-    eig.value_only = shared_is_dagger() && wanted > 1;
-    if (!block && warm_guess(w, here, guess) && eig_append(guess) &&
-        eig.t[0][0] < 1.1 * shared.lambda2 && most < 2)
+    eig.value_only = pairs && wanted > 1;
+    if (!block && warm_guess(w, here, krylov.next) && eig_append(krylov.next) &&
+        outliers.known > 1 && eig.t[0][0] < 1.02 * outliers.value[1] &&
+        most < 2)
         most = 2;
-    for (size_t i = !thorough && !block; i < most; i++)
-        if (warm_vector(w, i, guess))
-            eig_append(guess);
+    most = size_min(most, outliers.known);
+    for (size_t i = !thorough && !block; i < most; i++) {
+        vecs_read(eig.p, krylov.next, outliers.u, i);
+        eig_append(krylov.next);
+    }
     if (thorough)
         eig_append_random();
     eig_solve(wanted, config.tol, thorough && wanted > 1);
@@ -5418,7 +5462,6 @@ static void solve_lobpcg(const struct warm *w, const double *here,
 static void sharpness(struct point at, struct warm *w, size_t wanted,
                       bool thorough, double *u)
 {
-    const bool own = shared_is_dagger() && !w->dagger;
     double here[SKETCH];
     bool far = false;
 
@@ -5428,8 +5471,9 @@ static void sharpness(struct point at, struct warm *w, size_t wanted,
     if (config.eig == EOS_LOBPCG)
         solve_lobpcg(w, here, wanted, thorough);
     for (size_t i = 0; i < wanted && config.eig == EOS_POWER; i++)
-        if (!(i ? warm_vector(w, i, eig_basis(i))
-                : warm_guess(w, here, eig_basis(0))))
+        if (i && i < outliers.known)
+            vecs_read(eig.p, eig_basis(i), outliers.u, i);
+        else if (i || !warm_guess(w, here, eig_basis(0)))
             eig_random(eig_basis(i));
     if (config.eig == EOS_POWER)
         eig_power(wanted, config.tol);
@@ -5440,19 +5484,13 @@ static void sharpness(struct point at, struct warm *w, size_t wanted,
                       !(eig.resid[i] <= 10 * eig_goal(i, wanted, config.tol)));
     }
     eig.unconverged += far;
-    for (size_t i = 1; i < wanted || (i == 1 && thorough && eig.m > 1); i++) {
-        eig_vector(i, u);
-        if (!own)
-            shared_store(i, u);
-        else if (i == 1 && wanted > 1)
-            vecs_write(net.params, w->second, w->seconds++ % 2, u);
-        shared.lambda2 = eig.value[1];
-    }
     eig_vector(0, u);
+    if (w->dagger || !outliers.dagger) {
+        outliers_keep(wanted, thorough, u);
+        outliers.dagger = w->dagger;
+    }
     warm_sign(w, u);
     warm_store(w, here, u);
-    if (w->dagger)
-        shared_store(0, u);
 }
 
 /* ------------------------------------------------------------------------
@@ -5523,7 +5561,7 @@ static void central_room(void)
     const size_t p = net.params, K = size_max(config.unstable, 1);
 
     path.cf = room_vectors(p, 1);
-    warm_room(&warm.cf, several());
+    warm_room(&warm.cf);
     central = (struct dagger){.grad = room_vectors(p, 1),
                               .u = room_vectors(p, K),
                               .T = room_vectors(p, 1),
@@ -5544,15 +5582,12 @@ static void dynamics_room(void)
     for (size_t i = 0; i < 1 + (size_t)config.generalized; i++) {
         path.v[i] = room_vectors(p, 1);
         dagger.Hv[i] = room_vectors(p, 1);
-        warm_room(&warm.pr[i], i == 0 && several());
+        warm_room(&warm.pr[i]);
     }
-    warm_room(&warm.gd, several());
-    warm_room(&warm.pg, false);
-    warm_room(&warm.gf, false);
+    warm_room(&warm.gd);
+    warm_room(&warm.pg);
+    warm_room(&warm.gf);
     warm.pg.dagger = true;
-    memset(&shared, 0, sizeof shared);
-    shared.room = eig_wanted();
-    shared.u = room_kept(p, shared.room, true);
     dagger.u = room_vectors(p, K);
     dagger.T_ij = room_vectors(p, several() ? K * (K + 1) / 2 : 0);
     if (config.central)
@@ -7050,7 +7085,7 @@ static int summary_write(const char *stop)
  * and of the state, both, and a hash of all before it.
  * ------------------------------------------------------------------------ */
 
-#define CKPT_MAGIC "eos checkpoint 6\n"
+#define CKPT_MAGIC "eos checkpoint 7\n"
 enum { CKPT_HEAD = sizeof CKPT_MAGIC - 1 + 16, CKPT_TEXT = 2048 };
 
 /* Where the run stands, between two steps. */
@@ -7092,10 +7127,7 @@ static int warm_each(region_fn *each, struct warm *w)
            each(&w->newest, sizeof w->newest) || each(w->at, sizeof w->at) ||
            each(w->value, sizeof w->value) || each(w->resid, sizeof w->resid) ||
            vectors_each(each, w->u.f32, sizeof(float), 0,
-                        size_min(w->known, HISTORY)) ||
-           each(&w->seconds, sizeof w->seconds) ||
-           vectors_each(each, w->second.f32, sizeof(float), 0,
-                        size_min(w->seconds, 2));
+                        size_min(w->known, HISTORY));
 }
 
 static int regions_each(region_fn *each)
@@ -7128,13 +7160,10 @@ static int regions_each(region_fn *each)
         warm_each(each, &warm.gf) || warm_each(each, &warm.pr[0]) ||
         warm_each(each, &warm.pr[1]) || warm_each(each, &warm.cf) ||
         vectors_each(each, path.cf, sizeof(double), 0, flows) ||
-        each(&shared.lambda2, sizeof shared.lambda2) ||
-        each(shared.known, sizeof shared.known))
+        each(&outliers, offsetof(struct outliers, u)) ||
+        vectors_each(each, outliers.u.f32, sizeof(float), 0,
+                     size_min(outliers.known, EIG_MAX)))
         return failed;
-    for (size_t i = 0; i < shared.room; i++)
-        if (vectors_each(each, shared.u.f32, sizeof(float), i,
-                         i + shared.known[i]))
-            return failed;
     return each(&full, everything ? sizeof full : 0) ||
            vectors_each(each, full_w, sizeof(double), 0, starts);
 }
@@ -8015,10 +8044,6 @@ static void track_start(struct paths *now, struct dagger *d)
 {
     const size_t p = net.params;
 
-    if (warm.gd.known) {
-        vecs_read(p, scratch.in, warm.gd.u, warm.gd.newest);
-        shared_store(0, scratch.in);
-    }
     vec_copy(p, now->pg, now->gd);
     if (config.kick > 0) {
         project(d, now->pg, false);

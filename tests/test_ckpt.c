@@ -512,7 +512,7 @@ static void refused(const char *what, size_t at)
 
 Test(damage, every_kind_is_refused_and_the_log_left_alone)
 {
-    static char good[1 << 21], bad[1 << 21];
+    static char good[1 << 22], bad[1 << 22];
     uint64_t rng = 5;
     size_t n, i, at;
 

@@ -271,7 +271,7 @@ Test(step, the_kick_goes_along_the_top_vector)
 
     c.kick = 0.3;
     start_on_the_floor(&c, 0.002, 0.95);
-    memset(shared.known, 0, sizeof shared.known);
+    outliers.known = 0;
     warm.pg.known = warm.gd.known = 0;
     here = point_at(path.gd);
     sharpness(here, &warm.gd, 2, true, d);
@@ -395,7 +395,7 @@ Test(step, logged_sharpness_is_that_of_a_tight_solve)
     eig_room(net.params);
     for (i = 0; i < SAMPLED; i++)
         for (j = 0; j < FOLLOWED; j++) {
-            memset(shared.known, 0, sizeof shared.known);
+            outliers.known = 0;
             eos_sharpness(sampled[i].at[j], 1, &s, ignored);
             near("S", sampled[i].S[j], s, 1e-5);
         }
@@ -496,7 +496,7 @@ Test(projection, of_the_library_is_that_of_the_run)
 /* eos_project without anything that earlier calls have left. */
 static void project_afresh(double *at)
 {
-    memset(shared.known, 0, sizeof shared.known);
+    outliers.known = 0;
     eig.rng = 1;
     eos_project(at);
 }
@@ -608,7 +608,8 @@ Test(quantities, lambda2_is_found_where_the_guess_is_the_third)
     eos_sharpness(path.gd, 3, value, u);
     cr_assert(value[2] < 0.99 * value[1], "the second and the third are near");
     eig_vector(2, u);
-    shared_store(1, u);
+    vecs_write(net.params, outliers.u, 1, u);
+    outliers.known = 2;
     measure(&dagger, path.gd, EOS_F64, true);
     near("S", dagger.S, value[0], 1e-9);
     near("lambda2", dagger.lambda2, value[1], 1e-6);
@@ -802,7 +803,7 @@ static size_t products_of_a_solve(double lambda2)
     static double u[P_MAX];
     size_t before = hvps;
 
-    shared.lambda2 = lambda2;
+    outliers.value[1] = lambda2;
     sharpness(here, &warm.pg, 1, false, u);
     return hvps - before;
 }
@@ -822,6 +823,6 @@ Test(eigensolvers, the_second_vector_joins_where_its_eigenvalue_is_near)
     here = point_at(path.gd);
     config.tol = 1e-3; /* what float32 vectors keep of them */
     cr_assert(products_of_a_solve(0.5 * s[0]) == 1, "lambda2 far: it joined");
-    cr_assert(products_of_a_solve(0.95 * s[0]) == 2, "near: it did not join");
+    cr_assert(products_of_a_solve(0.99 * s[0]) == 2, "near: it did not join");
     cr_assert(products_of_a_solve(0.5 * s[0]) == 1, "far again: it joined");
 }

@@ -291,11 +291,12 @@ static void row_shows(size_t t)
     near("pr_x", log_value(row, t, "pr_x"), plain_dot(p, s->u, s->v), 1e-11);
     near("pr_dist", log_value(row, t, "pr_dist"), plain_norm(p, s->v), 1e-12);
     near("delta2", log_value(row, t, "delta2"), parts.delta2, 1e-4);
-    near("gd_S", log_value(row, t, "gd_S"), sharpness_at(s->gd), 1e-6);
-    near("pr_S", log_value(row, t, "pr_S"), sharpness_at(prediction), 1e-6);
-    near("pg_S", log_value(row, t, "pg_S"), sharpness_at(s->pg), 1e-6);
+    /* products of float32 leave some 1e-6, whatever the tolerance */
+    near("gd_S", log_value(row, t, "gd_S"), sharpness_at(s->gd), 2e-6);
+    near("pr_S", log_value(row, t, "pr_S"), sharpness_at(prediction), 2e-6);
+    near("pg_S", log_value(row, t, "pg_S"), sharpness_at(s->pg), 2e-6);
     if (t) /* on row 0 it is 2/eta */
-        near("gf_S", log_value(row, t, "gf_S"), sharpness_at(s->gf), 1e-6);
+        near("gf_S", log_value(row, t, "gf_S"), sharpness_at(s->gf), 2e-6);
 }
 
 Test(float32, steps_and_rows_are_those_of_the_formulas)
@@ -311,18 +312,22 @@ Test(float32, steps_and_rows_are_those_of_the_formulas)
     folder_remove();
 }
 
-/* What products of float32 and a residual of 1e-4 leave of a column, by its
- * scale; gradient descent itself knows neither. */
-static double default_bound(const char *column)
+/* What products of float32 and a residual leave of a column, by its scale;
+ * gradient descent itself knows neither.  A residual tol leaves tol S / (S -
+ * lambda2) of u, and so of x. */
+static double column_bound(const char *column, double tol)
 {
     if (!strcmp(column, "gd_L"))
         return 1e-12;
-    return strstr(column, "_L") ? 1e-6 : 2e-4;
+    if (strstr(column, "_L"))
+        return 2e-6;
+    return 1e-5 + tol / (1 - table_value("mlp-ce", "lambda2") /
+                                 table_value("mlp-ce", "S"));
 }
 
 /* Three rows of an independent float64 program, whose eigenpairs are good to
- * 1e-11, against those of the defaults. */
-Test(float32, track_is_that_of_an_independent_program)
+ * 1e-11. */
+static void track_is_right(double tol)
 {
     size_t i, step, compared = 0;
     char column[32];
@@ -335,8 +340,8 @@ Test(float32, track_is_that_of_an_independent_program)
     write_start();
     cr_assert(eos("run --data images --loss ce --samples %d --init start "
                   "--from-instability --generalized --stop-lambda2 inf "
-                  "--steps 3 --threads 2 --log log --lr %.17g",
-                  TABLE_RECORDS, table_value("mlp-ce", "eta")) == EOS_DONE,
+                  "--steps 3 --threads 2 --log log --lr %.17g --tol %g",
+                  TABLE_RECORDS, table_value("mlp-ce", "eta"), tol) == EOS_DONE,
               "%s", said.err);
     log_read(&log_a, in_folder("log"));
     for (i = 0; i < VECTORS; i++) {
@@ -351,13 +356,19 @@ Test(float32, track_is_that_of_an_independent_program)
         if (strstr(column, "_x")) /* its sign is that of u */
             found = fabs(found);
         error = fabs(found - v->value) / column_scale("mlp-ce", column);
-        cr_assert(error <= default_bound(column),
+        cr_assert(error <= column_bound(column, tol),
                   "%s: found %.17g, expected %.17g, off by %.2g", v->quantity,
                   found, v->value, error);
         compared++;
     }
     cr_assert(compared == 84, "the table has %zu values", compared);
     folder_remove();
+}
+
+Test(float32, track_is_that_of_an_independent_program)
+{
+    track_is_right(1e-4); /* the default */
+    track_is_right(1e-6);
 }
 
 /* --- Columns of the test set --- */
@@ -868,11 +879,9 @@ static void uses(const char *name, double *set, size_t m)
     uses_kept(name, (struct vecs){.f64 = set}, m, net.params);
 }
 
-static void uses_warm(const char *name, const struct warm *w, bool seconds)
+static void uses_warm(const char *name, const struct warm *w)
 {
     uses_kept(name, w->u, HISTORY, net.params);
-    if (seconds)
-        uses_kept(name, w->second, 2, net.params);
 }
 
 /* All there is with K unstable directions, after a start of the solver. */
@@ -883,8 +892,7 @@ static void uses_all(size_t K)
     uses("the basis", krylov.basis, eig.cap);
     uses("its next vector", krylov.next, 1);
     uses_kept("its images", krylov.image, eig.cap, net.params);
-    uses_kept("the shared vectors", shared.u, size_max(K + 1, config.neigs),
-              net.params);
+    uses_kept("the outliers", outliers.u, EIG_MAX, net.params);
     uses("scratch.in", scratch.in, 1);
     uses("scratch.out", scratch.out, 1);
     uses("gradient descent", path.gd, 1);
@@ -898,11 +906,11 @@ static void uses_all(size_t K)
     uses("Hv", dagger.Hv[0], 1);
     uses("the generalized one's", dagger.Hv[1], 1);
     uses("T_ij", dagger.T_ij, K * (K + 1) / 2);
-    uses_warm("gradient descent's u", &warm.gd, true);
-    uses_warm("theta+'s u", &warm.pg, false);
-    uses_warm("gradient flow's u", &warm.gf, false);
-    uses_warm("the prediction's u", &warm.pr[0], true);
-    uses_warm("the generalized one's u", &warm.pr[1], false);
+    uses_warm("gradient descent's u", &warm.gd);
+    uses_warm("theta+'s u", &warm.pg);
+    uses_warm("gradient flow's u", &warm.gf);
+    uses_warm("the prediction's u", &warm.pr[0]);
+    uses_warm("the generalized one's u", &warm.pr[1]);
     uses("the starts of beta", full_w, STARTS);
     uses_kept("|gd_x| / delta", (struct vecs){.f64 = stats.ratio}, 1,
               STEPS_MAX);

@@ -265,8 +265,9 @@ static void verdict_is(const char *expected)
  * the next; that after it not at all. */
 Test(swings, are_matched_where_they_are_near)
 {
-    static const struct peak gd[] = {{47, 0.1}, {143, 0.15}, {240, 0.2}, {0}};
-    static const struct peak pr[] = {{48, 0.12}, {176, 0.4}, {0}};
+    static const struct peak gd[] = {
+        {47, 0.1}, {143, 0.15}, {240, 0.2}, {0, 0}};
+    static const struct peak pr[] = {{48, 0.12}, {176, 0.4}, {0, 0}};
 
     swing(250, gd, pr, 0.008);
     summary_is("swings", 3);
@@ -280,8 +281,8 @@ Test(swings, are_matched_where_they_are_near)
 
 Test(swings, may_come_early_and_stay_below)
 {
-    static const struct peak gd[] = {{40, 0.1}, {120, 0.1}, {0}};
-    static const struct peak pr[] = {{38, 0.05}, {119, 0.2}, {0}};
+    static const struct peak gd[] = {{40, 0.1}, {120, 0.1}, {0, 0}};
+    static const struct peak pr[] = {{38, 0.05}, {119, 0.2}, {0, 0}};
 
     swing(150, gd, pr, 0.008);
     summary_is("swings_predicted", 2);
@@ -296,8 +297,8 @@ Test(swings, may_come_early_and_stay_below)
  * the mean is no swing. */
 Test(swings, are_over_and_large)
 {
-    static const struct peak gd[] = {{50, 0.015}, {89, 0.1}, {0}};
-    static const struct peak none[] = {{0}};
+    static const struct peak gd[] = {{50, 0.015}, {89, 0.1}, {0, 0}};
+    static const struct peak none[] = {{0, 0}};
 
     swing(90, gd, none, 0.008);
     summary_is("swings", 0);
@@ -307,7 +308,8 @@ Test(swings, are_over_and_large)
 
 Test(swings, do_not_save_a_wrong_mean)
 {
-    static const struct peak gd[] = {{40, 0.5}, {0}}, pr[] = {{40, 0.5}, {0}};
+    static const struct peak gd[] = {{40, 0.5}, {0, 0}},
+                             pr[] = {{40, 0.5}, {0, 0}};
 
     swing(100, gd, pr, 0.1);
     summary_is("swings_predicted", 1);
@@ -318,7 +320,7 @@ Test(swings, do_not_save_a_wrong_mean)
 /* Why it may have failed, and what nobody has judged. */
 Test(swings, under_way_or_beyond_the_assumptions_are_told)
 {
-    static const struct peak gd[] = {{40, 0.5}, {129, 0.5}, {0}};
+    static const struct peak gd[] = {{40, 0.5}, {129, 0.5}, {0, 0}};
 
     dagger.eps = 0.4;
     config.lr = 0.01;

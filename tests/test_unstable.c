@@ -320,7 +320,8 @@ static void several_land_on_it(double *at)
 
     project(&dagger, at, false);
     config.unstable = 1;
-    memset(shared.known, 0, sizeof shared.known);
+    outliers.known = 0;
+    outliers.dagger = false;
     eos_sharpness(at, 2, value, ignored);
     for (i = 0; i < 2; i++) {
         bool ok = value[i] <= 2 / config.lr * (1 + 1e-6);

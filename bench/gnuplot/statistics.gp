@@ -27,7 +27,7 @@ ten = 10**floor(log10(T_max))
 tick = T_max < 3*ten ? ten/2 : T_max < 6*ten ? ten : 2*ten
 set xtics tick offset 0,0.3
 set format x "%g"
-set format y "%.3g"
+set format y "%.4g"
 i = 0; eval panel
 set yrange [0:*]
 plot txt index 0 using "step":"alpha" with lines linetype 3 title pg, \
