@@ -442,7 +442,7 @@ static size_t pieces(size_t n, size_t m)
  * takes its own when a run starts, as large as the options need them.  A build
  * has room for the larger network and most of what can be asked for with as
  * many unstable directions, in vectors of P_MAX float64 numbers. */
-#define ROOM_VECTORS(K) ((K) < 2 ? 40 : (K) < 4 ? 62 : 108)
+#define ROOM_VECTORS(K) ((K) < 2 ? 45 : (K) < 4 ? 63 : 108)
 #define ROOM_THREAD 2000000 /* scratch of a thread (MLP) */
 #define ROOM_NETWORK (BOARD ? 24000000 : 49000000) /* activations, weights */
 #define ROOM_FOR(K)                                     \
