@@ -166,6 +166,11 @@ fig6-cnn: Test accuracy peaks at <%.0f 100 * top("test_acc")> % for every rate
 fig6-cnn: Test accuracy peaks at <%.0f 100 * top("test_acc@1")> % for every rate
 fig6-cnn: Test accuracy peaks at <%.0f 100 * top("test_acc@2")> % for every rate
 fig6-cnn: Test accuracy peaks at <%.0f 100 * top("test_acc@3")> % for every rate
+fig6-resnet18: S passes its 2/η by step <%d passes("S@2", 100)> (η = 0.02) and <%d passes("S@1", 200)> (0.01)
+fig6-resnet18: it stays between <%.0f low("S@2", 60)> and <%.0f top("S@2", 60)> where 2/η = 100 and between <%.0f low("S@1", 150)> and <%.0f top("S@1", 150)> where it is 200
+fig6-resnet18: For 0.005 it has come to <%.0f last("S")> of 400. Training loss at the end: <%.2f last("L")>, <%.2f last("L@1")>, <%.3f last("L@2")>
+fig6-resnet18: Test accuracy at the end: <%.1f 100 * last("test_acc")>, <%.1f 100 * last("test_acc@1")> and <%.1f 100 * last("test_acc@2")> %
+fig6-resnet18: <%.0f 100 * top("test_acc")> %, at steps <%d when("test_acc@1")> and <%d when("test_acc@2")>
 appE-cnn: sharpening α stays between <%.0f low("alpha")> and <%.0f top("alpha")>, ε below <%.3f within(1e3 * top("eps")) / 1e3>
 appE-cnn: ρ3 and ρ4 are at most <%.1f top_rho()> times
 appE-transformer: |x| goes to <%.1f top_x("gd_x")> δ, where F is below
