@@ -80,16 +80,26 @@ machine() {
     larger $compare $qemu "$@"
 }
 
-# name, the compiler and its options
+# name, the compiler and its options.  A kernel may run no 32-bit programs of
+# its own: then emulated, with less.
 small() {
     build "$2" eos eos.c $warn
-    ulimit -v 524288
-    for model in mlp cnn; do
-        ./eos $full --model $model
+    if ./eos toy --steps 1 >/dev/null 2>&1; then
+        ulimit -v 524288
+        for model in mlp cnn; do
+            ./eos $full --model $model
+            rows log >found
+            near found ../native-$model
+        done
+        larger near env resnet18 transformer
+    else
+        cp ../images .
+        small_space='qemu-i386 -R 0x20000000'
+        $small_space ./eos $case
         rows log >found
-        near found ../native-$model
-    done
-    larger near env resnet18 transformer
+        near found ../native-rows
+        larger near "$small_space" transformer
+    fi
 }
 
 # Starts a job in a folder of its own, unless a program is missing.
@@ -154,7 +164,7 @@ start 's390x-linux-gnu-gcc qemu-s390x' \
     transformer
 start "${arm%% *} qemu-arm" \
     machine '32-bit Arm, NEON' "$arm" qemu-arm near numbers transformer
-start i686-linux-gnu-gcc small '32-bit x86, 1000 images in 512 MB' \
+start 'i686-linux-gnu-gcc qemu-i386' small '32-bit x86 in 512 MB' \
     'i686-linux-gnu-gcc -msse2 -mfpmath=sse'
 
 failed=0
