@@ -190,7 +190,7 @@ appE-mlp: ε is <%.2f top("eps")>, |x| goes to <%.1f top_x("gd_x")> δ
 appE-mlp: ρ4 is <%.1f abs(rho4(0))> times ηρ3² at first
 appG-mlp-ce: Both predictions are within 2 % of gradient descent's loss to step <%d parts("pr_L", 0.02)>
 appG-mlp-ce: Both predictions are within 2 % of gradient descent's loss to step <%d parts("pgen_L", 0.02)>
-appG-mlp-ce: Its swing comes at <%d when("gd_L", 20)>, <%.2f top(pair("gd_L", "-", "pg_L"), 20)> above the loss of θ†; the generalized prediction has it at <%d when("pgen_L", 20)> and <%.2f top(pair("pgen_L", "-", "pg_L"), 20)> above, the plain one at <%d when("pr_L", 30)> and <%.2f top(pair("pr_L", "-", "pg_L"), 20)> above.
+appG-mlp-ce: Its swing comes at <%d when("gd_L", 20)>, <%.2f top(pair("gd_L", "-", "pg_L"), 20)> above the loss of θ†; the generalized prediction has it at <%d when(pair("pgen_L", "-", "pg_L"), 20)> and <%.2f top(pair("pgen_L", "-", "pg_L"), 20)> above, the plain one at <%d when(pair("pr_L", "-", "pg_L"), 20)> and <%.2f top(pair("pr_L", "-", "pg_L"), 20)> above.
 appG-mlp-logistic: Both are within 2 % up to step <%d parts("pr_L", 0.02)>
 appG-mlp-logistic: and both have the first spike, the plain one at <%d when("pr_L", 0, 45)>, the generalized one at <%d when("pgen_L", 0, 45)> (gradient descent: <%d when("gd_L", 0, 45)>)
 appG-mlp-logistic: both lose its second spike (<%d when("gd_L", 100)>)
