@@ -4825,9 +4825,10 @@ static struct {
     struct vecs image;
 } krylov;
 
-/* The leading eigenvectors, at descent's last thorough search before the track
- * and theta+'s in it: guesses for all trajectories and what preconditions their
- * residuals.  Those wanted, or of several directions, are of its last solve. */
+/* The leading eigenvectors: gradient descent's until the track begins, then those
+ * of theta+.  They are guesses for all trajectories and precondition their
+ * residuals.  The first, and those of several directions, are of the last solve,
+ * the others of the last thorough search. */
 static struct outliers {
     size_t known;
     bool dagger; /* theta+'s */

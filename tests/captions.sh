@@ -37,9 +37,11 @@ function inside(c, r, from, to) { # is row r between them, and has a number?
         return 0
     return (from == "" || step_of(c, r) >= from) && (to == "" || step_of(c, r) <= to)
 }
-# In how many rows, and set: their sum, the extremes and where they are.
+# In how many rows, and set: their sum, the last one, the extremes, where the
+# largest is.  Without a row they are no numbers, and so no sentence has them.
 function look(c, from, to,    r, n) {
     sum = 0
+    last_value = most = least = most_at = "nan"
     for (r = 0; (c, r) in value; r++) {
         if (!inside(c, r, from, to))
             continue
@@ -49,10 +51,8 @@ function look(c, from, to,    r, n) {
             most = last_value
             most_at = step_of(c, r)
         }
-        if (!n++ || last_value < least) {
+        if (!n++ || last_value < least)
             least = last_value
-            least_at = step_of(c, r)
-        }
     }
     return n
 }
