@@ -320,7 +320,7 @@ static double column_bound(const char *column, double tol)
     if (!strcmp(column, "gd_L"))
         return 1e-12;
     if (strstr(column, "_L"))
-        return tol < 1e-4 ? 2e-6 : 1e-6;
+        return 2e-6;
     return 1e-5 + tol / (1 - table_value("mlp-ce", "lambda2") /
                                  table_value("mlp-ce", "S"));
 }
