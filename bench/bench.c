@@ -10,7 +10,8 @@
  * padding, packing and conversion do not count, and the second convolution
  * counts as a direct one, so that Winograd's may exceed the peak.
  * `bench/bench 1` leaves out the comparisons and takes each time once, to see
- * that all of it runs; `bench/bench steps` has peaks and tracked steps alone.
+ * that all of it runs; `bench/bench steps` has peaks and tracked steps alone,
+ * `bench/bench passes [MODEL]...` peaks and whole passes.
  */
 #define _DEFAULT_SOURCE /* wait4 */
 #define EOS_TEST
@@ -382,13 +383,19 @@ static void torch_run(void)
             (35 * torch_ms[EOS_F32][1] + 8 * torch_ms[EOS_F64][0]) / 1e3;
 }
 
-static void passes_of(enum eos_model model, bool compare)
+/* Of one model, if it is one of these or there are none. */
+static void passes_of(enum eos_model model, bool compare, char *const *models)
 {
     static const char *const name[] = {"gradient", "Hessian product",
                                        "third derivative"};
     int p, order;
+    bool wanted = !*models;
 
     start(model, pass_samples[model], EOS_F64);
+    for (; *models; models++)
+        wanted = wanted || !strcmp(*models, model_in_use());
+    if (!wanted)
+        return;
     if (compare)
         torch_run();
     for (p = 0; p < 2; p++)
@@ -406,12 +413,12 @@ static void passes_of(enum eos_model model, bool compare)
         }
 }
 
-static void passes(bool compare)
+static void passes(bool compare, char *const *models)
 {
     printf("\n%-40s%9s%9s%9s%11s%8s\n", "whole passes, samples", "ms",
            "GFLOP/s", "% peak", "PyTorch", "ratio");
     for (int m = 0; m < MODELS; m++)
-        passes_of((enum eos_model)m, compare);
+        passes_of((enum eos_model)m, compare, models);
 }
 
 static void scaling(void)
@@ -609,23 +616,28 @@ static void tracked_steps(void)
 
 int main(int argc, char **argv)
 {
-    const bool steps = argc > 1 && !strcmp(argv[1], "steps");
+    const char *part = argc > 1 ? argv[1] : "";
+    const bool steps = !strcmp(part, "steps"), whole = !strcmp(part, "passes");
     const bool compare = argc < 2, blas = compare && blas_open();
 
-    once = !compare && !steps;
-    if (!steps) { /* before this process takes any */
+    once = !compare && !steps && !whole;
+    if (!steps && !whole) { /* before this process takes any */
         memory_taken("mlp", "5000");
         memory_taken("cnn", "1000");
     }
     start(EOS_MLP, 5000, EOS_F32);
     printf("kernel %s, %zu threads\n\n", kernel->name, pool.workers);
     peaks();
+    if (whole) {
+        passes(true, argv + 2);
+        return 0;
+    }
     if (!steps) {
         products(EOS_MLP, 5000, blas);
         products(EOS_CNN, 500, blas);
         products(EOS_RESNET18, 100, blas);
         products(EOS_TRANSFORMER, 1000, blas);
-        passes(compare);
+        passes(compare, argv + argc);
         scaling();
     }
     tracked_steps();

@@ -8,21 +8,26 @@ export LC_ALL=C # a decimal point is a point
 here=$(cd "$(dirname "$0")/.." && pwd)
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
+export source="$here/eos.c"
 flags='-std=c11 -ffp-contract=off -DSAMPLES=40'
 warn='-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror'
-only=    # the one kernel that this machine takes: the rest need not compile
+only=    # the one kernel that this machine takes: others need not compile
 cases=0
 options= # further ones, which change no number
 few=     # not empty: less to emulate, with rows of its own
 
-build() { # name, compiler and options; a build that fails ends all
-    name=$1
-    shift
-    if ! command -v "$1" >/dev/null; then
-        echo "skipped: $name: no $1 here"
-        return 1
-    fi
-    "$@" $flags $only -o "$dir/$name" "$here/eos.c" -lm -lpthread || exit 1
+# Lines of a name, a compiler and its options: built two at a time.
+built() {
+    while read -r name compiler options; do
+        if command -v "$compiler" >/dev/null; then
+            echo "$name $compiler $flags $options"
+        else
+            echo "skipped: $name: no $compiler here" >&3
+        fi
+    done 3>&1 >"$dir/builds"
+    xargs -P 2 -L 1 sh -c 'name=$1
+        shift
+        "$@" -o "$0/$name" "$source" -lm -lpthread' "$dir" <"$dir/builds"
 }
 
 # What a model is run with: over the edge at once, so that few steps do
@@ -76,7 +81,10 @@ short() { # how it is called, then the command
     echo "the same bits: $said"
 }
 
-build gcc gcc -O2 $warn
+built <<END
+gcc gcc -O2 $warn
+gcc-c gcc -O2 -DONLY=ONLY_c
+END
 short "gcc -O2" "$dir/gcc"
 kernel=$(sed -n 's/^# kernel: //p' "$dir/log")
 options='--threads 1'
@@ -89,23 +97,27 @@ if EOS_KERNEL=avx2 "$dir/gcc" train --steps 0 --samples 2 >/dev/null 2>&1; then
 else
     echo "skipped: kernel avx2: not on this machine"
 fi
-build gcc-c gcc -O2 -DONLY=ONLY_c && short "kernel c" "$dir/gcc-c"
+short "kernel c" "$dir/gcc-c"
 case $kernel in
 avx512 | avx2 | neon) only=-DONLY=ONLY_$kernel ;;
 esac
-for level in -O1 -O3; do
-    build gcc$level gcc $level && short "gcc $level" "$dir/gcc$level"
+built <<END
+arm64 aarch64-linux-gnu-gcc -O2 -static
+clang-O1 clang -O1 $only
+clang-O2 clang -O2 $only
+clang-O3 clang -O3 $only
+gcc-O1 gcc -O1 $only
+gcc-O3 gcc -O3 $only
+musl musl-gcc -O2 -static $only
+END
+for name in gcc-O1 gcc-O3 clang-O1 clang-O2 clang-O3 musl; do
+    [ ! -x "$dir/$name" ] || short "$name" "$dir/$name"
 done
-for level in -O1 -O2 -O3; do
-    build clang$level clang $level && short "clang $level" "$dir/clang$level"
-done
-build musl musl-gcc -O2 -static && short "musl" "$dir/musl"
-if command -v qemu-aarch64 >/dev/null; then
-    few=yes only=
-    short "gcc -O2, less of it" "$dir/gcc"
-    build arm64 aarch64-linux-gnu-gcc -O2 -static &&
-        short "64-bit Arm, NEON, emulated" qemu-aarch64 "$dir/arm64"
-else
+if ! command -v qemu-aarch64 >/dev/null; then
     echo "skipped: 64-bit Arm: no qemu-aarch64 here"
+elif [ -x "$dir/arm64" ]; then
+    few=yes
+    short "gcc -O2, less of it" "$dir/gcc"
+    short "64-bit Arm, NEON, emulated" qemu-aarch64 "$dir/arm64"
 fi
 [ $cases -gt 1 ]

@@ -21,7 +21,8 @@ black = "#000000"; orange = "#E69F00"; sky = "#56B4E9"; green = "#009E73"
 blue = "#0072B2"; red = "#D55E00"; purple = "#CC79A7"; grey = "#888888"
 
 # Gradient descent, prediction, constrained, flow, generalized prediction; a
-# measured mean, 2/eta or delta, a mean by theory.
+# measured mean, 2/eta or delta, a mean by theory; central flow, which lets the
+# constrained trajectory be seen that it lies on.
 set linetype 1 linecolor rgb blue linewidth 1.6
 set linetype 2 linecolor rgb red linewidth 1.6 dashtype (14,7)
 set linetype 3 linecolor rgb green linewidth 2.2
@@ -30,11 +31,13 @@ set linetype 5 linecolor rgb black linewidth 1.6 dashtype (3,5)
 set linetype 6 linecolor rgb sky linewidth 2
 set linetype 7 linecolor rgb grey linewidth 1.2 dashtype (6,5)
 set linetype 8 linecolor rgb orange linewidth 2
+set linetype 9 linecolor rgb orange linewidth 2.2 dashtype (7,7)
 gd = "gradient descent"
 pr = "prediction"
 pg = "constrained θ†"
 gf = "gradient flow"
 pgen = "generalized"
+cf = "central flow"
 
 set border 3 linecolor rgb "#404040"
 set tics nomirror out scale 0.6
@@ -48,11 +51,11 @@ set key tmargin center horizontal maxcols 4 samplen 2.4 spacing 1.0 \
 has(name) = strstrt(" ".names." ", " ".name." ") > 0
 # The trajectories that txt has, those of them with a distance from theta+.
 tracks = ""; apart = ""
-do for [t in "gf gd pg pr pgen"] {
+do for [t in "gf gd pg cf pr pgen"] {
     if (has(t."_L")) { tracks = tracks." ".t }
     if (has(t."_dist")) { apart = apart." ".t }
 }
-style(t) = (strstrt("gd  pr  pg  gf  pgen", t) + 3) / 4
+style(t) = t eq "cf" ? 9 : (strstrt("gd  pr  pg  gf  pgen", t) + 3) / 4
 
 edge = 2. / lr
 lowest(a, b) = a < b ? a : b
