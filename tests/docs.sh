@@ -110,10 +110,18 @@ step=$(sed -n 's/^mlp, 5000 .* tracked step \([0-9.]*\) s.*/\1/p' bench/SPEED.md
     awk '{ printf "%.1f", $1; exit }')
 torch=$(sed -n 's/^35 products and 8 float64 .* PyTorch \([0-9.]*\) s.*/\1/p' bench/SPEED.md |
     awk '{ printf "%.0f", $1 }')
-grep -qF "| $step s on two cores with AVX-512" README.md ||
+grep -qF "| $step s on two cores with AVX2" README.md ||
     wrong "README.md: a tracked step: bench/SPEED.md has $step s"
 grep -qF "takes $torch s in PyTorch" README.md ||
     wrong "README.md: PyTorch: by bench/SPEED.md $torch s"
+
+# SPEED.md's own sentence on Hessian products, from its table.
+passes=$(awk '/ Hessian product  f32/ {
+    share = share sep sprintf("%.0f", $8)
+    times = times sep sprintf("%.2f", $10)
+    sep = ++n == 3 ? " and " : ", "
+} END { print share " % of the peak, and takes PyTorch " times " times" }' bench/SPEED.md)
+grep -qF "$passes" bench/SPEED.md || wrong "bench/SPEED.md: by its table $passes"
 
 # The learning rates of the option's row, in the order of mse|ce|bmse|logistic.
 # shellcheck disable=SC2016
