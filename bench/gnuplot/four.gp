@@ -39,6 +39,7 @@ eval unmark
 
 set format x "%g"
 set xlabel "step since instability" offset 0,0.5
+set yrange [*:*]
 if (has("delta2")) {
     size(t) = abs(column(t."_x")) / sqrt(column("delta2"))
     stats txt using (size("gd")) name "X" nooutput
