@@ -153,6 +153,9 @@ fig4-transformer: a correlation of <%.2f correlation("gd_L", "pr_L")> over all r
 fig4-transformer: gradient flow has left to <%.2f last("gf_dist")>, its sharpness to <%.0f top("gf_S")>.
 fig4-resnet18: The loss peaks at step <%d when("gd_L")>, predicted for <%d when("pr_L")> and <%.0f above(top("pr_L"), top("gd_L"))> % too high; sharpness goes up to <%.0f top("gd_S")> and down to <%.0f low("gd_S", 10)>, predicted <%.0f top("pr_S")> and <%.0f low("pr_S", 10)>; correlations <%.3f correlation("gd_L", "pr_L")> and <%.3f correlation("gd_S", "pr_S")>.
 fig4-resnet18: Gradient flow's sharpness is <%.0f top("gf_S")> by then
+fig4-resnet18-bmse: gradient flow's sharpness goes from 100 to <%.0f last("gf_S")> in 25 steps
+fig4-resnet18-bmse: The prediction keeps to 2 % of the loss for the first <%d parts("pr_L", 0.02)> steps, has the spike (<%.1f top("gd_L")> at step <%d when("gd_L")>) later and higher (<%.1f at("pr_L", 16)> at 16) and runs away; gradient descent survives, at a sharpness of <%.0f last("gd_S")> and with a loss of <%.2f last("gd_L")>, where gradient flow's is <%.1g last("gf_L")>.
+fig4-resnet18-bmse: (S = <%.1f last("pg_S")>: one direction
 fig5-mlp: λ1 passes 2/η = 200 by step <%d passes("S", 200)>, λ2 by 1,000, λ3 and λ4 follow by 1,700. From then on all four are within <%d within(100 * larger(top("S", 1700) / 200 - 1, low("S4", 1700) / 200 - 1))> % of 2/η, over the last 100 steps within <%d within(100 * larger(top("S", 5900) / 200 - 1, low("S4", 5900) / 200 - 1))> %, while the loss goes from <%.2f at("L", 1000)> at step 1,000 to <%.2g last("L")>.
 fig5-cnn: λ1 passes 2/η = 200 by step <%d passes("S", 200)>, the other three by <%d passes("S4", 200)>; they swing about it together, between <%.0f low("S4", 600)> and <%.0f top("S", 600)>, until they settle within <%d within(100 * larger(top("S", 1800) / 200 - 1, low("S4", 1800) / 200 - 1))> % of it over the last 200 steps.
 fig6-mlp: less training loss at the end: <%.2g last("L")>, <%.2g last("L@1")>, <%.2g last("L@2")>, <%.2g last("L@3")>. Test accuracy ends at <%.1f 100 * last("test_acc")>, <%.1f 100 * last("test_acc@1")>, <%.1f 100 * last("test_acc@2")> and <%.1f 100 * last("test_acc@3")> %
@@ -186,6 +189,8 @@ appE-resnet18: ε grows from <%.2f low("eps")> to <%.2f top("eps")>, above
 appE-resnet18: which α shows at step 45, where it falls from <%.0f at("alpha", 44)> to <%.0f at("alpha", 45)>
 appE-resnet18: ρ3 at most <%.1f larger(rho3(0), rho3(1))> √β
 appE-resnet18: |x| goes to <%.1f top_x("gd_x")> δ, the prediction's to <%.1f top_x("pr_x")> δ
+appE-resnet18-bmse: ε = η√α from <%.2f low("eps")> to <%.2f top("eps")>.
+appE-resnet18-bmse: ε fails by far (<%.2f low("eps")> to <%.2f top("eps")>), and ρ4 is <%.0f abs(rho4(0))> times ηρ3² at the first step
 appE-mlp: ε is <%.2f top("eps")>, |x| goes to <%.1f top_x("gd_x")> δ
 appE-mlp: ρ4 is <%.1f abs(rho4(0))> times ηρ3² at first
 appG-mlp-ce: Both predictions are within 2 % of gradient descent's loss to step <%d parts("pr_L", 0.02)>

@@ -40,10 +40,16 @@ plot 1 with lines linetype 3 title "β", for [s = 1:4] txt index 0 using \
 unset key
 i = 2; eval panel
 plot txt index 0 using "step":"eps" with lines linetype 3
+set yrange [*:*]
+stats txt index 0 using (abs(column("gd_x"))) name "G" nooutput
+stats txt index 0 using (abs(column("pr_x"))) name "R" nooutput
 i = 3; eval panel
+set yrange [0:*]
+if (R_max > 3*G_max) { set yrange [0 : 2*G_max] } # one that has run away
 plot txt index 0 using "step":(sqrt(column("delta2"))) with lines linetype 3, \
     "" index 0 using "step":(abs(column("gd_x"))) with lines linetype 1, \
     "" index 0 using "step":(abs(column("pr_x"))) with lines linetype 2
+set yrange [0:*]
 # At first d is nothing but what the projection leaves: such a row does not
 # stretch the next two.
 second(t) = lr*column(t."_dHd")/column("eps")
