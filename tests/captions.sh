@@ -1,7 +1,7 @@
 #!/bin/sh
 # Computes the numbers of the captions from those beside the figures
-# (bench/figures/NAME.txt: six digits) and looks for the sentences in README.md
-# and bench/RESULTS.md.  What a caption says that its figure does not draw (λ2
+# (bench/figures/NAME.txt: six digits), or from the first three tables of
+# bench/RESULTS.md, and looks for the sentences there and in README.md.  What a caption says that its figure does not draw (λ2
 # where there is one direction, a row of the summary) is not held here.
 set -eu
 export LC_ALL=C.UTF-8
@@ -14,6 +14,21 @@ cat README.md bench/RESULTS.md | tr '\n' ' ' | sed 's/−/-/g; s/  */ /g' >"$tmp
 # take the first and the last step that they look at; without them all.
 # shellcheck disable=SC2016 # dollars of awk
 functions='
+FILENAME ~ /RESULTS/ { # its tables; swings of a generalized prediction apart
+    if ($1 == "<!--" || !NF) {
+        table = $1 == "<!--" ? $2 : ""
+        split("", head)
+    }
+    if (table == "" || !/^[|]/)
+        next
+    n = split($0, part, / *[|] */)
+    if (!(2 in head))
+        split($0, head, / *[|] */)
+    run = part[2] (part[3] == "generalized" ? " generalized" : "")
+    for (i = 3; i < n; i++)
+        cell[table, run, head[i]] = part[i]
+    next
+}
 /^# lr: / { lr = $3 }
 /^#/ { next }
 !NF { block += named; named = 0; next }
@@ -93,6 +108,12 @@ function off(p, q, from, to,    c) { # largest relative error of p
     c = pair(p, "/", q)
     return larger(top(c, from, to) - 1, low(c, from, to) - 1)
 }
+function mean_off(p, q, from, to,    c, r) { # their mean
+    c = pair(p, "/", q) "@0"
+    for (r = 0; (c, r) in value; r++)
+        value["off@0", r] = abs(value[c, r] - 1)
+    return mean("off", from, to)
+}
 function above(p, q) { return 100 * (p / q - 1) } # in per cent
 function window(p, q, from) { # of 100 rows: means, in per cent
     return above(mean(p, from, from + 99), mean(q, from, from + 99))
@@ -115,6 +136,32 @@ function top_rho(    r, most) {
         most = larger(most, larger(rho3(r), rho4(r)))
     return most
 }
+# The extremes of beta from a start in beta, and of |D3(d, d)| in its scale.
+function start(bound, from, to,    r, k, b, most, least) {
+    least = 1e9
+    for (r = 0; ("beta@0", r) in value; r++)
+        for (k = 1; k <= 4 && inside("beta@0", r, from, to); k++) {
+            b = value["beta_s" k "@0", r]
+            if (b == "nan")
+                continue
+            b /= value["beta@0", r]
+            most = b > most ? b : most
+            least = b < least ? b : least
+        }
+    return bound == "top" ? most : least
+}
+function top_third(    r, d, most) {
+    for (r = 2; ("eps@0", r) in value; r++) { # d is next to nothing at first
+        d = larger(value["gd_D3d@0", r], value["pr_D3d@0", r])
+        most = larger(most, d / value["eps@0", r] / sqrt(value["beta@0", r]))
+    }
+    return most
+}
+# Of the tables of bench/RESULTS.md: errors in per cent, correlations as a pair.
+function mean_error(run) { return 100 * cell["means", run, "L† + δ²/η"] }
+function both(run) {
+    return cell["swings", run, "L correlation"] ", " cell["swings", run, "S correlation"]
+}
 function larger(p, q) { p = abs(p); q = abs(q); return p > q ? p : q }
 function abs(x) { return x < 0 ? -x : x }
 '
@@ -124,8 +171,9 @@ while IFS= read -r line; do
     figure=${line%%: *}
     program=$(printf '%s\n' "${line#*: }" |
         sed 's/<\(%[^ ]*\) \([^>]*\)>/"; printf "\1", \2; printf "%s", "/g')
-    sentence=$(awk "$functions END { printf \"%s\", \"$program\" }" \
-        "bench/figures/$figure.txt")
+    file=bench/figures/$figure.txt
+    [ "$figure" != tables ] || file=bench/RESULTS.md
+    sentence=$(awk "$functions END { printf \"%s\", \"$program\" }" "$file")
     count=$((count + 1))
     grep -qF -e "$sentence" "$tmp/text" || {
         echo "tests/captions.sh: $figure: nowhere: $sentence" >&2
@@ -232,6 +280,42 @@ unstable-cnn: so gradient descent itself has two eigenvalues above 2/η from ste
 unstable-cnn: come <%d when("pr_L", 0, 100) - when("gd_L", 0, 100)> and <%d when("pr_L", 100) - when("gd_L", 100)> steps late (cnn-unstable, <%.2f correlation("gd_L", "pr_L")>)
 unstable-cnn-020: Gradient descent's first two eigenvalues go to <%.0f top("gd_S")> and <%.0f top("gd_S2")> together
 unstable-cnn-020: Its first spike, at <%d when("gd_L", 0, 45)>, is predicted for <%d when("pr_L", 0, 45)> and <%.0f above(top("pr_L", 0, 45), top("gd_L", 0, 45))> % too high; that push brings the predicted sharpness to <%.0f low("pr_S", 0, 61)> (<%.0f low("gd_S", 0, 61)>)
+appE-cnn: β from any start within a factor of <%.2f start("low")>
+appE-transformer: β from any start is β to <%.0f 100 * larger(start("top") - 1, start("low") - 1)> %, ‖∇³L(d̂, d̂)‖ at most <%.1f top_third()> of its scale
+appE-transformer-logistic: β_{s→t} is <%.0f start("low")> to <%.2f start("top")> times β
+appE-transformer-logistic: ‖∇³L(d̂, d̂)‖ at most <%.1f top_third()> times its scale
+appE-resnet18: and β_{s→t}, down to <%.2f start("low", 0, 44)> β by then, drops to <%.2f start("low")> β
+tables: have correlations of the losses of <%s cell["swings", "mlp-bmse-004-kick", "L correlation"]>, <%s cell["swings", "mlp-bmse-005-kick", "L correlation"]> and <%s cell["swings", "mlp-bmse-007-kick", "L correlation"]>
+tables: The mean loss over the first 100 steps is predicted to <%.1f mean_error("mlp-logistic-030-kick")> %
+tables: The mean loss over the first 100 steps, L† + δ²/η, is right to <%.1f mean_error("mlp-logistic-050-kick")> and <%.1f mean_error("mlp-logistic-070-kick")> %
+tables: Its two swings are both predicted, <%.1f cell["swings", "cnn-logistic-040-kick generalized", "delay"]> steps late on average
+tables: of these 100 rows is right to <%.2g mean_error("cnn-logistic-040-kick")> %
+tables: The mean loss of the first 100 rows, L† + δ²/η, is right to <%.2g mean_error("transformer-logistic-100-kick")> %
+unstable-cnn-ce: the mean error of the generalized sharpness is <%.1f 100 * mean_off("pgen_S", "gd_S", 0, 50)> % (with one
+tables: % (with one direction <%.1f 100 * cell["swings", "cnn-ce-020-kick generalized", "S error"]> %)
+tables: <%.2f cell["means", "mlp-unstable", "x/δ"]> of tr Σ over all rows of the first two, <%.2f cell["means", "cnn-unstable-020", "x/δ"]> and <%.2f cell["means", "cnn-ce-unstable", "x/δ"]> in the others
+tables: gradient flow leaves to <%.2f cell["means", "mlp-unstable", "flow distance"]>, <%.2f cell["means", "cnn-unstable", "flow distance"]>, <%.2f cell["means", "cnn-unstable-020", "flow distance"]> and <%.2f cell["means", "cnn-ce-unstable", "flow distance"]>
+tables: | mlp, mse, 5,000 | 0.005 | step 6708 | <%d cell["means", "mlp-mse-005-kick", "rows"]> | <%s both("mlp-mse-005-kick")> | |
+tables: | mlp, bmse, 900 | 0.005 | step 791 | <%d cell["means", "mlp-bmse-005-kick", "rows"]> | <%s both("mlp-bmse-005-kick")> | |
+tables: | 0.03 | step 402 | <%d cell["means", "mlp-logistic-030-kick", "rows"]> | <%s both("mlp-logistic-030-kick")> | <%s both("mlp-logistic-030-kick generalized")> |
+tables: | 0.02 | step 250 | <%d cell["means", "cnn-ce-020-kick", "rows"]> (λ2) | <%s both("cnn-ce-020-kick")> | <%s both("cnn-ce-020-kick generalized")> |
+tables: | 0.01 | step 588 | <%d cell["means", "cnn-bmse-010-kick", "rows"]> | <%s both("cnn-bmse-010-kick")> | |
+tables: | 0.04 | step 436 | <%d cell["means", "cnn-logistic-040-kick", "rows"]> | <%s both("cnn-logistic-040-kick")> | <%s both("cnn-logistic-040-kick generalized")> |
+tables: | `pr_L_err_mean` | <%s cell["swings", "mlp-mse-005", "L error"]> | <%s cell["swings", "mlp-mse-005-kick", "L error"]> |
+tables: | `pr_L_err_max` | <%s cell["swings", "mlp-mse-005", "L largest"]> | <%s cell["swings", "mlp-mse-005-kick", "L largest"]> |
+tables: | `pr_L_corr` | <%s cell["swings", "mlp-mse-005", "L correlation"]> | <%s cell["swings", "mlp-mse-005-kick", "L correlation"]> |
+tables: | `pr_S_err_mean` | <%s cell["swings", "mlp-mse-005", "S error"]> | <%s cell["swings", "mlp-mse-005-kick", "S error"]> |
+tables: | `pr_S_err_max` | <%s cell["swings", "mlp-mse-005", "S largest"]> | <%s cell["swings", "mlp-mse-005-kick", "S largest"]> |
+tables: | `pr_S_corr` | <%s cell["swings", "mlp-mse-005", "S correlation"]> | <%s cell["swings", "mlp-mse-005-kick", "S correlation"]> |
+tables: | `window_meanL_err_mean` | <%s cell["means", "mlp-mse-005", "L† + δ²/η"]> | <%s cell["means", "mlp-mse-005-kick", "L† + δ²/η"]> |
+tables: | `window_pr_L_err_mean` | <%s cell["means", "mlp-mse-005", "predicted L"]> | <%s cell["means", "mlp-mse-005-kick", "predicted L"]> |
+tables: | `x_over_delta` | <%s cell["means", "mlp-mse-005", "x/δ"]> | <%s cell["means", "mlp-mse-005-kick", "x/δ"]> |
+tables: | `gd_dist` | <%s cell["means", "mlp-mse-005", "gd distance"]> | <%s cell["means", "mlp-mse-005-kick", "gd distance"]> |
+tables: | `gf_dist` | <%s cell["means", "mlp-mse-005", "flow distance"]> | <%s cell["means", "mlp-mse-005-kick", "flow distance"]> |
+unstable-cnn: <%.2f top("gd_dist")> (cnn-unstable)
+unstable-cnn-020: In the last two S goes up to <%.0f top("gd_S") - 100> and
+unstable-cnn-ce: and <%.0f top("gd_S") - 100> % above 2/η
+unstable-cnn-ce: Gradient descent's sharpness goes to <%.0f top("gd_S")> and then stays
 unstable-mlp: gradient descent stays within <%.2f top("gd_dist")> (mlp-unstable)
 END
 [ "$failed" = 0 ] && echo "captions: $count sentences say what the figures have"
