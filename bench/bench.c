@@ -9,8 +9,8 @@
  * A figure is the best of several runs.  Flops are those of the mathematics:
  * padding, packing and conversion do not count, and the second convolution
  * counts as a direct one, so that Winograd's may exceed the peak.
- * `bench/bench 1` leaves out the comparisons and takes each time once, to see
- * that all of it runs; `bench/bench steps` has peaks and tracked steps alone,
+ * `bench/bench 1` leaves out the comparisons and takes each time once, with a
+ * fiftieth of the samples, to see that all of it runs; `bench/bench steps` has peaks and tracked steps alone,
  * `bench/bench passes [MODEL]...` peaks and whole passes.
  */
 #define _DEFAULT_SOURCE /* wait4 */
@@ -64,7 +64,7 @@ static const size_t lanes_of_bytes[2] = {4, 8};
 static const char *const precision_name[] = {"f32", "f64"};
 static double peak_one[2], peak_all[2]; /* flops a second */
 static struct point here;               /* where passes are timed */
-static bool once;                       /* each, for a look */
+static bool once;                       /* each, of few samples: a look */
 
 static const char *model_in_use(void)
 {
@@ -121,7 +121,7 @@ static void start(enum eos_model model, size_t samples,
 
     c.model = model;
     c.loss = model == EOS_TRANSFORMER ? EOS_BMSE : EOS_MSE;
-    c.samples = size_min(SAMPLES, samples);
+    c.samples = size_min(SAMPLES, once ? samples / 50 + 2 : samples);
     c.deriv = deriv;
     if (eos_start(&c)) {
         fprintf(stderr, "bench: %s\n", eos_error());
@@ -290,8 +290,8 @@ static void products(enum eos_model model, size_t samples, bool blas)
     size_t i;
     int p;
 
-    samples = size_min(SAMPLES, samples);
     start(model, samples, EOS_F64);
+    samples = train.n;
     snprintf(title, sizeof title, "%s, %zu samples", model_in_use(), samples);
     products_head(title, blas);
     for (p = 0; p < 2; p++) {
@@ -609,9 +609,9 @@ static void tracked_steps(void)
         start(EOS_MLP, 5000, EOS_F32);
         torch_run();
     }
-    tracked_step(EOS_MLP, once ? 60 : 5000);
-    tracked_step(EOS_CNN, once ? 10 : 500);
-    tracked_step(EOS_TRANSFORMER, once ? 20 : 500);
+    tracked_step(EOS_MLP, 5000);
+    tracked_step(EOS_CNN, 500);
+    tracked_step(EOS_TRANSFORMER, 500);
 }
 
 int main(int argc, char **argv)
@@ -622,8 +622,8 @@ int main(int argc, char **argv)
 
     once = !compare && !steps && !whole;
     if (!steps && !whole) { /* before this process takes any */
-        memory_taken("mlp", "5000");
-        memory_taken("cnn", "1000");
+        memory_taken("mlp", once ? "100" : "5000");
+        memory_taken("cnn", once ? "20" : "1000");
     }
     start(EOS_MLP, 5000, EOS_F32);
     printf("kernel %s, %zu threads\n\n", kernel->name, pool.workers);
