@@ -10,8 +10,8 @@
  * padding, packing and conversion do not count, and the second convolution
  * counts as a direct one, so that Winograd's may exceed the peak.
  * `bench/bench 1` leaves out the comparisons and takes each time once, with a
- * fiftieth of the samples, to see that all of it runs; `bench/bench steps` has peaks and tracked steps alone,
- * `bench/bench passes [MODEL]...` peaks and whole passes.
+ * fiftieth of the samples, to see that all of it runs; `bench/bench passes` has
+ * peaks and whole passes alone, `bench/bench steps` peaks and tracked steps.
  */
 #define _DEFAULT_SOURCE /* wait4 */
 #define EOS_TEST
@@ -383,19 +383,13 @@ static void torch_run(void)
             (35 * torch_ms[EOS_F32][1] + 8 * torch_ms[EOS_F64][0]) / 1e3;
 }
 
-/* Of one model, if it is one of these or there are none. */
-static void passes_of(enum eos_model model, bool compare, char *const *models)
+static void passes_of(enum eos_model model, bool compare)
 {
     static const char *const name[] = {"gradient", "Hessian product",
                                        "third derivative"};
     int p, order;
-    bool wanted = !*models;
 
     start(model, pass_samples[model], EOS_F64);
-    for (; *models; models++)
-        wanted = wanted || !strcmp(*models, model_in_use());
-    if (!wanted)
-        return;
     if (compare)
         torch_run();
     for (p = 0; p < 2; p++)
@@ -413,12 +407,12 @@ static void passes_of(enum eos_model model, bool compare, char *const *models)
         }
 }
 
-static void passes(bool compare, char *const *models)
+static void passes(bool compare)
 {
     printf("\n%-40s%9s%9s%9s%11s%8s\n", "whole passes, samples", "ms",
            "GFLOP/s", "% peak", "PyTorch", "ratio");
     for (int m = 0; m < MODELS; m++)
-        passes_of((enum eos_model)m, compare, models);
+        passes_of((enum eos_model)m, compare);
 }
 
 static void scaling(void)
@@ -629,7 +623,7 @@ int main(int argc, char **argv)
     printf("kernel %s, %zu threads\n\n", kernel->name, pool.workers);
     peaks();
     if (whole) {
-        passes(true, argv + 2);
+        passes(true);
         return 0;
     }
     if (!steps) {
@@ -637,7 +631,7 @@ int main(int argc, char **argv)
         products(EOS_CNN, 500, blas);
         products(EOS_RESNET18, 100, blas);
         products(EOS_TRANSFORMER, 1000, blas);
-        passes(compare, argv + argc);
+        passes(compare);
         scaling();
     }
     tracked_steps();

@@ -301,17 +301,6 @@ tables: | 0.03 | step 402 | <%d cell["means", "mlp-logistic-030-kick", "rows"]> 
 tables: | 0.02 | step 250 | <%d cell["means", "cnn-ce-020-kick", "rows"]> (λ2) | <%s both("cnn-ce-020-kick")> | <%s both("cnn-ce-020-kick generalized")> |
 tables: | 0.01 | step 588 | <%d cell["means", "cnn-bmse-010-kick", "rows"]> | <%s both("cnn-bmse-010-kick")> | |
 tables: | 0.04 | step 436 | <%d cell["means", "cnn-logistic-040-kick", "rows"]> | <%s both("cnn-logistic-040-kick")> | <%s both("cnn-logistic-040-kick generalized")> |
-tables: | `pr_L_err_mean` | <%s cell["swings", "mlp-mse-005", "L error"]> | <%s cell["swings", "mlp-mse-005-kick", "L error"]> |
-tables: | `pr_L_err_max` | <%s cell["swings", "mlp-mse-005", "L largest"]> | <%s cell["swings", "mlp-mse-005-kick", "L largest"]> |
-tables: | `pr_L_corr` | <%s cell["swings", "mlp-mse-005", "L correlation"]> | <%s cell["swings", "mlp-mse-005-kick", "L correlation"]> |
-tables: | `pr_S_err_mean` | <%s cell["swings", "mlp-mse-005", "S error"]> | <%s cell["swings", "mlp-mse-005-kick", "S error"]> |
-tables: | `pr_S_err_max` | <%s cell["swings", "mlp-mse-005", "S largest"]> | <%s cell["swings", "mlp-mse-005-kick", "S largest"]> |
-tables: | `pr_S_corr` | <%s cell["swings", "mlp-mse-005", "S correlation"]> | <%s cell["swings", "mlp-mse-005-kick", "S correlation"]> |
-tables: | `window_meanL_err_mean` | <%s cell["means", "mlp-mse-005", "L† + δ²/η"]> | <%s cell["means", "mlp-mse-005-kick", "L† + δ²/η"]> |
-tables: | `window_pr_L_err_mean` | <%s cell["means", "mlp-mse-005", "predicted L"]> | <%s cell["means", "mlp-mse-005-kick", "predicted L"]> |
-tables: | `x_over_delta` | <%s cell["means", "mlp-mse-005", "x/δ"]> | <%s cell["means", "mlp-mse-005-kick", "x/δ"]> |
-tables: | `gd_dist` | <%s cell["means", "mlp-mse-005", "gd distance"]> | <%s cell["means", "mlp-mse-005-kick", "gd distance"]> |
-tables: | `gf_dist` | <%s cell["means", "mlp-mse-005", "flow distance"]> | <%s cell["means", "mlp-mse-005-kick", "flow distance"]> |
 unstable-cnn: <%.2f top("gd_dist")> (cnn-unstable)
 unstable-cnn-020: In the last two S goes up to <%.0f top("gd_S") - 100> and
 unstable-cnn-ce: and <%.0f top("gd_S") - 100> % above 2/η

@@ -1,6 +1,5 @@
-# Figure 4: loss, sharpness and distance from the constrained trajectory (or, with
-# the columns gd_x pr_x delta2, |x| in units of delta instead); with the columns
-# of a generalized prediction also Appendix G's.  The ranges are
+# Figure 4: loss, sharpness and distance from the constrained trajectory; with
+# the columns of a generalized prediction also Appendix G's.  The ranges are
 # gradient descent's and at most twice as much where the prediction goes further:
 # a trajectory that runs away leaves the picture, by an arrow.
 high = 900
@@ -9,6 +8,7 @@ load folder."/style.gp"
 stats txt using "gd_L" name "L" nooutput
 stats txt using "pg_L" name "P" nooutput
 stats txt using "gd_S" name "S" nooutput
+stats txt using "gd_dist" name "D" nooutput
 stats txt using "pr_L" name "PL" nooutput
 stats txt using "pr_S" name "PS" nooutput
 stats txt using "step" name "T" nooutput
@@ -39,21 +39,9 @@ eval unmark
 
 set format x "%g"
 set xlabel "step since instability" offset 0,0.5
-set yrange [*:*]
-if (has("delta2")) {
-    size(t) = abs(column(t."_x")) / sqrt(column("delta2"))
-    stats txt using (size("gd")) name "X" nooutput
-    set yrange [0 : 1.5 * X_max]
-    set ylabel "|x| / δ"
-    plot 1 with lines linetype 7, for [t in "gd pr"] \
-        txt using "step":(size(t)) with lines linetype style(t)
-} else {
-    stats txt using "gd_dist" name "D" nooutput
-    shown = apart; what = "_dist"; ceiling = 1.5 * D_max
-    load folder."/leaves.gp"
-    set yrange [0 : ceiling]
-    set ylabel "distance |θ − θ†|"
-    plot for [t in apart] \
-        txt using "step":t."_dist" with lines linetype style(t)
-}
+low = 0; top = 1.5 * D_max
+shown = apart; what = "_dist"; ceiling = top; load folder."/leaves.gp"
+set yrange [0 : top]
+set ylabel "distance |θ − θ†|"
+plot for [t in apart] txt using "step":t."_dist" with lines linetype style(t)
 unset multiplot

@@ -45,11 +45,15 @@ stats txt index 0 using (abs(column("gd_x"))) name "G" nooutput
 stats txt index 0 using (abs(column("pr_x"))) name "R" nooutput
 i = 3; eval panel
 set yrange [0:*]
-if (R_max > 3*G_max) { set yrange [0 : 2*G_max] } # one that has run away
+if (R_max > 3*G_max) { # it has run away
+    set yrange [0 : 2*G_max]
+    set label 21 "↑ ".pr at graph 0.97,0.93 right textcolor linetype 2 \
+        font ",9"
+}
 plot txt index 0 using "step":(sqrt(column("delta2"))) with lines linetype 3, \
     "" index 0 using "step":(abs(column("gd_x"))) with lines linetype 1, \
     "" index 0 using "step":(abs(column("pr_x"))) with lines linetype 2
-set yrange [0:*]
+unset label 21
 # At first d is nothing but what the projection leaves: such a row does not
 # stretch the next two.
 second(t) = lr*column(t."_dHd")/column("eps")
