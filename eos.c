@@ -6516,6 +6516,7 @@ struct window {
 /* Swings: the loss rises above that of theta+ by more than twice what it is on
  * average there, delta^2/eta, peaks, and comes back below that average. */
 enum { SWINGS = 400 };
+#define ALIKE 4.0 /* as high to this factor, a swing may be another's */
 struct swings {
     bool up;
     size_t t, n; /* of the running one's peak so far; swings */
@@ -6609,7 +6610,8 @@ static size_t swing_near(const struct swings *s, size_t t, size_t but)
 
 /* A swing is predicted if a predicted one is the nearest to it, and it to that,
  * no farther away than a quarter of the way to descent's next one, or of that
- * from the start.  Delays and logarithms of height ratios add up. */
+ * from the start, and about as high: where delta is next to nothing, so is what
+ * counts as a swing.  Delays and logarithms of height ratios add up. */
 static size_t swings_matched(const struct swings *gd, const struct swings *pr,
                              double *delay, double *ratio)
 {
@@ -6619,18 +6621,19 @@ static size_t swings_matched(const struct swings *gd, const struct swings *pr,
     for (size_t i = 0; i < gd->n; i++) {
         const size_t t = gd->at[i].t, next = swing_near(gd, t, i);
         const size_t j = swing_near(pr, t, SWINGS);
-        double gap = (double)t, late;
+        double gap = (double)t, late, height;
 
         if (j == SWINGS || swing_near(gd, pr->at[j].t, SWINGS) != i)
             continue;
+        height = log(pr->at[j].height / gd->at[i].height);
         if (next < SWINGS)
             gap = fmin(gap, fabs((double)gd->at[next].t - (double)t));
         late = (double)pr->at[j].t - (double)t;
-        if (fabs(late) > gap / 4)
+        if (fabs(late) > gap / 4 || fabs(height) > log(ALIKE))
             continue;
         matched++;
         *delay += late;
-        *ratio += log(pr->at[j].height / gd->at[i].height);
+        *ratio += height;
     }
     return matched;
 }

@@ -293,6 +293,18 @@ Test(swings, may_come_early_and_stay_below)
                "rows");
 }
 
+/* The first is a fifth as high, the second a third. */
+Test(swings, are_about_as_high)
+{
+    static const struct peak gd[] = {{40, 0.1}, {120, 0.1}, {0, 0}};
+    static const struct peak pr[] = {{40, 0.02}, {120, 0.033}, {0, 0}};
+
+    swing(150, gd, pr, 0.008);
+    summary_is("swings", 2);
+    summary_is("swings_predicted", 1);
+    summary_is("swing_height_ratio", 0.33);
+}
+
 /* One that is not over when the run ends is none yet; what stays below twice
  * the mean is no swing. */
 Test(swings, are_over_and_large)
