@@ -30,6 +30,8 @@ FILENAME ~ /RESULTS/ { # its tables; swings of a generalized prediction apart
     next
 }
 /^# lr: / { lr = $3 }
+/^# instability at / { began = $5 + 0 }
+/^# summary / { told[substr($3, 1, length($3) - 1)] = $4 } # of the whole log
 /^#/ { next }
 !NF { block += named; named = 0; next }
 !named {
@@ -81,6 +83,13 @@ function passes(c, bound, from,    r) { # the first step where c is at least tha
     c = whole(c)
     for (r = 0; (c, r) in value; r++)
         if (value[c, r] >= bound && inside(c, r, from))
+            return step_of(c, r)
+}
+# The first step where it is below that; where it was above it for the last time.
+function falls(c, bound, from,    r) {
+    c = whole(c)
+    for (r = 0; (c, r) in value; r++)
+        if (value[c, r] < bound && inside(c, r, from))
             return step_of(c, r)
 }
 # The column c of f(p, q) row by row: "/" or "-".
@@ -161,6 +170,12 @@ function top_third(    r, d, most) {
 function mean_error(run) { return 100 * cell["means", run, "L† + δ²/η"] }
 function both(run) {
     return cell["swings", run, "L correlation"] ", " cell["swings", run, "S correlation"]
+}
+function spread(from, to,    r, n) { # |x|^2 over tr Sigma, of means
+    n = rows[0]
+    for (r = 0; r < n; r++)
+        value["square@0", r] = value["gd_xnorm@0", r] ^ 2
+    return mean("square", from, to) / mean("sigma", from, to)
 }
 function larger(p, q) { p = abs(p); q = abs(q); return p > q ? p : q }
 function abs(x) { return x < 0 ? -x : x }
@@ -305,6 +320,16 @@ unstable-cnn: <%.2f top("gd_dist")> (cnn-unstable)
 unstable-cnn-020: In the last two S goes up to <%.0f top("gd_S") - 100> and
 unstable-cnn-ce: and <%.0f top("gd_S") - 100> % above 2/η
 unstable-cnn-ce: Gradient descent's sharpness goes to <%.0f top("gd_S")> and then stays
+unstable-mlp: comes to the edge at step <%d passes("pg_S2", 199.9)> and stays on it, a third direction joins the band at <%d passes("pg_S3", 180)>
+unstable-mlp: come <%d when("pr_L", 0, 100) - when("gd_L", 0, 100)>, <%d when("pr_L", 100, 180) - when("gd_L", 100, 180)> and <%d when("pr_L", 180, 230) - when("gd_L", 180, 230)> steps late on the MLP
+unstable-mlp: from step 230 on, with three eigenvalues on or near the edge (<%.0f low("pg_S3", 230)> of 200 and more)
+unstable-cnn: is in the band all along (<%.2f low("pg_S2") / 400> to <%.2f top("pg_S2") / 400> of 2/η), so gradient descent itself has two eigenvalues above 2/η from step <%d passes("gd_S2", 400)> to <%d falls("gd_S2", 400, 40) - 1> and from <%d passes("gd_S2", 400, 60)> to <%d falls("gd_S2", 400, 120) - 1>.
+unstable-cnn-020: three of θ† are in the band all along (<%.2f low("pg_S3") / 100> of 2/η and more), λ2 is at the edge from step <%d passes("pg_S2", 99.9)> on
+unstable-cnn-020: where ‖x‖² falls to <%.0e low("pr_xnorm", 0, 61) ^ 2 / mean("sigma", 0, 61)> of
+unstable-cnn-020: Over the first 61 rows ‖x‖² is on average <%.2f spread(0, 60)> tr Σ
+unstable-cnn-ce: joins at step <%d passes("pg_S2", 90)> and is within 0.5 % of the edge from step <%d passes("pg_S2", 99.5)> on
+unstable-cnn-ce: a cycle of period two about <%.0f mean("gd_S", 40, 59)>
+unstable-cnn-ce: and ‖x‖² is <%.2f spread(40, 59)> tr Σ
 unstable-mlp: gradient descent stays within <%.2f top("gd_dist")> (mlp-unstable)
 END
 [ "$failed" = 0 ] && echo "captions: $count sentences say what the figures have"
