@@ -2565,21 +2565,22 @@ static const struct layer cnn_table[] = {
 };
 
 /* ResNet18.  A block adds to its input; the first one of a stage halves the
- * sides of the image, and so does what it adds to. */
-#define NORMED(C, W, S)                                                  \
-    {.kind = LINEAR, .c = C, .window = W, .stride = S, .plain = true},   \
-    {.kind = NORM, .groups = 16}
+ * sides of the image, and so does what it adds to.  (Images of 4 x 4 pixels
+ * have too few patches for Winograd's algorithm to gain by.) */
+#define NORMED(C, S, WINOGRAD)                                           \
+    {.kind = LINEAR, .c = C, .window = 3, .stride = S, .plain = true,    \
+     .winograd = WINOGRAD}, {.kind = NORM, .groups = 16}
 #define RES_BLOCK(C)                                                     \
-    NORMED(C, 3, 1), {.kind = SWISH}, NORMED(C, 3, 1),                   \
+    NORMED(C, 1, C < 128), {.kind = SWISH}, NORMED(C, 1, C < 128),       \
     {.kind = ADD, .with = 6}, {.kind = SWISH}
 #define RES_HALVE(C)                                                     \
-    NORMED(C, 3, 2), {.kind = SWISH}, NORMED(C, 3, 1),                   \
+    NORMED(C, 2, false), {.kind = SWISH}, NORMED(C, 1, C < 128),         \
     {.kind = LINEAR, .c = C, .from = 6, .window = 1, .stride = 2,        \
      .plain = true}, {.kind = NORM, .groups = 16},                       \
     {.kind = ADD, .with = 3}, {.kind = SWISH}
 static const struct layer resnet_table[] = {
     {.kind = IMAGE, .c = CHANNELS},
-    NORMED(16, 3, 1), {.kind = SWISH},
+    NORMED(16, 1, false), {.kind = SWISH},
     RES_BLOCK(16), RES_BLOCK(16),
     RES_HALVE(32), RES_BLOCK(32),
     RES_HALVE(64), RES_BLOCK(64),
@@ -3371,7 +3372,8 @@ INLINE TARGET void N(win_points)(const struct layer *l, const size_t side,
             }
 }
 
-/* start + A' m A of each patch, an image of l's shape. */
+/* start + A' m A of each patch, an image of l's shape; without a start it is
+ * added to what is there. */
 static TARGET void N(win_result)(const struct layer *l, const REAL *m,
                                  const REAL *start, REAL *image)
 {
@@ -3388,9 +3390,12 @@ static TARGET void N(win_result)(const struct layer *l, const REAL *m,
                     x[i / 4][i % 4] = v_load(m + c + i * plane);
                 N(win_both)(N(win_out), 4, 2, x);
                 UNROLL
-                for (size_t i = 0; i < 4; i++)
-                    v_store(to + i / 2 * l->line + i % 2 * l->row,
-                            v_load(start + c) + x[i / 2][i % 2]);
+                for (size_t i = 0; i < 4; i++) {
+                    REAL *at = to + i / 2 * l->line + i % 2 * l->row;
+                    const V first = v_load(start ? start + c : at);
+
+                    v_store(at, first + x[i / 2][i % 2]);
+                }
             }
 }
 
@@ -3401,6 +3406,7 @@ static TARGET void N(win_series)(const struct layer *l, const struct job *j,
 {
     const struct layer *x = back ? l : l->x, *z = back ? l->x : l;
     const size_t weight = back ? l->turned : l->pack;
+    const REAL *start = back && z->last != l ? NULL : N(start)(l, back, k);
     const size_t image = WIN_POINTS * win_plane(x);
     struct walk walk = walk_times(x->c, x->c, z->c, z->c, NULL);
     REAL *m = j->scratch, *point[2];
@@ -3423,7 +3429,7 @@ static TARGET void N(win_series)(const struct layer *l, const struct job *j,
                      point[of] + i * win_plane(x), w + i * x->c * z->c,
                      m + i * win_plane(z));
         }
-        N(win_result)(z, m, N(start)(l, back, k), to);
+        N(win_result)(z, m, start, to);
     }
 }
 

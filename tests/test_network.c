@@ -1043,6 +1043,28 @@ Test(tables, tiles_and_direct_convolutions_give_the_same_numbers)
         }
 }
 
+/* ResNet18 has convolutions beside it that add to the same delta. */
+Test(tables, direct_convolutions_of_resnet18_give_the_same_numbers)
+{
+    static struct layer direct[LAYERS_MAX];
+    struct network table = networks[EOS_RESNET18];
+    size_t i, p;
+
+    for (i = 0; i < table.layers; i++) {
+        direct[i] = table.table[i];
+        direct[i].winograd = false;
+    }
+    for (p = 0; p < 2; p++) {
+        set_up(EOS_RESNET18, EOS_CE, 3, 11);
+        config.deriv = p ? EOS_F64 : EOS_F32;
+        all_orders(&train, &one);
+        table.table = direct;
+        use_table(&table);
+        all_orders(&train, &other);
+        nearly_equal("direct", p ? 1e-12 : 1e-4);
+    }
+}
+
 /* What a product starts with is as long as any row that it makes. */
 Test(tables, no_row_is_longer_than_the_zeros)
 {
