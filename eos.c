@@ -6320,6 +6320,21 @@ static int row_write(const struct column *table, unsigned have, bool names_only)
     return logs_check();
 }
 
+/* No line for people is longer than 100 columns: some blanks end one. */
+static void fold(char *line)
+{
+    enum { WIDE = 100 };
+    char *end;
+
+    for (; strlen(line) > WIDE; line = end + 1) {
+        for (end = line + WIDE; end > line && *end != ' '; end--)
+            continue;
+        if (end == line)
+            return;
+        *end = '\n';
+    }
+}
+
 LIKE_PRINTF(1, 2)
 static void note(const char *format, ...)
 {
@@ -6329,8 +6344,9 @@ static void note(const char *format, ...)
     va_start(args, format);
     vsnprintf(line, sizeof line, format, args);
     va_end(args);
-    text_put(&out, "%s\n", line);
     text_put(&logfile, "# %s\n", line);
+    fold(line);
+    text_put(&out, "%s\n", line);
 }
 
 static const char *all_digits(double x)
@@ -7570,6 +7586,7 @@ static void greet(const char *command, int fd)
              option_of(FIELD(loss), loss, sizeof loss), train.n,
              sentences() ? "sentences" : "images", slash ? slash + 1 : data,
              config.lr, config.seed);
+    fold(line);
     write_all(fd, line, strlen(line));
 }
 

@@ -664,6 +664,30 @@ static void output_is_for_people(void)
     cr_assert(width > 0, "no table: %s", said.out);
 }
 
+Test(output, is_folded_at_blanks)
+{
+    static const char word[] = " twelve-parts";
+    char line[400] = "verdict:", whole[400];
+    size_t i;
+
+    for (i = 0; i < 20; i++)
+        strcat(line, word);
+    strcpy(whole, line);
+    fold(line);
+    cr_assert(lines(line) == 2 && widest_line(line) == 99, "%zu wide: %s",
+              widest_line(line), line);
+    for (i = 0; line[i]; i++)
+        cr_assert(line[i] == (line[i] == '\n' ? '\n' : whole[i]) &&
+                      (line[i] != '\n' || whole[i] == ' '),
+                  "place %zu of %s", i, line);
+    prepare();
+    exits_with(EOS_UNREACHED,
+               "run --samples 2 --seed 18446744073709551615 --threads 1 "
+               "--lr 0.000012345678 --loss logistic --max-steps 1 --tol 0.9");
+    cr_assert(widest_line(said.out) <= 100, "%s", said.out);
+    folder_remove();
+}
+
 static void no_minus_nan(void)
 {
     static char text[LOG_TEXT];
