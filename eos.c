@@ -6469,7 +6469,7 @@ static bool hash_read(int fd, uint64_t n, uint64_t *hash)
 }
 
 /* Opens a log, if it has a name.  Cut at `old`, where a checkpoint saw it, it
- * goes on; another run's is left alone, one that is gone begins anew. */
+ * goes on; another run's is left alone, an empty one or none begins anew. */
 static int log_open(struct text *t, const char *name, const struct mark *old,
                     const char *command)
 {
@@ -6491,6 +6491,9 @@ static int log_open(struct text *t, const char *name, const struct mark *old,
         return cannot(EOS_USAGE, name, "create");
     if (lock(t->fd, name))
         return failed;
+    if (goes_on && !fstat(t->fd, &info) && S_ISREG(info.st_mode) &&
+        !info.st_size)
+        goes_on = false;
     if (goes_on && (!old->size || !hash_read(t->fd, old->size, &hash) ||
                     hash != old->hash))
         return refuse("%s: is not the log that the checkpoint goes on with; "

@@ -356,6 +356,18 @@ Test(resume, may_change_what_shapes_no_number)
     folder_remove();
 }
 
+Test(resume, begins_a_log_that_is_empty)
+{
+    stop_halfway();
+    write_file("empty", "", 0);
+    cr_assert(eos("run " RUN_OPTIONS " --checkpoint ck --resume --log empty "
+                  "--save now") == EOS_DONE,
+              "%s", said.err);
+    log_read(&log_a, in_folder("empty"));
+    cr_assert(log_comment(&log_a, "summary stop") && log_a.blocks, "no log");
+    folder_remove();
+}
+
 /* A checkpoint a step before the end, and on from there. */
 static void stopped_before_the_end(const char *command, int before, int steps)
 {
