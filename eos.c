@@ -5563,44 +5563,44 @@ static bool several(void)
     return config.unstable > 1;
 }
 
-static void central_room(void)
+/* Room for what is known at a point: of so many pairs i <= j. */
+static void dagger_room(struct dagger *d, struct warm *w, size_t pairs)
 {
-    const size_t p = net.params, K = size_max(config.unstable, 1);
+    const size_t p = net.params;
 
-    path.cf = room_vectors(p, 1);
-    warm_room(&warm.cf);
-    central = (struct dagger){.grad = room_vectors(p, 1),
-                              .u = room_vectors(p, K),
-                              .T = room_vectors(p, 1),
-                              .T_ij = room_vectors(p, K * (K + 1) / 2),
-                              .whole = true,
-                              .warm = &warm.cf};
+    *d = (struct dagger){.grad = room_vectors(p, 1),
+                         .u = room_vectors(p, size_max(config.unstable, 1)),
+                         .T = room_vectors(p, 1),
+                         .T_ij = room_vectors(p, pairs),
+                         .warm = w};
+    warm_room(w);
 }
 
 /* Only what the options ask for takes room. */
 static void dynamics_room(void)
 {
     const size_t p = net.params, K = size_max(config.unstable, 1);
+    const size_t pairs = K * (K + 1) / 2;
     double **const one[] = {&scratch.in, &scratch.out, &path.gd, &path.pg,
-                            &path.gf,    &dagger.grad, &dagger.T};
+                            &path.gf};
 
     for (size_t i = 0; i < sizeof one / sizeof *one; i++)
         *one[i] = room_vectors(p, 1);
+    dagger_room(&dagger, &warm.pg, several() ? pairs : 0);
+    dagger.at = point_at(path.pg);
+    warm.pg.dagger = true;
     for (size_t i = 0; i < 1 + (size_t)config.generalized; i++) {
         path.v[i] = room_vectors(p, 1);
         dagger.Hv[i] = room_vectors(p, 1);
         warm_room(&warm.pr[i]);
     }
     warm_room(&warm.gd);
-    warm_room(&warm.pg);
     warm_room(&warm.gf);
-    warm.pg.dagger = true;
-    dagger.u = room_vectors(p, K);
-    dagger.T_ij = room_vectors(p, several() ? K * (K + 1) / 2 : 0);
-    if (config.central)
-        central_room();
-    dagger.at = point_at(path.pg);
-    dagger.warm = &warm.pg;
+    if (!config.central)
+        return;
+    path.cf = room_vectors(p, 1);
+    dagger_room(&central, &warm.cf, pairs);
+    central.whole = true;
 }
 
 /* The quantities of Section 4 at theta, from a gradient in this precision and a
@@ -6093,7 +6093,7 @@ static void measure(struct dagger *d, const double *theta,
 {
     measure_one(d, theta, precision,
                 several() ? config.unstable + 1 : 1 + (size_t)second, second);
-    if (several())
+    if (several() || d->whole)
         several_measure(d);
 }
 
@@ -6138,23 +6138,6 @@ static void predict(const struct dagger *d, size_t which, double *v)
  * Sigma >= 0 such that no eigenvalue leaves the edge.  With dLambda_ij / dt =
  * d_ij.theta' = A_ij - (G Sigma)_ij / 2 that is Sigma of section 9b, for steps
  * as short as flow needs.  The loss is on average L + tr(Lambda Sigma) / 2. */
-
-static void central_measure(struct dagger *d, const double *theta,
-                            enum eos_precision precision)
-{
-    measure_one(d, theta, precision, several() ? config.unstable + 1 : 1,
-                false);
-    several_measure(d);
-}
-
-static double central_loss(const struct dagger *d)
-{
-    double sum = d->L;
-
-    for (size_t i = 0; i < d->k; i++)
-        sum += 0.5 * d->lambda[i] * d->Sigma[pair_of(i, i)];
-    return sum;
-}
 
 static void central_move(const struct dagger *d, double h, double *theta)
 {
@@ -7954,7 +7937,7 @@ static void track_central(const struct dagger *d, struct dagger *c,
         return;
     vec_add(net.params, scratch.in, theta, -1, d->at.theta);
     row.cf.dist = vec_norm(net.params, scratch.in);
-    central_measure(c, theta, EOS_F64);
+    measure(c, theta, EOS_F64, false);
     row.cf.L = c->L;
     row.cf.S = c->S;
     /* on the edge S is 2/eta to rounding, and two sub-steps are enough */
@@ -7965,10 +7948,12 @@ static void track_central(const struct dagger *d, struct dagger *c,
     }
     h = config.lr / substeps;
     several_covariance(c, h);
-    row.cf_mean_L = central_loss(c);
+    row.cf_mean_L = c->L;
+    for (size_t i = 0; i < c->k; i++)
+        row.cf_mean_L += 0.5 * c->lambda[i] * c->Sigma[pair_of(i, i)];
     for (size_t i = 0; i < (size_t)substeps && !stay; i++) {
         if (i) {
-            central_measure(c, theta, config.deriv);
+            measure(c, theta, config.deriv, false);
             several_covariance(c, h);
         }
         central_move(c, h, theta);

@@ -356,7 +356,7 @@ Test(several, move_by_central_flow_to_the_edge)
     with_central = true;
     start_with(EOS_MSE, 2, 26.7);
     folder_remove();
-    central_measure(&central, path.gd, EOS_F64);
+    measure(&central, path.gd, EOS_F64, false);
     several_covariance(&central, h);
     cr_assert(central.k == 2, "k = %zu", central.k);
     memcpy(sum, nth(central.u, net.params, 0), sizeof sum);
