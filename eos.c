@@ -7093,12 +7093,12 @@ static int summary_write(const char *stop)
  * 12  Checkpoints and signals
  *
  * A checkpoint holds all that the next step reads: a run that goes on gives the
- * bits of one that never stopped.  The file: CKPT_MAGIC, the bytes of the text
- * and of the state, both, and a hash of all before it.
+ * bits of one that never stopped.  The file: a text of CKPT_TEXT bytes, the
+ * state, and a hash of both.
  * ------------------------------------------------------------------------ */
 
-#define CKPT_MAGIC "eos checkpoint 7\n"
-enum { CKPT_HEAD = sizeof CKPT_MAGIC - 1 + 16, CKPT_TEXT = 2048 };
+#define CKPT_MAGIC "eos checkpoint 8\n" /* the first line of the text */
+enum { CKPT_TEXT = 2048 };
 
 /* Where the run stands, between two steps. */
 static struct progress {
@@ -7110,15 +7110,14 @@ static struct progress {
     bool measured;  /* the approach went back to this point */
     size_t still;   /* the step at which the loss was last looked at, */
     double still_L; /* and what it was then */
-    size_t counted, hvps;    /* Hessian products: in rows, in all */
-    size_t unconverged;      /* eig.unconverged */
+    size_t counted; /* Hessian products that rows have counted */
     size_t steps, max_steps; /* of the configuration then */
     struct mark log, slow;   /* what the logs held */
 } progress;
 static bool resumed; /* it comes from a checkpoint */
 
-/* What is done with each region of the state: it is counted, written or read.
- * A region may decide which others there are, and so comes before them. */
+/* What is done with each region of the state: it is written or read.  One may
+ * decide which others there are, and so comes before them. */
 typedef int region_fn(void *at, size_t bytes);
 
 /* The vectors from `first` to n of a set whose elements have so many bytes. */
@@ -7135,9 +7134,7 @@ static int vectors_each(region_fn *each, void *set, size_t element,
 
 static int warm_each(region_fn *each, struct warm *w)
 {
-    return each(&w->known, sizeof w->known) ||
-           each(&w->newest, sizeof w->newest) || each(w->at, sizeof w->at) ||
-           each(w->value, sizeof w->value) || each(w->resid, sizeof w->resid) ||
+    return each(w, offsetof(struct warm, u)) ||
            vectors_each(each, w->u.f32, sizeof(float), 0,
                         size_min(w->known, HISTORY));
 }
@@ -7151,7 +7148,9 @@ static int regions_each(region_fn *each)
     size_t n = 2, k = 0, starts = 0, flows = 0;
 
     if (each(&progress, offsetof(struct progress, slow.named)) ||
-        each(&eig.rng, sizeof eig.rng) || each(&row, sizeof row) ||
+        each(&hvps, sizeof hvps) || each(&eig.rng, sizeof eig.rng) ||
+        each(&eig.unconverged, sizeof eig.unconverged) ||
+        each(&row, sizeof row) ||
         each(&dagger, offsetof(struct dagger, grad)) ||
         each(&stats, offsetof(struct stats, ratio)) ||
         each(stats.ratio,
@@ -7183,17 +7182,10 @@ static int regions_each(region_fn *each)
 static struct {
     struct whole file;
     int fd;
-    uint64_t bytes, hash; /* of the state; of what is written so far */
-    char text[CKPT_TEXT]; /* of this run */
+    uint64_t hash;        /* of what is written so far */
+    char text[CKPT_TEXT]; /* of this run, and zeros */
     char lock[PATH];      /* CHECKPOINT.lock, while there is one */
 } ckpt;
-
-static int ckpt_count(void *at, size_t n)
-{
-    (void)at;
-    ckpt.bytes += n;
-    return EOS_DONE;
-}
 
 static int ckpt_put(void *bytes, size_t n)
 {
@@ -7216,9 +7208,11 @@ static void ckpt_text(const char *command)
     char text[64], *to = ckpt.text;
     size_t n;
 
-    n = (size_t)snprintf(
-        to, CKPT_TEXT, "eos: %s\nmachine: %zu bits, %s-endian\ncommand: %s\n",
-        VERSION, 8 * sizeof(size_t), little ? "little" : "big", command);
+    n = (size_t)snprintf(to, CKPT_TEXT,
+                         CKPT_MAGIC "eos: %s\nmachine: %zu bits, "
+                                    "%s-endian\ncommand: %s\n",
+                         VERSION, 8 * sizeof(size_t), little ? "little" : "big",
+                         command);
     for (size_t i = 0; i < OPTIONS; i++)
         if (options[i].shapes)
             n += (size_t)snprintf(to + n, CKPT_TEXT - n, "%s: %s\n",
@@ -7233,66 +7227,53 @@ static void ckpt_text(const char *command)
 
 static int ckpt_write(void)
 {
-    unsigned char head[CKPT_HEAD] = CKPT_MAGIC, tail[8];
-    size_t text = strlen(ckpt.text);
+    unsigned char tail[8];
 
     if (text_check(&logfile) || text_check(&slowfile))
         return failed;
     fsync(logfile.fd);  /* before the checkpoint that counts on them; pipes */
     fsync(slowfile.fd); /* refuse: not an error */
-    progress.hvps = hvps;
-    progress.unconverged = eig.unconverged;
     progress.steps = config.steps;
     progress.max_steps = config.max_steps;
     progress.log = logfile.mark;
     progress.slow = slowfile.mark;
-    ckpt.bytes = 0;
-    regions_each(ckpt_count);
-    put_le(head + CKPT_HEAD - 16, text, 8);
-    put_le(head + CKPT_HEAD - 8, ckpt.bytes, 8);
     ckpt.hash = HASH_START;
     if (whole_open(&ckpt.file, config.checkpoint) ||
-        ckpt_put(head, sizeof head) || ckpt_put(ckpt.text, text) ||
-        regions_each(ckpt_put))
+        ckpt_put(ckpt.text, CKPT_TEXT) || regions_each(ckpt_put))
         return failed;
     put_le(tail, ckpt.hash, 8);
     return ckpt_put(tail, sizeof tail) || whole_close(&ckpt.file) ? failed
                                                                   : EOS_DONE;
 }
 
-static bool ckpt_begins(int fd, unsigned char *head)
+/* Reads a checkpoint's text; false where the file is none. */
+static bool ckpt_begins(int fd, char *text)
 {
-    return read_all(fd, head, CKPT_HEAD) == CKPT_HEAD &&
-           !memcmp(head, CKPT_MAGIC, sizeof CKPT_MAGIC - 1);
+    return read_all(fd, text, CKPT_TEXT) == CKPT_TEXT && !text[CKPT_TEXT - 1] &&
+           !memcmp(text, CKPT_MAGIC, sizeof CKPT_MAGIC - 1);
 }
 
-/* Is the file whole, is it ours?  Leaves it at its text, of that size. */
-static int ckpt_verify(uint64_t *text)
+/* Is the file whole, is it ours?  Leaves it at its state. */
+static int ckpt_verify(char *text)
 {
-    unsigned char head[CKPT_HEAD], tail[8];
-    uint64_t hash = HASH_START, state;
+    unsigned char tail[8];
     struct stat info;
+    uint64_t hash;
 
-    if (!ckpt_begins(ckpt.fd, head))
+    if (!ckpt_begins(ckpt.fd, text))
         return refuse("%s: not a checkpoint of this eos; --resume needs a file "
                       "that --checkpoint wrote",
                       config.checkpoint);
-    *text = get_le(head + CKPT_HEAD - 16, 8);
-    state = get_le(head + CKPT_HEAD - 8, 8);
-    if (fstat(ckpt.fd, &info) || *text >= CKPT_TEXT || state > INT64_MAX / 2 ||
-        (uint64_t)info.st_size != sizeof head + *text + state + sizeof tail)
-        return refuse("%s: damaged: its size is not the one it tells; an older "
-                      "copy or a new start is needed",
-                      config.checkpoint);
-    hash = hash_bytes(hash, head, sizeof head);
-    if (!hash_read(ckpt.fd, *text + state, &hash) ||
-        ckpt_get(tail, sizeof tail) || lseek(ckpt.fd, CKPT_HEAD, SEEK_SET) < 0)
-        return cannot(EOS_USAGE, config.checkpoint, "read");
-    if (get_le(tail, 8) != hash)
+    hash = hash_bytes(HASH_START, text, CKPT_TEXT);
+    if (fstat(ckpt.fd, &info) ||
+        !hash_read(ckpt.fd, (uint64_t)info.st_size - CKPT_TEXT - 8, &hash) ||
+        ckpt_get(tail, 8) || get_le(tail, 8) != hash)
         return refuse("%s: damaged: its checksum does not hold; an older copy "
                       "or a new start is needed",
                       config.checkpoint);
-    return EOS_DONE;
+    return lseek(ckpt.fd, CKPT_TEXT, SEEK_SET) < 0
+               ? cannot(EOS_USAGE, config.checkpoint, "read")
+               : EOS_DONE;
 }
 
 /* The first line in which the file's text and this run's differ. */
@@ -7316,8 +7297,7 @@ static int ckpt_compare(const char *then)
 /* --resume: goes on from the checkpoint where there is one. */
 static int ckpt_resume(void)
 {
-    char then[CKPT_TEXT] = "";
-    uint64_t text = 0;
+    char then[CKPT_TEXT];
 
     ckpt.fd = open(config.checkpoint, O_RDONLY | O_CLOEXEC);
     if (ckpt.fd < 0 && errno == ENOENT) {
@@ -7326,25 +7306,18 @@ static int ckpt_resume(void)
     }
     if (ckpt.fd < 0)
         return cannot(EOS_USAGE, config.checkpoint, "open");
-    resumed = !ckpt_verify(&text) && !ckpt_get(then, (size_t)text) &&
-              !ckpt_compare(then) && !regions_each(ckpt_get);
+    resumed =
+        !ckpt_verify(then) && !ckpt_compare(then) && !regions_each(ckpt_get);
     close(ckpt.fd);
-    hvps = progress.hvps;
-    eig.unconverged = progress.unconverged;
     return resumed ? EOS_DONE : failed;
 }
 
 /* A run of the same options is replaced by --fresh alone. */
 static int ckpt_spare(void)
 {
-    unsigned char head[CKPT_HEAD];
     char text[CKPT_TEXT];
-    size_t len = strlen(ckpt.text);
     int fd = open(config.checkpoint, O_RDONLY | O_CLOEXEC);
-    bool same = fd >= 0 && ckpt_begins(fd, head) &&
-                get_le(head + CKPT_HEAD - 16, 8) == len &&
-                read_all(fd, text, len) == (ssize_t)len &&
-                !memcmp(text, ckpt.text, len);
+    bool same = fd >= 0 && ckpt_begins(fd, text) && !strcmp(text, ckpt.text);
 
     if (fd >= 0)
         close(fd);
