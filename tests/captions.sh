@@ -112,6 +112,29 @@ function correlation(p, q,    r, n, mp, mq, pp, qq, pq) {
     }
     return pq / sqrt(pp * qq)
 }
+# Swings, as eos counts them: steps of the peaks of a loss, or how far x went.
+function swings(c, of,    r, usual, over, up, peak, place, far, list, x) {
+    for (r = 0; (c "@0", r) in value; r++) {
+        usual = value["mean_L@0", r] - value["pg_L@0", r]
+        over = value[c "@0", r] - value["pg_L@0", r]
+        if (up && over < usual) {
+            list = list (list ? ", " : "") \
+                (of == "x" ? sprintf("%.1f", far) : place)
+            up = 0
+        }
+        if (!up && usual > 0 && over > 2 * usual) {
+            up = 1
+            peak = far = 0
+        }
+        if (up && over > peak) {
+            peak = over
+            place = step_of(c "@0", r)
+        }
+        x = of == "x" ? abs(value["gd_x@0", r]) / sqrt(lr * usual) : 0
+        far = x > far ? x : far
+    }
+    return list
+}
 function within(x) { return int(x) + (x > int(x)) } # the next whole number
 function off(p, q, from, to,    c) { # largest relative error of p
     c = pair(p, "/", q)
@@ -271,7 +294,7 @@ appG-cnn-logistic: that comes at <%d when("gd_L", 50)>, by the generalized predi
 appG-transformer-logistic: to a loss of <%.3f top("gd_L", 0, 70)> at step <%d when("gd_L", 0, 70)> and <%.3f top("gd_L", 70)> at <%d when("gd_L", 70)>. The generalized prediction has both, at <%d when("pgen_L", 0, 70)> and <%d when("pgen_L", 70)>, to <%.3f top("pgen_L", 0, 70)> and <%.3f top("pgen_L", 70)>; the plain one goes to <%.3f top("pr_L", 0, 70)> at <%d when("pr_L", 0, 70)>, is thrown to a sharpness of <%.1f low("pr_S", 0, 70)> (<%.1f low("gd_S", 0, 70)>; generalized <%.1f low("pgen_S", 0, 70)>)
 appG-transformer-logistic: a correlation of <%.2f correlation("gd_L", "pgen_L")> for the loss of the generalized one
 appG-transformer-logistic: and <%.2f correlation("gd_S", "pgen_S")> for the sharpness (<%.2f correlation("gd_S", "pr_S")> plain)
-central-mlp: After 300 steps central flow is <%.4f last("cf_dist")> from θ†, while gradient descent was <%.3f mean("gd_dist")> away on average. Gradient descent swings every 82 steps (<%d when("gd_L", 0, 90)>, <%d when("gd_L", 90, 170)>, <%d when("gd_L", 170, 260)>) without settling, the swings only a little lower each time (<%.2f top("gd_L", 0, 90)>, <%.2f top("gd_L", 90, 170)>, <%.2f top("gd_L", 170, 260)>); the prediction has them at <%d when("pr_L", 0, 90)> and <%d when("pr_L", 90, 200)>.
+central-mlp: After 300 steps central flow is <%.4f last("cf_dist")> from θ†, while gradient descent was <%.3f mean("gd_dist")> away on average. Gradient descent swings every 82 steps (<%s swings("gd_L")>) without settling, the swings only a little lower each time (<%.2f top("gd_L", 0, 90)>, <%.2f top("gd_L", 90, 170)>, <%.2f top("gd_L", 170, 260)>); the prediction has them at <%d when("pr_L", 0, 90)> and <%d when("pr_L", 90, 200)>.
 central-mlp: by central flow is off by <%+.2f window("cf_mean_L", "gd_L", 0)>, <%+.2f window("cf_mean_L", "gd_L", 100)> and <%+.2f window("cf_mean_L", "gd_L", 200)> %, by L† + δ²/η of θ† by <%+.2f window("mean_L", "gd_L", 0)>, <%+.2f window("mean_L", "gd_L", 100)> and <%+.2f window("mean_L", "gd_L", 200)>: the third
 central-cnn: After 100 steps central flow is <%.4f last("cf_dist")> from θ†, while gradient descent was <%.3f mean("gd_dist")> away on average; the mean loss of these rows is off by <%+.2f window("cf_mean_L", "gd_L", 0)> % by central flow and by <%+.2f window("mean_L", "gd_L", 0)> % by θ†.
 unstable-mlp: it passes 1.9/η after <%d last("step") + 1> steps
