@@ -7439,7 +7439,7 @@ int eos_start(const struct eos_config *c)
         /* mse, ce, bmse, logistic: by sweeps, bench/RESULTS.md */
         {0.005, 0.02, 0.005, 0.03},
         {0.005, 0.02, 0.01, 0.04},
-        {0.005, 0.02, 0.02, 0.02},
+        {0.0025, 0.02, 0.02, 0.02},
         {0, 0, 0.02, 0.1}, /* a sentence is negative or positive */
     };
     char loss[16];

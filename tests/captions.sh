@@ -237,8 +237,10 @@ fig4-transformer: (peaks of the loss at <%d when("gd_L", 0, 100)>, <%d when("gd_
 fig4-transformer: The prediction has the first at <%d when("pr_L", 0, 100)> and <%.1f above(top("pr_L", 0, 100), top("gd_L", 0, 100))> % too high, is thrown to a sharpness of <%.0f low("pr_S", 0, 100)> (<%.0f low("gd_S", 0, 100)>), comes to the second at <%d when("pr_L", 100, 250)> instead of 143
 fig4-transformer: a correlation of <%.2f correlation("gd_L", "pr_L")> over all rows
 fig4-transformer: gradient flow has left to <%.2f last("gf_dist")>, its sharpness to <%.0f top("gf_S")>.
-fig4-resnet18: The loss peaks at step <%d when("gd_L")>, predicted for <%d when("pr_L")> and <%.0f above(top("pr_L"), top("gd_L"))> % too high; sharpness goes up to <%.0f top("gd_S")> and down to <%.0f low("gd_S", 10)>, predicted <%.0f top("pr_S")> and <%.0f low("pr_S", 10)>; correlations <%.3f correlation("gd_L", "pr_L")> and <%.3f correlation("gd_S", "pr_S")>.
-fig4-resnet18: Gradient flow's sharpness is <%.0f top("gf_S")> by then
+fig4-resnet18: which reaches 2/η = 800 at step <%d began>. λ2 is <%.2f low("pg_S2") / 800> of 2/η at first and <%.2f top("pg_S2") / 800> at the end
+fig4-resnet18: The loss swings at step <%s swings("gd_L")>, predicted for <%s swings("pr_L")> and, above that of θ†, <%.0f above(top(pair("pr_L", "-", "pg_L")), top(pair("gd_L", "-", "pg_L")))> % too high; sharpness goes up to <%.0f top("gd_S")> and down to <%.0f low("gd_S", 10)>, predicted <%.0f top("pr_S")> and <%.0f low("pr_S", 10)>; correlations <%.3f correlation("gd_L", "pr_L")> and <%.3f correlation("gd_S", "pr_S")>. The mean loss of the first 100 steps is right to <%.2f 100 * told["window_meanL_err_max"]> %. Gradient flow's sharpness is <%.0f top("gf_S")> by then
+tables: | resnet18-mse-0025-kick | <%s both("resnet18-mse-0025-kick")> over 110 steps
+tables: λ2 ends the track after <%d cell["means", "resnet18-mse-005-kick", "rows"]> rows, with correlations of <%s both("resnet18-mse-005-kick")>
 fig4-resnet18-bmse: gradient flow's sharpness goes from 100 to <%.0f last("gf_S")> in 25 steps
 fig4-resnet18-bmse: The prediction keeps to 2 % of the loss for the first <%d parts("pr_L", 0.02)> steps, has the spike (<%.1f top("gd_L")> at step <%d when("gd_L")>) later and higher (<%.1f at("pr_L", 16)> at 16) and runs away; gradient descent survives, at a sharpness of <%.0f last("gd_S")> and with a loss of <%.2f last("gd_L")>, where gradient flow's is <%.1g last("gf_L")>.
 fig4-resnet18-bmse: (S = <%.1f last("pg_S")>: one direction
@@ -270,11 +272,13 @@ appE-cnn-logistic: Gradient descent goes to |x| = <%.1f top_x("gd_x")> δ, the p
 appE-transformer-logistic: ε grows from <%.2f low("eps")> to <%.2f top("eps")>. Everything
 appE-transformer-logistic: ρ4 <%.1f top_rho()> times ηρ3²
 appE-transformer-logistic: |x| goes to <%.1f top_x("gd_x")> δ.
-appE-resnet18: ρ4 is <%.0f abs(rho4(0))> times ηρ3² at the first step (<%.1f abs(rho4(1))> at step 50)
-appE-resnet18: ε grows from <%.2f low("eps")> to <%.2f top("eps")>, above
-appE-resnet18: which α shows at step 45, where it falls from <%.0f at("alpha", 44)> to <%.0f at("alpha", 45)>
-appE-resnet18: ρ3 at most <%.1f larger(rho3(0), rho3(1))> √β
-appE-resnet18: |x| goes to <%.1f top_x("gd_x")> δ, the prediction's to <%.1f top_x("pr_x")> δ
+appE-resnet18: ρ4 is at most <%.1f told["assumed_rho4_max"]> times ηρ3², ρ3 at most <%.1f told["assumed_rho3_max"]> √β. ε grows from <%.3f low("eps")> to <%.3f top("eps")>, F is sub-quadratic (by <%.2f 100 * (1 - told["assumed_F_max"])> % of δ²/η at δ), β from any start is at least <%.2f told["assumed_beta_st_min"]> of its scale
+appE-resnet18: γ is <%.3f told["assumed_gamma_min"]> at least (0.1 was to be exceeded), for ∇L and ∇S are nearly orthogonal, and ‖∇²L d̂‖ is up to <%.1f told["assumed_Hd_max"]> times its scale. |x| goes to <%.1f top_x("gd_x")> δ, the prediction's to <%.1f top_x("pr_x")> δ
+appE-resnet18-005: ρ4 is <%.0f abs(rho4(0))> times ηρ3² at the first step (<%.1f abs(rho4(1))> at step 50)
+appE-resnet18-005: ε grows from <%.2f low("eps")> to <%.2f top("eps")>, above
+appE-resnet18-005: which α shows at step 45, where it falls from <%.0f at("alpha", 44)> to <%.0f at("alpha", 45)>
+appE-resnet18-005: ρ3 is at most <%.1f larger(rho3(0), rho3(1))> √β
+appE-resnet18-005: |x| goes to <%.1f top_x("gd_x")> δ, the prediction's to <%.1f top_x("pr_x")> δ
 appE-resnet18-bmse: ε = η√α from <%.2f low("eps")> to <%.2f top("eps")>.
 appE-resnet18-bmse: ε fails by far (<%.2f low("eps")> to <%.2f top("eps")>), and ρ4 is <%.0f abs(rho4(0))> times ηρ3² at the first step
 appE-mlp: ε is <%.2f top("eps")>, |x| goes to <%.1f top_x("gd_x")> δ
@@ -322,7 +326,7 @@ appE-cnn: β from any start within a factor of <%.2f start("low")>
 appE-transformer: β from any start is β to <%.0f 100 * larger(start("top") - 1, start("low") - 1)> %, ‖∇³L(d̂, d̂)‖ at most <%.1f top_third()> of its scale
 appE-transformer-logistic: β_{s→t} is <%.0f start("low")> to <%.2f start("top")> times β
 appE-transformer-logistic: ‖∇³L(d̂, d̂)‖ at most <%.1f top_third()> times its scale
-appE-resnet18: and β_{s→t}, down to <%.2f start("low", 0, 44)> β by then, drops to <%.2f start("low")> β
+appE-resnet18-005: and β_{s→t}, down to <%.2f start("low", 0, 44)> β by then, drops to <%.2f start("low")> β
 tables: have correlations of the losses of <%s cell["swings", "mlp-bmse-004-kick", "L correlation"]>, <%s cell["swings", "mlp-bmse-005-kick", "L correlation"]> and <%s cell["swings", "mlp-bmse-007-kick", "L correlation"]>
 tables: The mean loss over the first 100 steps is predicted to <%.1f mean_error("mlp-logistic-030-kick")> %
 tables: The mean loss over the first 100 steps, L† + δ²/η, is right to <%.1f mean_error("mlp-logistic-050-kick")> and <%.1f mean_error("mlp-logistic-070-kick")> %
