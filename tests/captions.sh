@@ -189,6 +189,21 @@ function top_third(    r, d, most) {
     }
     return most
 }
+# How far F falls below its parabola at 5 delta: least, most, of all profiles.
+function bend(bound,    b, c, r, d, least, most) {
+    least = 1e9
+    most = -1e9
+    for (b = 2; b < block + named; b++)
+        for (r = 0; ("F_excess@" b, r) in value; r++) {
+            c = value["x_over_delta@" b, r]
+            d = c ^ 2 - value["F_excess@" b, r]
+            if (abs(c) < 4.99)
+                continue
+            least = d < least ? d : least
+            most = d > most ? d : most
+        }
+    return bound == "top" ? most : least
+}
 # Of the tables of bench/RESULTS.md: errors in per cent, correlations as a pair.
 function mean_error(run) { return 100 * cell["means", run, "L† + δ²/η"] }
 function both(run) {
@@ -264,6 +279,11 @@ fig6-resnet18: Test accuracy at the end: <%.1f 100 * last("test_acc")>, <%.1f 10
 fig6-resnet18: <%.0f 100 * top("test_acc")> %, at steps <%d when("test_acc@1")> and <%d when("test_acc@2")>
 appE-cnn: sharpening α stays between <%.0f low("alpha")> and <%.0f top("alpha")>, ε below <%.3f within(1e3 * top("eps")) / 1e3>
 appE-cnn: ρ3 and ρ4 are at most <%.1f top_rho()> times
+appE-cnn: F is quadratic to <%.0f 100 * larger(bend("low"), bend("top"))> % of δ²/η at 5 δ
+appE-cnn-logistic: and falls below its parabola by <%.1f bend("low")> to <%.1f bend("top")> δ²/η at 5 δ
+appE-transformer-logistic: at δ and <%.1f bend("low")> to <%.1f bend("top")> δ²/η below its parabola at 5 δ
+appE-transformer: where F is below its parabola by <%.1f bend("low")> to <%.1f bend("top")> δ²/η
+appE-mlp: F bends down by <%.1f bend("top")> δ²/η on one side at 5 δ
 appE-transformer: |x| goes to <%.1f top_x("gd_x")> δ, where F is below
 appE-transformer: and ε = <%.2f low("eps")> to <%.3f top("eps")> is
 appE-cnn-logistic: ε grows from <%.2f low("eps")> to <%.2f top("eps")>, above
