@@ -361,6 +361,7 @@ tables: % (with one direction <%.1f 100 * cell["swings", "cnn-ce-020-kick genera
 tables: <%.2f cell["means", "mlp-unstable", "x/δ"]> of tr Σ over all rows of the first two, <%.2f cell["means", "cnn-unstable-020", "x/δ"]> and <%.2f cell["means", "cnn-ce-unstable", "x/δ"]> in the others
 tables: gradient flow leaves to <%.2f cell["means", "mlp-unstable", "flow distance"]>, <%.2f cell["means", "cnn-unstable", "flow distance"]>, <%.2f cell["means", "cnn-unstable-020", "flow distance"]> and <%.2f cell["means", "cnn-ce-unstable", "flow distance"]>
 tables: | mlp, mse, 5,000 | 0.005 | step 6708 | <%d cell["means", "mlp-mse-005-kick", "rows"]> | <%s both("mlp-mse-005-kick")> | |
+tables: |x| is <%.1f cell["means", "mlp-logistic-030-kick", "x/δ"]> δ on average
 tables: | cnn, mse, 1,000 (seed 1) | 0.005 | step 1542 with 500 | <%d cell["means", "cnn-mse-005-kick", "rows"]> | <%s both("cnn-mse-005-kick")> | |
 tables: | mlp, bmse, 900 | 0.005 | step 791 | <%d cell["means", "mlp-bmse-005-kick", "rows"]> | <%s both("mlp-bmse-005-kick")> | |
 tables: | 0.03 | step 402 | <%d cell["means", "mlp-logistic-030-kick", "rows"]> | <%s both("mlp-logistic-030-kick")> | <%s both("mlp-logistic-030-kick generalized")> |
