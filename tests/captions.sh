@@ -233,9 +233,14 @@ while IFS= read -r line; do
         failed=1
     }
 done <<'END'
-fig4-mlp: first swing (<%d when("gd_L", 0, 250)> and <%d when("pr_L", 0, 250)>) and seven after it at the second (<%d when("gd_L", 300)> and <%d when("pr_L", 300)>)
+fig4-mlp: from step <%d began> on. The authors track 2,000 steps; here λ2 ends the track after <%d told["steps"]>, at <%.2f last("pg_S2") * lr / 2> of 2/η
+fig4-mlp: |x| goes up to <%s swings("gd_L", "x")> δ in the five swings
+fig4-mlp: its mean over the second half of the rows is <%.2f told["x_over_delta"]> δ
+fig4-mlp: loss peaks at steps <%s swings("gd_L")>, the predicted one at <%s swings("pr_L")>
+fig4-mlp: (by <%.0f 100 * told["swing_height_ratio"] - 100> % of the loss above θ†
+fig4-mlp: Means over 100 steps agree to <%.2f 100 * told["window_pr_L_err_max"]> % for the predicted loss and <%.1f 100 * told["window_meanL_err_max"]> % for L† + δ²/η
 fig4-mlp: its loss is that of θ† to <%.2f within(1e4 * off("gf_L", "pg_L")) / 100> %
-fig4-mlp: mlp-mse-005-kick | <%.3f correlation("gd_L", "pr_L")>, <%.3f correlation("gd_S", "pr_S")> over 500 steps
+tables: mlp-mse-005-kick | <%s both("mlp-mse-005-kick")> over 1,001 steps
 fig4-mlp-no-kick: the swing comes at step <%d when("gd_L", 200, 300)> instead of 167, predicted for <%d when("pr_L", 200, 300)> and <%.1f above(top("pr_L", 200, 300), top("gd_L", 200, 300))> % higher
 fig4-mlp-no-kick: has climbed to <%.0f top("gd_S")> (415 with the kick): <%.3f top(pair("gd_L", "-", "pg_L"), 0, 300)> above the loss of θ† (0.027)
 fig4-mlp-no-kick: The second swing is 0.002 above it at step <%d passes(pair("gd_L", "-", "pg_L"), 0.002, 400)>, that of the prediction at <%d passes(pair("pr_L", "-", "pg_L"), 0.002, 400)>
@@ -360,7 +365,7 @@ unstable-cnn-ce: the mean error of the generalized sharpness is <%.1f 100 * mean
 tables: % (with one direction <%.1f 100 * cell["swings", "cnn-ce-020-kick generalized", "S error"]> %)
 tables: <%.2f cell["means", "mlp-unstable", "x/δ"]> of tr Σ over all rows of the first two, <%.2f cell["means", "cnn-unstable-020", "x/δ"]> and <%.2f cell["means", "cnn-ce-unstable", "x/δ"]> in the others
 tables: gradient flow leaves to <%.2f cell["means", "mlp-unstable", "flow distance"]>, <%.2f cell["means", "cnn-unstable", "flow distance"]>, <%.2f cell["means", "cnn-unstable-020", "flow distance"]> and <%.2f cell["means", "cnn-ce-unstable", "flow distance"]>
-tables: | mlp, mse, 5,000 | 0.005 | step 6708 | <%d cell["means", "mlp-mse-005-kick", "rows"]> | <%s both("mlp-mse-005-kick")> | |
+tables: | mlp, mse, 5,000 | 0.005 | step 6708 | <%d cell["means", "mlp-mse-005-kick", "rows"]> (λ2) | <%s both("mlp-mse-005-kick")> | |
 tables: |x| is <%.1f cell["means", "mlp-logistic-030-kick", "x/δ"]> δ on average
 tables: | cnn, mse, 1,000 (seed 1) | 0.005 | step 1542 with 500 | <%d cell["means", "cnn-mse-005-kick", "rows"]> | <%s both("cnn-mse-005-kick")> | |
 tables: | mlp, bmse, 900 | 0.005 | step 791 | <%d cell["means", "mlp-bmse-005-kick", "rows"]> | <%s both("mlp-bmse-005-kick")> | |
