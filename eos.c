@@ -444,7 +444,7 @@ static size_t pieces(size_t n, size_t m)
  * many unstable directions, in vectors of P_MAX float64 numbers. */
 #define ROOM_VECTORS(K) ((K) < 2 ? 45 : (K) < 4 ? 63 : 108)
 #define ROOM_THREAD 2000000 /* scratch of a thread (MLP) */
-#define ROOM_NETWORK (BOARD ? 24000000 : 49000000) /* activations, weights */
+#define ROOM_NETWORK (BOARD ? 33000000 : 57000000) /* activations, weights */
 #define ROOM_FOR(K)                                     \
     ((size_t)ROOM_VECTORS(K) * P_MAX * sizeof(double) + \
      (size_t)THREADS * ROOM_THREAD +                    \
