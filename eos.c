@@ -6458,7 +6458,7 @@ static int log_open(struct text *t, const char *name, const struct mark *old,
 {
     uint64_t hash = HASH_START;
     struct stat info;
-    bool goes_on;
+    bool goes_on, regular;
 
     t->mark = (struct mark){0};
     if (!name)
@@ -6474,9 +6474,8 @@ static int log_open(struct text *t, const char *name, const struct mark *old,
         return cannot(EOS_USAGE, name, "create");
     if (lock(t->fd, name))
         return failed;
-    if (goes_on && !fstat(t->fd, &info) && S_ISREG(info.st_mode) &&
-        !info.st_size)
-        goes_on = false;
+    regular = !fstat(t->fd, &info) && S_ISREG(info.st_mode);
+    goes_on = goes_on && !(regular && !info.st_size);
     if (goes_on && (!old->size || !hash_read(t->fd, old->size, &hash) ||
                     hash != old->hash))
         return refuse("%s: is not the log that the checkpoint goes on with; "
@@ -6484,9 +6483,8 @@ static int log_open(struct text *t, const char *name, const struct mark *old,
                       name);
     if (goes_on)
         t->mark = *old;
-    if (!fstat(t->fd, &info) && S_ISREG(info.st_mode) &&
-        (ftruncate(t->fd, (off_t)t->mark.size) ||
-         lseek(t->fd, (off_t)t->mark.size, SEEK_SET) < 0))
+    if (regular && (ftruncate(t->fd, (off_t)t->mark.size) ||
+                    lseek(t->fd, (off_t)t->mark.size, SEEK_SET) < 0))
         return goes_on ? cannot(EOS_FAILED, name, "cut it to the checkpoint")
                        : cannot(EOS_USAGE, name, "empty it");
     if (!goes_on)

@@ -1,8 +1,9 @@
 #!/bin/sh
 # Computes the numbers of the captions from those beside the figures
 # (bench/figures/NAME.txt: six digits), or from the first three tables of
-# bench/RESULTS.md, and looks for the sentences there and in README.md.  What a caption says that its figure does not draw (λ2
-# where there is one direction, a row of the summary) is not held here.
+# bench/RESULTS.md, and looks for the sentences there and in README.md.
+# Of a run that was made before figures had its summary, λ2 and mean_L only what
+# is drawn can be held.
 set -eu
 export LC_ALL=C.UTF-8
 cd "$(dirname "$0")/.."
@@ -85,7 +86,7 @@ function passes(c, bound, from,    r) { # the first step where c is at least tha
         if (value[c, r] >= bound && inside(c, r, from))
             return step_of(c, r)
 }
-# The first step where it is below that; where it was above it for the last time.
+# The first step where it is below that.
 function falls(c, bound, from,    r) {
     c = whole(c)
     for (r = 0; (c, r) in value; r++)

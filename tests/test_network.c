@@ -1018,24 +1018,32 @@ Test(equal, kept_and_fresh_cnn_f64)
 
 /* --- Tables of layers --- */
 
+/* A network's table without Winograd's algorithm. */
+static const struct layer *direct(enum eos_model model)
+{
+    static struct layer table[LAYERS_MAX];
+    size_t i;
+
+    for (i = 0; i < networks[model].layers; i++) {
+        table[i] = networks[model].table[i];
+        table[i].winograd = false;
+    }
+    return table;
+}
+
 /* No number depends on how many samples go through the CNN together, and
  * Winograd's algorithm computes what a direct convolution does. */
 Test(tables, tiles_and_direct_convolutions_give_the_same_numbers)
 {
-    static struct layer direct[LAYERS_MAX];
     struct network table = networks[EOS_CNN];
     size_t i, p;
 
-    for (i = 0; i < table.layers; i++) {
-        direct[i] = table.table[i];
-        direct[i].winograd = false;
-    }
     for (p = 0; p < 2; p++)
         for (i = 1; i < 6; i++) { /* direct where i is even */
             set_up(EOS_CNN, EOS_CE, 150, 11);
             config.deriv = p ? EOS_F64 : EOS_F32;
             all_orders(&train, &one);
-            table.table = i % 2 ? networks[EOS_CNN].table : direct;
+            table.table = i % 2 ? networks[EOS_CNN].table : direct(EOS_CNN);
             table.tile = i;
             use_table(&table);
             all_orders(&train, &other);
@@ -1046,19 +1054,14 @@ Test(tables, tiles_and_direct_convolutions_give_the_same_numbers)
 /* ResNet18 has convolutions beside it that add to the same delta. */
 Test(tables, direct_convolutions_of_resnet18_give_the_same_numbers)
 {
-    static struct layer direct[LAYERS_MAX];
     struct network table = networks[EOS_RESNET18];
-    size_t i, p;
+    size_t p;
 
-    for (i = 0; i < table.layers; i++) {
-        direct[i] = table.table[i];
-        direct[i].winograd = false;
-    }
+    table.table = direct(EOS_RESNET18);
     for (p = 0; p < 2; p++) {
         set_up(EOS_RESNET18, EOS_CE, 3, 11);
         config.deriv = p ? EOS_F64 : EOS_F32;
         all_orders(&train, &one);
-        table.table = direct;
         use_table(&table);
         all_orders(&train, &other);
         nearly_equal("direct", p ? 1e-12 : 1e-4);
