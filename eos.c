@@ -444,7 +444,7 @@ static size_t pieces(size_t n, size_t m)
  * many unstable directions, in vectors of P_MAX float64 numbers. */
 #define ROOM_VECTORS(K) ((K) < 2 ? 45 : (K) < 4 ? 63 : 108)
 #define ROOM_THREAD 2000000 /* scratch of a thread (MLP) */
-#define ROOM_NETWORK (BOARD ? 33000000 : 57000000) /* activations, weights */
+#define ROOM_NETWORK (BOARD ? 30000000 : 57000000) /* activations, weights */
 #define ROOM_FOR(K)                                     \
     ((size_t)ROOM_VECTORS(K) * P_MAX * sizeof(double) + \
      (size_t)THREADS * ROOM_THREAD +                    \
@@ -2743,8 +2743,6 @@ static void layer_place(struct layer *l)
         l->saved = l->heads * pixels * row;
         net.scratch = size_max(net.scratch, ORDERS * (head + pixels) * row);
     }
-    if (l->winograd)
-        l->saved = WIN_POINTS * win_plane(x);
     l->save = placed(&net.mem, l->saved);
 }
 
@@ -2765,9 +2763,10 @@ static void layer_pack(struct layer *l)
         net.scratch = size_max(net.scratch, STRETCH * (DEPTH + APART));
     }
     if (l->winograd) {
+        const size_t plane = size_max(win_plane(x), win_plane(l));
+
         net.scratch =
-            size_max(net.scratch,
-                     WIN_POINTS * (win_plane(x) + 2 * net.tile * win_plane(l)));
+            size_max(net.scratch, WIN_POINTS * (1 + 2 * net.tile) * plane);
         sums = WIN_POINTS * (x->c * l->c + WIN_APART);
     }
     l->sum = placed(&net.sums, sums);
@@ -3400,7 +3399,7 @@ static TARGET void N(win_result)(const struct layer *l, const REAL *m,
 }
 
 /* Coefficient k of the layer's output or, on the way back, of its input's
- * delta, whose points wait in scratch for order k + 1. */
+ * delta; the points that it comes from wait in scratch for order k + 1. */
 static TARGET void N(win_series)(const struct layer *l, const struct job *j,
                                  bool back, size_t k)
 {
@@ -3416,9 +3415,8 @@ static TARGET void N(win_series)(const struct layer *l, const struct job *j,
         REAL *to = series(j, z, back, k, s);
 
         for (size_t of = 0; of <= (k > 0); of++) /* of theta, of v */
-            point[of] = back ? m + WIN_POINTS * win_plane(z) +
-                                   (s * 2 + (k - of) % 2) * image
-                             : N(saved)(j, l, k - of, s);
+            point[of] =
+                m + WIN_POINTS * win_plane(z) + (s * 2 + (k - of) % 2) * image;
         N(win_points)(x, 4, from, point[0]);
         for (size_t of = 0; of <= (k > 0); of++) {
             const REAL *w = N(packed)(of, weight);
@@ -3440,12 +3438,13 @@ static TARGET void N(win_add)(const struct layer *l, const struct job *j,
     const struct layer *x = l->x;
     const size_t area = x->c * l->c + WIN_APART;
     const struct walk walk = walk_sum(l->h / 2 * (l->w / 2), x->c, l->c, l->c);
-    REAL *m = j->scratch;
+    REAL *m = j->scratch, *point = m + WIN_POINTS * win_plane(l);
 
     for (size_t s = 0; s < j->n; s++) {
         N(win_points)(l, 2, series(j, l, true, j->p->order - k, s), m);
+        N(win_points)(x, 4, series(j, x, false, k, s), point);
         for (size_t i = 0; i < WIN_POINTS; i++)
-            gemm(&walk, x->c, l->c, N(saved)(j, l, k, s) + i * win_plane(x),
+            gemm(&walk, x->c, l->c, point + i * win_plane(x),
                  m + i * win_plane(l), j->sums + l->sum + i * area);
     }
 }
