@@ -622,6 +622,10 @@ Test(data, files_that_hold_no_records_are_refused)
     refuses_data(config.data[0], "ends within a record");
     config.data[0] = data_folder;
     refuses_data(config.data[0], "cannot read");
+    config.ndata = 2; /* also where none is needed */
+    config.data[0] = save_records("enough", 0, 60);
+    config.data[1] = data_folder;
+    refuses_data(config.data[1], "cannot read");
     clean_up();
 }
 
