@@ -248,7 +248,10 @@ fig4-mlp-no-kick: The second swing is 0.002 above it at step <%d passes(pair("gd
 fig4-mlp: (<%.0f top("gd_S")> with the kick)
 fig4-mlp: above the loss of θ† (<%.3f top(pair("gd_L", "-", "pg_L"))>)
 fig4-mlp-007: The loss peaks at step <%d when("gd_L", 50, 180)>, predicted for <%d when("pr_L", 50, 180)> and <%.1f above(top("pr_L", 50, 180), top("gd_L", 50, 180))> % higher; sharpness falls to <%.1f low("gd_S")>, predicted <%.1f low("pr_S")>; correlations <%.3f correlation("gd_L", "pr_L")> and <%.3f correlation("gd_S", "pr_S")>.
-fig4-mlp-010: (`mlp-mse-010-kick`): <%d when("gd_L", 50, 150)>, predicted for <%d when("pr_L", 50, 150)> and <%.1f above(top("pr_L", 50, 150), top("gd_L", 50, 150))> % higher; <%.1f low("gd_S")>, predicted <%.1f low("pr_S")>; correlations <%.3f correlation("gd_L", "pr_L")> and <%.3f correlation("gd_S", "pr_S")>.
+fig4-mlp-010: from step <%d began> on. λ2 ends the track after <%d told["steps"]> rows, at <%.2f last("pg_S2") * lr / 2> of 2/η
+fig4-mlp-010: loss peaks at <%s swings("gd_L")>, the predicted one at <%s swings("pr_L")>
+fig4-mlp-010: |x| goes up to <%s swings("gd_L", "x")> δ, and its mean over the second half of the rows is <%.2f told["x_over_delta"]> δ
+fig4-mlp-010: Means over 100 steps agree to <%.2f 100 * told["window_pr_L_err_max"]> % and <%.2f 100 * told["window_meanL_err_max"]> %
 fig4-mlp-bmse: The first spike of the loss comes at step <%d when("gd_L", 0, 100)>, predicted for <%d when("pr_L", 0, 100)> and <%.0f above(top("pr_L", 0, 100), top("gd_L", 0, 100))> % too high; the push towards lower sharpness is then too strong (<%.0f low("pr_S")> where gradient descent falls to <%.0f low("gd_S")>), and the second spike (<%d when("gd_L", 100)>) is predicted too late (after 149).
 fig4-mlp-bmse-no-kick: so the swing needs <%d when("gd_L", 0, 110)> steps to grow where it needed 51, and S is at <%.0f top("gd_S")> before it does (with a kick: 449). The spike is <%.2f top("gd_L", 0, 110)> high (0.87), predicted for step <%d when("pr_L", 0, 110)> and <%.0f above(top("pr_L", 0, 110), top("gd_L", 0, 110))> % too high.
 fig4-mlp-bmse: (with a kick: <%.0f top("gd_S")>). The spike is 1.94 high (<%.2f top("gd_L", 0, 100)>)
