@@ -103,10 +103,10 @@ function pair(p, f, q,    r, c) {
             value[p, r] - value[q, r]
     return c
 }
-function correlation(p, q,    r, n, mp, mq, pp, qq, pq) {
-    mp = mean(p)
-    mq = mean(q)
-    for (r = 0; (p "@0", r) in value; r++) {
+function correlation(p, q, to,    r, n, mp, mq, pp, qq, pq) { # up to a step
+    mp = mean(p, "", to)
+    mq = mean(q, "", to)
+    for (r = 0; (p "@0", r) in value && inside(p "@0", r, "", to); r++) {
         pp += (value[p "@0", r] - mp) ^ 2
         qq += (value[q "@0", r] - mq) ^ 2
         pq += (value[p "@0", r] - mp) * (value[q "@0", r] - mq)
@@ -136,6 +136,8 @@ function swings(c, of,    r, usual, over, up, peak, place, far, list, x) {
     }
     return list
 }
+function swing(c, i,    p) { split(swings(c), p, ", "); return p[i] }
+function late(i) { return swing("pr_L", i) - swing("gd_L", i) }
 function within(x) { return int(x) + (x > int(x)) } # the next whole number
 function off(p, q, from, to,    c) { # largest relative error of p
     c = pair(p, "/", q)
@@ -238,10 +240,12 @@ fig4-mlp: from step <%d began> on. The authors track 2,000 steps; here λ2 ends 
 fig4-mlp: |x| goes up to <%s swings("gd_L", "x")> δ in the five swings
 fig4-mlp: its mean over the second half of the rows is <%.2f told["x_over_delta"]> δ
 fig4-mlp: loss peaks at steps <%s swings("gd_L")>, the predicted one at <%s swings("pr_L")>
+fig4-mlp: so that it is <%d late(5)> steps late in the end, of <%d swing("gd_L", 5) - swing("gd_L", 4)> between two swings
 fig4-mlp: (by <%.0f 100 * told["swing_height_ratio"] - 100> % of the loss above θ†
 fig4-mlp: Means over 100 steps agree to <%.2f 100 * told["window_pr_L_err_max"]> % for the predicted loss and <%.1f 100 * told["window_meanL_err_max"]> % for L† + δ²/η
 fig4-mlp: its loss is that of θ† to <%.2f within(1e4 * off("gf_L", "pg_L")) / 100> %
 tables: mlp-mse-005-kick | <%s both("mlp-mse-005-kick")> over 1,001 steps
+fig4-mlp-no-kick: |x| is <%.0e abs(at("gd_x", 0))> at first
 fig4-mlp-no-kick: the swing comes at step <%d when("gd_L", 200, 300)> instead of 167, predicted for <%d when("pr_L", 200, 300)> and <%.1f above(top("pr_L", 200, 300), top("gd_L", 200, 300))> % higher
 fig4-mlp-no-kick: has climbed to <%.0f top("gd_S")> (415 with the kick): <%.3f top(pair("gd_L", "-", "pg_L"), 0, 300)> above the loss of θ† (0.027)
 fig4-mlp-no-kick: The second swing is 0.002 above it at step <%d passes(pair("gd_L", "-", "pg_L"), 0.002, 400)>, that of the prediction at <%d passes(pair("pr_L", "-", "pg_L"), 0.002, 400)>
@@ -250,12 +254,21 @@ fig4-mlp: above the loss of θ† (<%.3f top(pair("gd_L", "-", "pg_L"))>)
 fig4-mlp-007: The loss peaks at step <%d when("gd_L", 50, 180)>, predicted for <%d when("pr_L", 50, 180)> and <%.1f above(top("pr_L", 50, 180), top("gd_L", 50, 180))> % higher; sharpness falls to <%.1f low("gd_S")>, predicted <%.1f low("pr_S")>; correlations <%.3f correlation("gd_L", "pr_L")> and <%.3f correlation("gd_S", "pr_S")>.
 fig4-mlp-010: from step <%d began> on. λ2 ends the track after <%d told["steps"]> rows, at <%.2f last("pg_S2") * lr / 2> of 2/η
 fig4-mlp-010: loss peaks at <%s swings("gd_L")>, the predicted one at <%s swings("pr_L")>
+fig4-mlp-010: and so come <%d late(1)>, <%d late(2)> and <%d late(3)> steps late
 fig4-mlp-010: |x| goes up to <%s swings("gd_L", "x")> δ, and its mean over the second half of the rows is <%.2f told["x_over_delta"]> δ
 fig4-mlp-010: Means over 100 steps agree to <%.2f 100 * told["window_pr_L_err_max"]> % and <%.2f 100 * told["window_meanL_err_max"]> %
 fig4-mlp-bmse: The first spike of the loss comes at step <%d when("gd_L", 0, 100)>, predicted for <%d when("pr_L", 0, 100)> and <%.0f above(top("pr_L", 0, 100), top("gd_L", 0, 100))> % too high; the push towards lower sharpness is then too strong (<%.0f low("pr_S")> where gradient descent falls to <%.0f low("gd_S")>), and the second spike (<%d when("gd_L", 100)>) is predicted too late (after 149).
 fig4-mlp-bmse-no-kick: so the swing needs <%d when("gd_L", 0, 110)> steps to grow where it needed 51, and S is at <%.0f top("gd_S")> before it does (with a kick: 449). The spike is <%.2f top("gd_L", 0, 110)> high (0.87), predicted for step <%d when("pr_L", 0, 110)> and <%.0f above(top("pr_L", 0, 110), top("gd_L", 0, 110))> % too high.
 fig4-mlp-bmse: (with a kick: <%.0f top("gd_S")>). The spike is 1.94 high (<%.2f top("gd_L", 0, 100)>)
-fig4-cnn: The spike comes at step <%d when("gd_L")>, predicted for <%d when("pr_L")> and <%.1f above(top("pr_L"), top("gd_L"))> % higher; sharpness falls to <%.0f low("gd_S")>, predicted <%.0f low("pr_S")>; correlation <%.3f correlation("gd_L", "pr_L")> for the loss and <%.3f correlation("gd_S", "pr_S")> for the sharpness
+fig4-cnn: from step <%d began> on. λ2 ends the track after <%d told["steps"]> rows, at <%.2f last("pg_S2") * lr / 2> of 2/η
+fig4-cnn: loss peaks at <%s swings("gd_L")>, the predicted one at <%s swings("pr_L")>
+fig4-cnn: the swings come <%d late(1)>, <%d late(2)>, <%d late(3)>, <%d late(4)> steps late; λ2 ends it
+fig4-cnn: <%.3f correlation("gd_L", "pr_L", 199)> and <%.3f correlation("gd_S", "pr_S", 199)> over the first 200 steps; mean loss right to <%.1f 100 * told["window_meanL_err_max"]> % in 6 of 6 windows
+fig4-cnn: to be <%d late(1)>, <%d late(2)>, <%d late(3)> and <%d late(4)> steps late
+fig4-cnn: |x| goes up to <%s swings("gd_L", "x")> δ in gradient descent's swings
+fig4-cnn: its mean over the second half of the rows is <%.2f told["x_over_delta"]> δ
+fig4-cnn: Means over 100 steps agree to <%.1f 100 * told["window_pr_L_err_max"]> % for the predicted loss and <%.2f 100 * told["window_meanL_err_max"]> % for L† + δ²/η; over the first 200 rows the correlations are <%.3f correlation("gd_L", "pr_L", 199)> and <%.3f correlation("gd_S", "pr_S", 199)>, over all <%.2f correlation("gd_L", "pr_L")> and <%.2f correlation("gd_S", "pr_S")>
+fig4-cnn-bmse: from there on its sharpness runs <%.0f mean("gd_S", 41, 99) - mean("pr_S", 41, 99)> below
 fig4-cnn-bmse: Both losses peak at step <%d when("gd_L")>, the predicted one <%.0f above(top("pr_L"), top("gd_L"))> % higher
 fig4-transformer: (peaks of the loss at <%d when("gd_L", 0, 100)>, <%d when("gd_L", 100, 200)>, <%d when("gd_L", 200)>, each higher: <%.3f top("gd_L", 0, 100)>, <%.3f top("gd_L", 100, 200)>, <%.3f top("gd_L", 200)>; sharpness up to <%.0f top("gd_S")>, down to <%.0f low("gd_S")>).
 fig4-transformer: The prediction has the first at <%d when("pr_L", 0, 100)> and <%.1f above(top("pr_L", 0, 100), top("gd_L", 0, 100))> % too high, is thrown to a sharpness of <%.0f low("pr_S", 0, 100)> (<%.0f low("gd_S", 0, 100)>), comes to the second at <%d when("pr_L", 100, 250)> instead of 143
@@ -371,7 +384,7 @@ tables: <%.2f cell["means", "mlp-unstable", "x/δ"]> of tr Σ over all rows of t
 tables: gradient flow leaves to <%.2f cell["means", "mlp-unstable", "flow distance"]>, <%.2f cell["means", "cnn-unstable", "flow distance"]>, <%.2f cell["means", "cnn-unstable-020", "flow distance"]> and <%.2f cell["means", "cnn-ce-unstable", "flow distance"]>
 tables: | mlp, mse, 5,000 | 0.005 | step 6708 | <%d cell["means", "mlp-mse-005-kick", "rows"]> (λ2) | <%s both("mlp-mse-005-kick")> | |
 tables: |x| is <%.1f cell["means", "mlp-logistic-030-kick", "x/δ"]> δ on average
-tables: | cnn, mse, 1,000 (seed 1) | 0.005 | step 1542 with 500 | <%d cell["means", "cnn-mse-005-kick", "rows"]> | <%s both("cnn-mse-005-kick")> | |
+tables: | cnn, mse, 1,000 (seed 1) | 0.005 | step 2585 | <%d cell["means", "cnn-mse-005-kick", "rows"]> (λ2) | <%s both("cnn-mse-005-kick")> | |
 tables: | mlp, bmse, 900 | 0.005 | step 791 | <%d cell["means", "mlp-bmse-005-kick", "rows"]> | <%s both("mlp-bmse-005-kick")> | |
 tables: | 0.03 | step 402 | <%d cell["means", "mlp-logistic-030-kick", "rows"]> | <%s both("mlp-logistic-030-kick")> | <%s both("mlp-logistic-030-kick generalized")> |
 tables: | 0.02 | step 250 | <%d cell["means", "cnn-ce-020-kick", "rows"]> (λ2) | <%s both("cnn-ce-020-kick")> | <%s both("cnn-ce-020-kick generalized")> |
