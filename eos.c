@@ -6186,7 +6186,8 @@ enum {
     EVERYTHING = 128, /* --stats full */
     APPROACHING = 256,
     TRAINING = 512,
-    CENTRAL = 1024 /* --central */
+    CENTRAL = 1024, /* --central */
+    NEIGS = 2048 /* --neigs is more than 1 */
 };
 
 /* A column, or several: a name that ends in a number is the first of a series
@@ -7004,7 +7005,7 @@ static void summary_limits(bool fails, char *to, size_t size)
 
 /* One line for whom the numbers are new.  The means hold where those of all
  * windows are right to GOOD, the swings where three of four are predicted. */
-static void summary_verdict(size_t matched, double delay)
+static void summary_verdict(size_t matched, double delay, const char *stop)
 {
     const struct window *w = &stats.mean_L;
     const bool means = w->windows > 0 && w->good >= w->windows;
@@ -7013,7 +7014,8 @@ static void summary_verdict(size_t matched, double delay)
     char mean[80] = "", swing[120] = "", limits[160];
 
     if (!(w->windows > 0) && !stats.gd.n) {
-        note("verdict: too short to tell, under 100 rows and without a swing");
+        note("verdict: %s, under 100 rows and without a swing",
+             strcmp(stop, "diverged") ? "too short to tell" : "diverged");
         return;
     }
     if (w->windows > 0)
@@ -7082,7 +7084,7 @@ static int summary_write(const char *stop)
     if (summary_unconverged())
         return failed;
     if (stats.rows)
-        summary_verdict(matched, delay / (double)matched);
+        summary_verdict(matched, delay / (double)matched, stop);
     return logs_check();
 }
 
@@ -7607,6 +7609,7 @@ static unsigned columns_here(void)
            (several() ? SEVERAL : ONE) |
            (config.stats == EOS_FULL ? EVERYTHING : 0) |
            (config.central ? CENTRAL : 0) |
+           (config.neigs > 1 ? NEIGS : 0) |
            (progress.phase == TRAIN_ALONE ? TRAINING : APPROACHING);
 }
 
@@ -7625,6 +7628,7 @@ static const struct column check_columns[] = {
     {"acc", &check.accuracy, 9, 4, 0, 0},
     {"S", &warm.gd.value[0], 11, 6, 0, 0},
     {"S eta", &check.S_eta, 9, 4, 0, SCREEN},
+    {"S2", &warm.gd.value[1], 11, 6, 0, SCREEN | NEIGS},
     {"resid", &warm.gd.resid[0], 9, 2, 0, 0},
     {"hvps", &check.hvps, 7, 5, SIZE, 0},
     {"S2", &warm.gd.value[1], 0, 0, TO_NEIGS, TRAINING},
@@ -7732,6 +7736,7 @@ static int descend(bool alone, double *theta, double *grad)
 {
     const size_t last = alone ? config.steps : config.max_steps;
     struct pace pace = {0};
+    bool falls;
 
     if (!resumed) {
         block_start(&logfile);
@@ -7771,10 +7776,12 @@ static int descend(bool alone, double *theta, double *grad)
     }
     if (alone)
         return EOS_DONE;
+    falls = pace.checks > 1 && pace.growth < 0;
     return fail(EOS_UNREACHED,
-                "instability not reached in %zu steps: S = %.6g, "
-                "2/eta = %.6g; try a larger --lr or --max-steps",
-                last, warm.gd.value[0], 2 / config.lr);
+                "instability not reached in %zu steps: S = %.6g%s, "
+                "2/eta = %.6g; try a larger --lr or %s",
+                last, warm.gd.value[0], falls ? " and falling" : "",
+                2 / config.lr, falls ? "more --samples" : "--max-steps");
 }
 
 /* --- The track --- */
@@ -7930,6 +7937,15 @@ static void track_central(const struct dagger *d, struct dagger *c,
     }
 }
 
+/* Says so, once, where the theory is not meant to hold from the start. */
+static void track_warn(const struct dagger *d)
+{
+    if (row.t == 0 && d->eps > EPS_SMALL)
+        tell("eps = %.2g at the start, and the theory wants it below %g: a "
+             "smaller --lr has a smaller one",
+             d->eps, EPS_SMALL);
+}
+
 /* Says so where a complementarity problem was not solved: in theory where the
  * T_ij depend on each other. */
 static void track_unsolved(void)
@@ -8004,6 +8020,7 @@ static int track_step(struct paths *now, struct dagger *d, size_t t, bool stay,
                d->su * row.pr[0].x;
     row.mean_L = d->L + (several() ? d->sigma : fmax(0, d->delta2)) / config.lr;
     track_unsolved();
+    track_warn(d);
     row.hvps = hvps - *counted;
     *counted = hvps;
     stats_row();

@@ -52,6 +52,20 @@ done
 [ "$("$root/bench/columns" from.log 1 step gd_S | grep -c '^[0-2] ')" = 3 ] ||
     die "bench/columns: no track in from.log"
 
+# What bench/LOG.md says of its example of --stats full.
+"$root/eos" run --loss bmse --samples 200 --lr 0.01 --kick 0.01 --steps 110 \
+    --stats full --log full.log >eos.out
+worst() { # NAME: to two figures
+    printf %.2g "$(sed -n "s/^# summary assumed_$1: //p" full.log)"
+}
+said="all held, with γ ≥ $(worst gamma_min), β_{s→t} ≥ $(worst beta_st_min) of \
+‖∇S⊥_s‖‖∇S⊥_{t+1}‖, η‖∇²L d̂‖ ≤ $(worst Hd_max) ε and \
+‖∇³L(d̂,d̂)‖ ≤ $(worst D3d_max) ε ρ3."
+if grep '^# summary assumed_.*: failed$' full.log ||
+    ! tr '\n' ' ' <"$root/bench/LOG.md" | grep -qF "$said"; then
+    die "bench/LOG.md: nowhere: $said"
+fi
+
 awk '/^## / { inside = $0 == "## Data" }
     inside && /^```$/ { found = 0 }
     inside && found { print }

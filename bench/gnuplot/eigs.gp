@@ -17,7 +17,7 @@ plot edge with lines linetype 7 notitle, \
 unset label 7
 unset key
 set format x "%g"
-set xlabel "step" offset 0,0.5
+set xlabel "step".about offset 0,0.5
 set ylabel "loss L"
 set yrange [*:*]
 set logscale y

@@ -38,7 +38,7 @@ unset label 7
 eval unmark
 
 set format x "%g"
-set xlabel "step since instability" offset 0,0.5
+set xlabel "step since instability".about offset 0,0.5
 low = 0; top = 1.5 * D_max
 shown = apart; what = "_dist"; ceiling = top; load folder."/leaves.gp"
 set yrange [0 : top]

@@ -5,6 +5,7 @@
 #     out     the picture, .svg or .png
 #     names   the names of txt's first block
 #     lr      the learning rate of that block
+#     about   its model, loss and samples
 # and sets `high`, the height in pixels for a width of 720, before it.
 
 if (out[strlen(out)-2:] eq "svg") {
@@ -58,6 +59,7 @@ do for [t in "gf gd pg cf pr pgen"] {
 style(t) = t eq "cf" ? 9 : (strstrt("gd  pr  pg  gf  pgen", t) + 3) / 4
 
 edge = 2. / lr
+about = sprintf("  {/*0.8 %s, η = %g, 2/η = %.4g}", about, lr, edge)
 lowest(a, b) = a < b ? a : b
 highest(a, b) = a > b ? a : b
 # The line 2/eta is named at its right end.

@@ -57,7 +57,7 @@ plot for [t in swings] txt using "step":(column(t."_xnorm")**2) \
     txt using "step":"sigma" with lines linetype 8
 
 set format x "%g"
-set xlabel "step since instability" offset 0,0.5
+set xlabel "step since instability".about offset 0,0.5
 shown = apart; what = "_dist"; ceiling = 1.5*D_max; load folder."/leaves.gp"
 set yrange [0 : ceiling]
 set ylabel "distance |θ − θ†|"
