@@ -259,6 +259,10 @@ fig4-mlp-010: |x| goes up to <%s swings("gd_L", "x")> δ, and its mean over the 
 fig4-mlp-010: Means over 100 steps agree to <%.2f 100 * told["window_pr_L_err_max"]> % and <%.2f 100 * told["window_meanL_err_max"]> %
 fig4-mlp-bmse: The first spike of the loss comes at step <%d when("gd_L", 0, 100)>, predicted for <%d when("pr_L", 0, 100)> and <%.0f above(top("pr_L", 0, 100), top("gd_L", 0, 100))> % too high; the push towards lower sharpness is then too strong (<%.0f low("pr_S")> where gradient descent falls to <%.0f low("gd_S")>), and the second spike (<%d when("gd_L", 100)>) is predicted too late (after 149).
 fig4-mlp-bmse-no-kick: so the swing needs <%d when("gd_L", 0, 110)> steps to grow where it needed 51, and S is at <%.0f top("gd_S")> before it does (with a kick: 449). The spike is <%.2f top("gd_L", 0, 110)> high (0.87), predicted for step <%d when("pr_L", 0, 110)> and <%.0f above(top("pr_L", 0, 110), top("gd_L", 0, 110))> % too high.
+fig4-mlp-bmse-no-kick: x is <%.0e abs(at("gd_x", 0))> at first
+fig4-mlp-bmse: with ε = η√α up to 0.067, <%.3f top("eps")> and 0.11 (`--stats full`
+appE-mlp: ε is <%.2f top("eps")>, |x| goes to
+appE-mlp: the first swing (<%d swing("gd_L", 1)>, predicted for <%d swing("pr_L", 1)>) and comes to the second (<%d swing("gd_L", 2)>) only at <%d swing("pr_L", 2)>
 fig4-mlp-bmse: (with a kick: <%.0f top("gd_S")>). The spike is 1.94 high (<%.2f top("gd_L", 0, 100)>)
 fig4-cnn: from step <%d began> on. λ2 ends the track after <%d told["steps"]> rows, at <%.2f last("pg_S2") * lr / 2> of 2/η
 fig4-cnn: loss peaks at <%s swings("gd_L")>, the predicted one at <%s swings("pr_L")>
