@@ -138,6 +138,13 @@ function swings(c, of,    r, usual, over, up, peak, place, far, list, x) {
 }
 function swing(c, i,    p) { split(swings(c), p, ", "); return p[i] }
 function late(i) { return swing("pr_L", i) - swing("gd_L", i) }
+function reach(from, to,    r, usual) { # the mean of |x| in delta
+    for (r = 0; ("gd_x@0", r) in value; r++) {
+        usual = value["mean_L@0", r] - value["pg_L@0", r]
+        value["reach@0", r] = usual > 0 ? abs(value["gd_x@0", r]) / sqrt(lr * usual) : "nan"
+    }
+    return mean("reach", from, to)
+}
 function within(x) { return int(x) + (x > int(x)) } # the next whole number
 function off(p, q, from, to,    c) { # largest relative error of p
     c = pair(p, "/", q)
@@ -153,9 +160,9 @@ function above(p, q) { return 100 * (p / q - 1) } # in per cent
 function window(p, q, from) { # of 100 rows: means, in per cent
     return above(mean(p, from, from + 99), mean(q, from, from + 99))
 }
-function parts(p, bound,    c, r) { # the last step of those within that of gd_L
+function parts(p, bound, from,    c, r) { # the last step of those within that of gd_L
     c = pair(p, "/", "gd_L") "@0"
-    for (r = 0; (c, r) in value && abs(value[c, r] - 1) <= bound; r++) { }
+    for (r = from + 0; (c, r) in value && abs(value[c, r] - 1) <= bound; r++) { }
     return step_of(c, r - 1)
 }
 # Appendix E: |x| in units of delta, and rho3 and rho4 in those of their scale.
@@ -338,6 +345,19 @@ appG-mlp-ce: Its swing comes at <%d when("gd_L", 20)>, <%.2f top(pair("gd_L", "-
 appG-mlp-logistic: Both are within 2 % up to step <%d parts("pr_L", 0.02)>
 appG-mlp-logistic: and both have the first spike, the plain one at <%d when("pr_L", 0, 45)>, the generalized one at <%d when("pgen_L", 0, 45)> (gradient descent: <%d when("gd_L", 0, 45)>)
 appG-mlp-logistic: both lose its second spike (<%d when("gd_L", 100)>)
+appG-mlp-logistic-050: has one spike (steps <%d when("gd_L", 0, 40)> and
+appG-mlp-logistic-070: and <%d when("gd_L", 0, 40)>) and then stays
+appG-mlp-logistic-050: over steps 40 to 59 the mean of |x| is <%.2f reach(40, 59)> δ
+appG-mlp-logistic-070: over steps 40 to 59 the mean of |x| is <%.2f reach(40, 59)> δ
+appG-mlp-logistic-050: (loss to <%.1f 100 * mean_off("pgen_L", "gd_L", 20, 39)> % and
+appG-mlp-logistic-070: and <%.1f 100 * mean_off("pgen_L", "gd_L", 20, 39)> % over steps 20 to 39
+appG-mlp-logistic-050: <%.1f 100 * mean_off("pgen_L", "gd_L", 40, 59)> and
+appG-mlp-logistic-070: and <%.1f 100 * mean_off("pgen_L", "gd_L", 40, 59)> % over 40 to 59
+appG-mlp-logistic-050: is within 10 % up to step <%d parts("pgen_L", 0.1, 30)> and
+appG-mlp-logistic-070: and <%d parts("pgen_L", 0.1, 30)>; at η = 0.07
+appG-mlp-logistic-070: loss passes 1e32 at step <%d passes("pr_L", 1e32)>
+appG-mlp-logistic-050: <%.1f 100 * told["window_meanL_err_max"]> and
+appG-mlp-logistic-070: and <%.1f 100 * told["window_meanL_err_max"]> %.
 appG-cnn-ce: gradient descent's sharpness goes to <%.0f top("gd_S")>, which
 appG-cnn-ce: S of θ† is 0.1 % above 2/η = 100 at step <%d passes("pg_S", 100.1, 1)> and later up to <%.1f top("pg_S") - 100> % above
 appG-cnn-ce: cnn-ce-020-kick | both within 2 % of the loss to step <%d parts("pr_L", 0.02)>
