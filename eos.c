@@ -6187,7 +6187,7 @@ enum {
     APPROACHING = 256,
     TRAINING = 512,
     CENTRAL = 1024, /* --central */
-    NEIGS = 2048 /* --neigs is more than 1 */
+    NEIGS = 2048    /* --neigs is more than 1 */
 };
 
 /* A column, or several: a name that ends in a number is the first of a series
@@ -7608,8 +7608,7 @@ static unsigned columns_here(void)
     return (test.n ? TESTED : 0) | (config.generalized ? GENERALIZED : PAPER) |
            (several() ? SEVERAL : ONE) |
            (config.stats == EOS_FULL ? EVERYTHING : 0) |
-           (config.central ? CENTRAL : 0) |
-           (config.neigs > 1 ? NEIGS : 0) |
+           (config.central ? CENTRAL : 0) | (config.neigs > 1 ? NEIGS : 0) |
            (progress.phase == TRAIN_ALONE ? TRAINING : APPROACHING);
 }
 

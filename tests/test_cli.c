@@ -774,6 +774,9 @@ Test(log, of_training_has_its_own_order_of_names)
                   b->value[2][0] == 10,
               "%zu rows", b->rows);
     output_is_for_people();
+    cr_assert(strstr(said.out, "S eta         S2    resid"),
+              "with --neigs people see the second eigenvalue, too: %s",
+              said.out);
     use_network(EOS_CNN, EOS_BMSE, 2);
     cr_assert(npy_read(in_folder("saved-gd.npy"), net.params, theta) ==
                   EOS_DONE,
@@ -816,8 +819,28 @@ Test(log, of_a_run_that_diverges_says_nan)
     summary_is_complete(&log_a, false);
     cr_assert(!strcmp(log_comment(&log_a, "summary stop"), "diverged"),
               "stop: %s", log_comment(&log_a, "summary stop"));
+    cr_assert(!strcmp(log_comment(&log_a, "verdict"),
+                      "diverged, under 100 rows and without a swing"),
+              "verdict: %s", log_comment(&log_a, "verdict"));
     cr_assert(strstr(log_a.block[1].line[log_a.block[1].rows - 1], "nan"),
               "no nan in the last row");
+    folder_remove();
+}
+
+/* It is 1.4 from the default parameters, undefined where the edge is at the
+ * start, for alpha is negative there. */
+Test(output, warns_once_of_a_large_eps)
+{
+    const char *at;
+
+    prepare();
+    exits_with(EOS_DONE, "run " TINY " --samples 8 --lr 0.115 --tol 1e-2 "
+                         "--stop-lambda2 inf --steps 2");
+    at = strstr(said.err, "eps = 1.4 at the start");
+    cr_assert(at && !strstr(at + 1, "eps ="), "not once: %s", said.err);
+    exits_with(EOS_DONE, "run " TINY " --samples 8 --lr 0.3 --tol 1e-2 "
+                         "--stop-lambda2 inf --steps 2");
+    cr_assert(!strstr(said.err, "eps ="), "of no number: %s", said.err);
     folder_remove();
 }
 

@@ -631,6 +631,22 @@ Test(approach, of_no_steps_measures_once)
               "no hint in: %s", failure);
 }
 
+/* The S of cross-entropy sinks once the data are fitted. */
+Test(approach, tells_that_the_sharpness_falls)
+{
+    struct eos_config c = small_problem();
+    int status;
+
+    c.loss = EOS_CE;
+    c.lr = 0.1;
+    c.max_steps = 60;
+    status = quietly(eos_run, &c);
+    cr_assert(status == EOS_UNREACHED, "status %d: %s", status, failure);
+    cr_assert(strstr(failure, " and falling") && strstr(failure, "--samples"),
+              "no hint in: %s", failure);
+    folder_remove();
+}
+
 /* L and acc at the iterate, S at the middle of the step to the next; the
  * saved point is the iterate. */
 Test(approach, rows_are_those_of_gradient_descent)
