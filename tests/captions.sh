@@ -323,6 +323,9 @@ appE-mlp: F bends down by <%.1f bend("top")> δ²/η on one side at 5 δ
 appE-transformer: |x| goes to <%.1f top_x("gd_x")> δ, where F is below
 appE-transformer: and ε = <%.2f low("eps")> to <%.3f top("eps")> is
 appE-cnn-logistic: ε grows from <%.2f low("eps")> to <%.2f top("eps")>, above
+appE-cnn-logistic: F is sub-quadratic by <%.1f 100 * (1 - told["assumed_F_max"])> % of δ²/η at δ
+appE-cnn-logistic: γ ≥ <%.2f told["assumed_gamma_min"]>, β from any start is at least <%.2f told["assumed_beta_st_min"]> of its scale, λ2 at most <%.2f told["assumed_unique_max"]> of S, and the three quantities along d̂ and ĝ are at most <%.1f told["assumed_Hd_max"]> times their scale
+appG-cnn-logistic: mean loss of these 100 rows is right to <%.3f 100 * told["window_meanL_err_max"]> %
 appE-cnn-logistic: ρ4 is <%.1f top_rho()> times ηρ3²
 appE-cnn-logistic: Gradient descent goes to |x| = <%.1f top_x("gd_x")> δ, the plain prediction to <%.1f top_x("pr_x")> δ
 appE-transformer-logistic: ε grows from <%.2f low("eps")> to <%.2f top("eps")>. Everything

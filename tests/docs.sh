@@ -97,7 +97,7 @@ while IFS='|' read -r runs out fails; do
         done
     done
 done <"$tmp/rows"
-counted=$(awk '/-unstable|-kick/ {
+counted=$(awk '/-unstable|-kick|-central/ {
     n++
     three += $3 <= 3
     one += $3 <= 1
