@@ -45,7 +45,7 @@ cat >tiny.log <<'END'
 # summary steps: 4
 END
 cat >expected <<'END'
-tiny.log, block 2, track: 4 rows; mlp, bmse, images: 6, eta = 0.02
+tiny.log, track: 4 rows; mlp, bmse, images: 6, eta = 0.02
             g gradient descent  p prediction  c constrained  f flow
             loss
          2 |                            g
@@ -105,17 +105,17 @@ eos() { # LOG OPTION...
     "$root/eos" $* --log "$log" >out 2>err || die "eos $*: $(cat err)"
 }
 eos track.log "$run --steps 4 --stats full"
-each 'block 2, track: 4 rows; cnn, bmse, images: 4, eta = 0.05' loss track.log
-each 'block 1, slow: 100 rows, step 0; cnn, bmse' 'loss at theta+' \
+each 'track: 4 rows; cnn, bmse, images: 4, eta = 0.05' loss track.log
+each 'slow: 100 rows, step 0; cnn, bmse' 'loss at theta+' \
     track.log.slow
 eos approach.log "$run --steps 0"
-each 'block 1, gradient descent: ' sharpness approach.log
+each 'gradient descent: ' sharpness approach.log
 eos train.log "train $small --steps 9 --sharp 3 --neigs 2"
-each 'block 1, gradient descent: 4 rows' sharpness train.log
+each 'gradient descent: 4 rows' sharpness train.log
 eos toy.log toy --steps 300
-each 'block 1, toy: 301 rows, eta = 0.05' 'sqrt(beta) y' toy.log
+each 'toy: 301 rows, eta = 0.05' 'sqrt(beta) y' toy.log
 eos toy2.log toy --unstable 2 --steps 300
-each 'block 1, toy: 301 rows, eta = 0.05' 'y11, y22' toy2.log
+each 'toy: 301 rows, eta = 0.05' 'y11, y22' toy2.log
 
 echo "== what runs away leaves the picture; a wide range is logarithmic"
 printf '%s\n' '# eos: 0.1' '# columns: step gd_L pr_L gd_S' '0 1 1 1e3' \
@@ -139,7 +139,7 @@ echo "== names that a shell or gnuplot might take for something else"
 cp tiny.log "a'b \$(x) \"c\" \\n=1.log"
 plot awk "a'b \$(x) \"c\" \\n=1.log"
 plot gnuplot "a'b \$(x) \"c\" \\n=1.log"
-shows "a'b \$(x) \"c\" \\n=1.log, block 2"
+shows "a'b \$(x) \"c\" \\n=1.log, track"
 
 echo "== what is no log"
 refuses() { # TEXT LOG: one line with it, status 2, no picture
