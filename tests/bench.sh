@@ -70,6 +70,9 @@ for kind in png svg; do
     [ -s "$tmp/pictures/own.$kind" ] || die "no picture: $(cat "$tmp/out")"
 done
 refuses "$tmp/none.log: not there" bench/draw "$tmp/none.log"
+./eos train --loss bmse --samples 20 --steps 1 --log "$tmp/train.log" \
+    >"$tmp/out" 2>/dev/null
+refuses "$tmp/train.log: no log of eos run" bench/draw "$tmp/train.log"
 
 echo "== images that are missing are named, with how to get them"
 for name in cnn-ce-020-kick mlp-train-005; do
