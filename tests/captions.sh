@@ -380,6 +380,11 @@ unstable-mlp: | mlp-unstable | 0 – 99 | <%+.2f window("mean_L", "gd_L", 0)> | 
 unstable-mlp: | | 100 – 199 | <%+.2f window("mean_L", "gd_L", 100)> | <%+.1f window("pg_L", "gd_L", 100)> | <%+.2f window("pr_L", "gd_L", 100)> | <%+.2f window("pr_S", "gd_S", 100)> |
 unstable-mlp: | | 200 – 299 | <%+.2f window("mean_L", "gd_L", 200)> | <%+.1f window("pg_L", "gd_L", 200)> | <%+.2f window("pr_L", "gd_L", 200)> | <%+.2f window("pr_S", "gd_S", 200)> |
 unstable-mlp: | | 300 – 396 | <%+.2f window("mean_L", "gd_L", 300)> | <%+.1f window("pg_L", "gd_L", 300)> | <%+.2f window("pr_L", "gd_L", 300)> | <%+.2f window("pr_S", "gd_S", 300)> |
+unstable-mlp-5000: a second direction joins the band at step <%d passes("pg_S2", 180)>, a third one at <%d passes("pg_S3", 180)>; λ2 of θ† is on the edge from step <%d passes("pg_S2", 199.99)> on, λ3 from <%d passes("pg_S3", 199.99)> on, and λ4 ends the track after <%d told["steps"]> rows
+unstable-mlp-5000: loss is right to <%.2f 100 * told["window_meanL_err_max"]> % in all eight windows of 100 rows, the predicted one to <%.1f 100 * told["window_pr_L_err_max"]> %
+unstable-mlp-5000: over all rows the mean of ‖x‖² is <%.3f told["x2_over_sigma"]> of that of tr Σ
+unstable-mlp-5000: first three swings of nine come <%d late(1)>, <%d late(2)> and <%d late(3)> steps late
+unstable-mlp-5000: mean loss of mlp-mse-010-unstable to <%.2f 100 * told["window_meanL_err_max"]> % in eight of eight
 unstable-cnn: | cnn-unstable | 0 – 99 | <%+.2f window("mean_L", "gd_L", 0)> | <%+.1f window("pg_L", "gd_L", 0)> | <%+.2f window("pr_L", "gd_L", 0)> | <%+.2f window("pr_S", "gd_S", 0)> |
 unstable-cnn: | | 100 – 199 | <%+.2f window("mean_L", "gd_L", 100)> | <%+.1f window("pg_L", "gd_L", 100)> | <%+.2f window("pr_L", "gd_L", 100)> | <%+.2f window("pr_S", "gd_S", 100)> |
 unstable-cnn-020: | cnn-unstable-020 | 0 – 70 | <%+.2f window("mean_L", "gd_L", 0)> | <%+.1f window("pg_L", "gd_L", 0)> | <%+.2f window("pr_L", "gd_L", 0)> | <%+.2f window("pr_S", "gd_S", 0)> |
