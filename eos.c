@@ -2216,9 +2216,11 @@ static int records_read(struct filling *f, const char *name, int fd)
         return refuse("%s: %lld bytes, not a multiple of the %d of a "
                       "CIFAR-10 record",
                       name, (long long)info.st_size, RECORD);
-    if (got < 0)
-        return cannot(EOS_USAGE, name, "read");
-    for (size_t index = 0; f->set->n < f->want && (got || !index); index++) {
+    for (size_t index = 0;; index++) {
+        if (got < 0)
+            return cannot(EOS_USAGE, name, "read");
+        if (f->set->n == f->want || (!got && index))
+            break;
         if (got < RECORD)
             return refuse("%s: ends within a record of %d bytes", name, RECORD);
         if (record[0] >= CLASSES)
@@ -2227,8 +2229,6 @@ static int records_read(struct filling *f, const char *name, int fd)
                           name, index, record[0]);
         filling_put(f, record);
         got = read_all(fd, record, RECORD);
-        if (got < 0)
-            return cannot(EOS_USAGE, name, "read");
     }
     f->more = got > 0;
     return EOS_DONE;

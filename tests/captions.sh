@@ -273,6 +273,8 @@ appE-mlp: the first swing (<%d swing("gd_L", 1)>, predicted for <%d swing("pr_L"
 fig4-mlp-bmse: (with a kick: <%.0f top("gd_S")>). The spike is 1.94 high (<%.2f top("gd_L", 0, 100)>)
 fig4-cnn: from step <%d began> on. λ2 ends the track after <%d told["steps"]> rows, at <%.2f last("pg_S2") * lr / 2> of 2/η
 fig4-cnn: loss peaks at <%s swings("gd_L")>, the predicted one at <%s swings("pr_L")>
+fig4-mlp-010: A swing takes some <%.0f (swing("gd_L", 2) - swing("gd_L", 1)) * mean("eps")>/ε to
+fig4-cnn: /ε to <%.0f (swing("gd_L", 2) - swing("gd_L", 1)) * mean("eps")>/ε of them
 fig4-cnn: the swings come <%d late(1)>, <%d late(2)>, <%d late(3)>, <%d late(4)> steps late; λ2 ends it
 fig4-cnn: <%.3f correlation("gd_L", "pr_L", 199)> and <%.3f correlation("gd_S", "pr_S", 199)> over the first 200 steps; mean loss right to <%.1f 100 * told["window_meanL_err_max"]> % in 6 of 6 windows
 fig4-cnn: to be <%d late(1)>, <%d late(2)>, <%d late(3)> and <%d late(4)> steps late
