@@ -66,6 +66,26 @@ if grep '^# summary assumed_.*: failed$' full.log ||
     die "bench/LOG.md: nowhere: $said"
 fi
 
+# The README's way to tell eps beforehand, eta sqrt(dS / dtime), on this approach.
+awk '/^# columns:/ { block++; for (i = 3; i <= NF; i++) at[$i] = i - 2; next }
+    /^#/ || !NF { next }
+    block == 1 { time[++n] = $at["time"]; S[n] = $at["S"] }
+    block == 2 {
+        for (m = n; m > 1 && time[m] > time[n] - 0.2; m--) { }
+        guess = 0.01 * sqrt((S[n] - S[m]) / (time[n] - time[m]))
+        print "eps at the start " $at["eps"] ", by the README " guess
+        exit !(guess / $at["eps"] > 0.8 && guess / $at["eps"] < 1.25)
+    }' full.log || die "README.md: eta sqrt(dS / dtime) is not eps"
+
+echo "== the table of bench/RESULTS.md of the built-in images"
+"$root/eos" train --samples 500 --lr 0.02 --steps 600 --sharp 100 --log train.log >eos.out
+awk '!/^#/ && NF { printf "| %d | %.3f | %.3f | %.2f |\n", $1, $3, $4, 0.02 * $5 }' \
+    train.log >rows
+[ "$(wc -l <rows)" = 7 ] || die "train.log: not seven checks"
+while read -r row; do
+    grep -qxF "$row" "$root/bench/RESULTS.md" || die "bench/RESULTS.md: nowhere: $row"
+done <rows
+
 awk '/^## / { inside = $0 == "## Data" }
     inside && /^```$/ { found = 0 }
     inside && found { print }

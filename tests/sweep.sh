@@ -158,7 +158,7 @@ for row in 'cnn | bmse | 0.05' 'plain' '[^|]* | – | – | `eos run'; do
     [ "$rows" = 2 ] || die "bench/collect: $row: $(cat "$tmp/table")"
 done
 # One log after the other, the first one again: a row each, in order.
-for name in means swings commands; do
+for name in means swings commands ways; do
     printf '<!-- %s -->\n\n' $name >>"$tmp/into"
 done
 for log in 2 1 2; do
