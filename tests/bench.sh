@@ -74,6 +74,26 @@ refuses "$tmp/none.log: not there" bench/draw "$tmp/none.log"
     >"$tmp/out" 2>/dev/null
 refuses "$tmp/train.log: no log of eos run" bench/draw "$tmp/train.log"
 
+echo "== the way of S and λ2 to 2/η, of training alone"
+way() { # S and S2 of each check, ten steps apart
+    {
+        printf '# command: train\n# model: mlp\n# loss: mse\n# samples: 90\n'
+        printf '# lr: 0.02\n# columns: step time L acc S resid hvps S2\n'
+        printf '%s %s\n' "$@" |
+            awk '{ print 10 * n++, 0, 1, 0.5, $1, 0, 3, $2 }'
+    } >"$tmp/way.log"
+    bench/collect "$tmp/way.log" | tail -n 1
+}
+found=$(way 50 25 90 60 110 55 120 108)
+[ "$found" = '| way | mlp | mse | 0.02 | 90 | 100 | 50 | 0.50 | 10 – 20 | 0.67 | 120 | 30 | 0.50 |' ] ||
+    die "bench/collect: $found"
+found=$(way 80 60 98 49 70 7)
+[ "$found" = '| way | mlp | mse | 0.02 | 90 | 100 | 80 | 0.75 | – | 0.10 | 98 | 10 | 0.10 |' ] ||
+    die "bench/collect: $found"
+found=$(way 200 60 300 90)
+[ "$found" = '| way | mlp | mse | 0.02 | 90 | 100 | 200 | 0.30 | 0 | – | 300 | 10 | 0.30 |' ] ||
+    die "bench/collect: $found"
+
 echo "== images that are missing are named, with how to get them"
 for name in cnn-ce-020-kick mlp-train-005; do
     refuses "DATA: $tmp/none.bin: not there; make data" env \

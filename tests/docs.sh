@@ -123,6 +123,17 @@ passes=$(awk '/ Hessian product  f32/ {
 } END { print share " % of the peak, and takes PyTorch " times " times" }' bench/SPEED.md)
 grep -qF "$passes" bench/SPEED.md || wrong "bench/SPEED.md: by its table $passes"
 
+# What RESULTS.md reckons from that table for ResNet18 and 50,000 images.
+reckoned=$(awk '/^resnet18 .* f32 / {
+    if ($2 == "gradient") gradient = $5 / 1000
+    if ($2 == "Hessian") product = $6 / 1000
+} END {
+    printf "500 images take %.2f s for a float32 gradient and %.2f s for a Hessian product. ", gradient, product
+    printf "Both grow with the images, so with `make SAMPLES=50000` 300 steps would take %.1f hours there, ", 300 * 100 * gradient / 3600
+    printf "and 30 checks of eight products %.1f hours more", 30 * 8 * 100 * product / 3600
+}' bench/SPEED.md)
+tr '\n' ' ' <bench/RESULTS.md | grep -qF "$reckoned" || wrong "bench/RESULTS.md: ResNet18: by bench/SPEED.md $reckoned"
+
 # The learning rates of the option's row, in the order of mse|ce|bmse|logistic.
 # shellcheck disable=SC2016
 rates=$(sed -n 's/^| `--lr ETA` .* for mse, ce, bmse, logistic: \(.*\) (\[.*/\1/p' README.md)
