@@ -134,6 +134,16 @@ reckoned=$(awk '/^resnet18 .* f32 / {
 }' bench/SPEED.md)
 tr '\n' ' ' <bench/RESULTS.md | grep -qF "$reckoned" || wrong "bench/RESULTS.md: ResNet18: by bench/SPEED.md $reckoned"
 
+# The table of memory: .bss of each build, which no kernel changes.
+sed -n 's/^| `make\([^`]*\)`[^|]* | \([0-9]*\) MB | .*/\2\1/p' tests/README.md >"$tmp/builds"
+[ "$(wc -l <"$tmp/builds")" = 5 ] || wrong "tests/README.md: not five builds"
+while read -r told variables; do
+    # shellcheck disable=SC2086
+    cc -std=c11 -O0 -w -DONLY=ONLY_c ${variables:+-D$variables} -c -o "$tmp/build.o" eos.c
+    bss=$(size "$tmp/build.o" | awk 'NR == 2 { printf "%.0f", $3 / 1e6 }')
+    [ "$told" = "$bss" ] || wrong "tests/README.md: make $variables: .bss $bss MB, not $told"
+done <"$tmp/builds"
+
 # The learning rates of the option's row, in the order of mse|ce|bmse|logistic.
 # shellcheck disable=SC2016
 rates=$(sed -n 's/^| `--lr ETA` .* for mse, ce, bmse, logistic: \(.*\) (\[.*/\1/p' README.md)
