@@ -425,6 +425,7 @@ unstable-mlp-5000: loss is right to <%.2f 100 * told["window_meanL_err_max"]> % 
 unstable-mlp-5000: over all rows the mean of ‖x‖² is <%.3f told["x2_over_sigma"]> of that of tr Σ
 unstable-mlp-5000: first three swings of nine come <%d late(1)>, <%d late(2)> and <%d late(3)> steps late
 unstable-mlp-5000: mean loss of mlp-mse-010-unstable to <%.2f 100 * told["window_meanL_err_max"]> % in <%d int(told["steps"] / 100)> of <%d int(told["steps"] / 100)>
+tables: right to <%.2f mean_error("mlp-unstable-1")> % on average, but the predicted ones are <%.1f 100 * cell["means", "mlp-unstable-1", "predicted L"]> % off, where K = 3 has <%.2f cell["windows", 1, "predicted loss"]> and <%.2f cell["windows", 2, "predicted loss"]> %, and of its <%d cell["swings", "mlp-unstable-1", "swings"]> swings <%d cell["swings", "mlp-unstable-1", "predicted"]> are predicted
 unstable-cnn: | cnn-unstable | 0 – 99 | <%+.2f window("mean_L", "gd_L", 0)> | <%+.1f window("pg_L", "gd_L", 0)> | <%+.2f window("pr_L", "gd_L", 0)> | <%+.2f window("pr_S", "gd_S", 0)> |
 unstable-cnn: | | 100 – 199 | <%+.2f window("mean_L", "gd_L", 100)> | <%+.1f window("pg_L", "gd_L", 100)> | <%+.2f window("pr_L", "gd_L", 100)> | <%+.2f window("pr_S", "gd_S", 100)> |
 unstable-cnn-020: | cnn-unstable-020 | 0 – 70 | <%+.2f window("mean_L", "gd_L", 0)> | <%+.1f window("pg_L", "gd_L", 0)> | <%+.2f window("pr_L", "gd_L", 0)> | <%+.2f window("pr_S", "gd_S", 0)> |
@@ -459,14 +460,7 @@ tables: the theory tells its mean loss within 1 % in <%d right("mean of L† + t
 tables: of the others within 1 % in <%d right("mean of L† + tr Σ/η", 1, 1, windows)> of <%d windows> |
 tables: <%.2f cell["means", "mlp-unstable", "x/δ"]> of tr Σ over all rows of the first two, <%.2f cell["means", "cnn-unstable-020", "x/δ"]> and <%.2f cell["means", "cnn-ce-unstable", "x/δ"]> in the others
 tables: gradient flow leaves to <%.2f cell["means", "mlp-unstable", "flow distance"]>, <%.2f cell["means", "cnn-unstable", "flow distance"]>, <%.2f cell["means", "cnn-unstable-020", "flow distance"]> and <%.2f cell["means", "cnn-ce-unstable", "flow distance"]>
-tables: | mlp, mse, 5,000 | 0.005 | step 6708 | <%d cell["means", "mlp-mse-005-kick", "rows"]> (λ2) | <%s both("mlp-mse-005-kick")> | |
 tables: |x| is <%.1f cell["means", "mlp-logistic-030-kick", "x/δ"]> δ on average
-tables: | cnn, mse, 1,000 (seed 1) | 0.005 | step 2585 | <%d cell["means", "cnn-mse-005-kick", "rows"]> (λ2) | <%s both("cnn-mse-005-kick")> | |
-tables: | mlp, bmse, 900 | 0.005 | step 791 | <%d cell["means", "mlp-bmse-005-kick", "rows"]> | <%s both("mlp-bmse-005-kick")> | |
-tables: | 0.03 | step 402 | <%d cell["means", "mlp-logistic-030-kick", "rows"]> | <%s both("mlp-logistic-030-kick")> | <%s both("mlp-logistic-030-kick generalized")> |
-tables: | 0.02 | step 250 | <%d cell["means", "cnn-ce-020-kick", "rows"]> (λ2) | <%s both("cnn-ce-020-kick")> | <%s both("cnn-ce-020-kick generalized")> |
-tables: | 0.01 | step 588 | <%d cell["means", "cnn-bmse-010-kick", "rows"]> | <%s both("cnn-bmse-010-kick")> | |
-tables: | 0.04 | step 436 | <%d cell["means", "cnn-logistic-040-kick", "rows"]> | <%s both("cnn-logistic-040-kick")> | <%s both("cnn-logistic-040-kick generalized")> |
 unstable-cnn: <%.2f top("gd_dist")> (cnn-unstable)
 unstable-cnn-020: In the last two S goes up to <%.0f top("gd_S") - 100> and
 unstable-cnn-ce: and <%.0f top("gd_S") - 100> % above 2/η
@@ -488,6 +482,34 @@ unstable-cnn-020: that there is no second spike (<%d when("gd_L", 45)>) in time
 unstable-cnn-020: and λ4 ends the track after <%d told["steps"]> steps
 appG-cnn-ce: that λ2 ended after <%d told["steps"]> rows
 appG-cnn-ce: (with one direction it was up to <%.1f top("pg_S") - 100> % above)
+# Learning rates.
+fig4-mlp: | mlp-mse-005-kick | 0.005 | step <%d began> | <%d told["steps"]> (λ2) |
+tables: <%d cell["means", "mlp-mse-005-kick", "rows"]> (λ2) | <%s both("mlp-mse-005-kick")> | |
+tables: <%d cell["means", "mlp-ce-020-kick", "rows"]> | <%s both("mlp-ce-020-kick")> | <%s both("mlp-ce-020-kick generalized")> |
+fig4-mlp-bmse: | mlp-bmse-005-kick | 0.005 | step <%d began> | <%d told["steps"]> |
+tables: <%d cell["means", "mlp-bmse-005-kick", "rows"]> | <%s both("mlp-bmse-005-kick")> | |
+appG-mlp-logistic: | mlp-logistic-030-kick | 0.03 | step <%d began> | <%d told["steps"]> |
+tables: <%d cell["means", "mlp-logistic-030-kick", "rows"]> | <%s both("mlp-logistic-030-kick")> | <%s both("mlp-logistic-030-kick generalized")> |
+fig4-cnn: | cnn-mse-005-kick | 0.005 | step <%d began> | <%d told["steps"]> (λ2) |
+tables: <%d cell["means", "cnn-mse-005-kick", "rows"]> (λ2) | <%s both("cnn-mse-005-kick")> | |
+appG-cnn-ce: | cnn-ce-020-kick | 0.02 | step <%d began> | <%d told["steps"]> (λ2) |
+tables: <%d cell["means", "cnn-ce-020-kick", "rows"]> (λ2) | <%s both("cnn-ce-020-kick")> | <%s both("cnn-ce-020-kick generalized")> |
+fig4-cnn-bmse: | cnn-bmse-010-kick | 0.01 | step <%d began> | <%d told["steps"]> |
+tables: <%d cell["means", "cnn-bmse-010-kick", "rows"]> | <%s both("cnn-bmse-010-kick")> | |
+appG-cnn-logistic: | cnn-logistic-040-kick | 0.04 | step <%d began> | <%d told["steps"]> |
+tables: <%d cell["means", "cnn-logistic-040-kick", "rows"]> | <%s both("cnn-logistic-040-kick")> | <%s both("cnn-logistic-040-kick generalized")> |
+fig4-resnet18: | resnet18-mse-0025-kick | 0.0025 | step <%d began> | <%d told["steps"]> |
+tables: <%d cell["means", "resnet18-mse-0025-kick", "rows"]> | <%s both("resnet18-mse-0025-kick")> | |
+fig5-cnn: from seed 1 it is <%.2f low(pair("S2", "/", "S"), 380, 530)> from S = 100 to the edge of η = 0.01
+fig4-cnn-bmse: λ2 is <%.2f at("pg_S2", 0) * lr / 2> and
+appG-cnn-logistic: and <%.2f at("pg_S2", 0) * lr / 2> of 2/η at the edge
+appG-mlp-ce: η = 0.05 (2/η = 40) crosses at step <%d began>
+tables: times over (λ2/S is <%s cell["ways", "sweep-resnet18-mse", "λ2/S"]> at first). With `bmse`, whose one output makes that <%s cell["ways", "sweep-resnet18-bmse", "λ2/S"]>, S stays
+tables: at η = 0.002 it is <%d cell["ways", "sweep-resnet18-bmse-002", "largest S"]> at step <%d cell["ways", "sweep-resnet18-bmse-002", "at step"]> and back
+tables: it goes from <%.0f cell["ways", "sweep-resnet18-bmse-002", "S at first"]> at first to <%d cell["ways", "sweep-resnet18-bmse-002", "largest S"]> at step <%d cell["ways", "sweep-resnet18-bmse-002", "at step"]>, <%.1f cell["ways", "sweep-resnet18-bmse-002", "at step"] * 0.002> units of time later
+tables: S of the MLP peaks at <%.0f cell["ways", "sweep-mlp-ce", "largest S"]>, at step <%d cell["ways", "sweep-mlp-ce", "at step"]>, and never
+tables: S comes to <%.0f cell["ways", "sweep-mlp-logistic", "largest S"]> of 100 at step <%d cell["ways", "sweep-mlp-logistic", "at step"]> and falls
+tables: From seed 0 λ2/S is never below <%s cell["ways", "sweep-cnn-mse", "least λ2/S"]> on the way to S = <%.0f cell["ways", "sweep-cnn-mse", "largest S"]>
 # README's table of the paper, and above it.
 tables: <%.0f cell["commands", "mlp-mse-005-kick", "seconds"] / 60> minutes of two cores
 tables: | <%.1f mean_error("mlp-bmse-007-kick")> % (mlp-bmse-007-kick), <%.1f mean_error("mlp-central")> % (mlp-central), <%.1f mean_error("mlp-logistic-030-kick")> % (mlp-logistic-030-kick)

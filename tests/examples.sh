@@ -86,6 +86,34 @@ while read -r row; do
     grep -qxF "$row" "$root/bench/RESULTS.md" || die "bench/RESULTS.md: nowhere: $row"
 done <rows
 
+echo "== what leaving out rounds of the projection costs, as bench/SPEED.md has it"
+rule=$(sed -n "s/^(.\(sed 's.*' eos.c\).),.*/\1/p" "$root/bench/SPEED.md")
+# shellcheck disable=SC2016
+run=$(sed -n 's/.*`\.\/eos \(run .*\) --data .* --save s`, and of.*/\1/p' "$root/bench/SPEED.md")
+[ -n "$rule$run" ] || die "bench/SPEED.md: no rule, no run"
+if [ "${EOS_SHARED:-}" ]; then
+    mkdir every
+    cp "$root/eos.h" every
+    (cd "$root" && sh -c "$rule") >every/eos.c
+    if cmp -s every/eos.c "$root/eos.c"; then die "bench/SPEED.md: $rule: changes nothing"; fi
+    cc -std=c11 -ffp-contract=off -O1 -w -o every/eos every/eos.c -lm -lpthread
+    run="$run --data $EOS_SHARED/data/cifar10-5k.bin"
+    # shellcheck disable=SC2086
+    "$root/eos" $run --save s >eos.out
+    # shellcheck disable=SC2086
+    every/eos $run --save every/s --init s-instability.npy --from-instability >eos.out
+    # shellcheck disable=SC2086
+    "$root/eos" $run --save start --init s-instability.npy --from-instability --steps 0 >eos.out
+    said=$($python -c 'import numpy as np
+s, every, start = [np.load(f) for f in ("s-pg.npy", "every/s-pg.npy", "start-pg.npy")]
+print("%.1e apart, of a path of %.2f" %
+      (np.linalg.norm(s - every), np.linalg.norm(s - start)))')
+    tr '\n' ' ' <"$root/bench/SPEED.md" | grep -qF "the two θ† are $said" ||
+        die "bench/SPEED.md: nowhere: $said"
+else
+    echo "skipped: EOS_SHARED is not set"
+fi
+
 awk '/^## / { inside = $0 == "## Data" }
     inside && /^```$/ { found = 0 }
     inside && found { print }
