@@ -78,21 +78,26 @@ echo "== the way of S and λ2 to 2/η, of training alone"
 way() { # S and S2 of each check, ten steps apart
     {
         printf '# command: train\n# model: mlp\n# loss: mse\n# samples: 90\n'
-        printf '# lr: 0.02\n# columns: step time L acc S resid hvps S2\n'
+        printf '# lr: 0.02\n# sharp: 10\n# steps: %d\n' $((10 * $# / 2 - 1))
+        printf '# columns: step time L acc S resid hvps S2\n'
         printf '%s %s\n' "$@" |
             awk '{ print 10 * n++, 0, 1, 0.5, $1, 0, 3, $2 }'
     } >"$tmp/way.log"
     bench/collect "$tmp/way.log" | tail -n 1
 }
 found=$(way 50 25 90 60 110 55 120 108)
-[ "$found" = '| way | mlp | mse | 0.02 | 90 | 100 | 50 | 0.50 | 10 – 20 | 0.67 | 120 | 30 | 0.50 |' ] ||
+[ "$found" = '| way | mlp | mse | 0.02 | 90 | 100 | 50 | 0.50 | 10 – 20 | 0.67 | 120 | 30 | 120 | 0.50 |' ] ||
     die "bench/collect: $found"
 found=$(way 80 60 98 49 70 7)
-[ "$found" = '| way | mlp | mse | 0.02 | 90 | 100 | 80 | 0.75 | – | 0.10 | 98 | 10 | 0.10 |' ] ||
+[ "$found" = '| way | mlp | mse | 0.02 | 90 | 100 | 80 | 0.75 | – | 0.10 | 98 | 10 | 70 | 0.10 |' ] ||
     die "bench/collect: $found"
 found=$(way 200 60 300 90)
-[ "$found" = '| way | mlp | mse | 0.02 | 90 | 100 | 200 | 0.30 | 0 | – | 300 | 10 | 0.30 |' ] ||
+[ "$found" = '| way | mlp | mse | 0.02 | 90 | 100 | 200 | 0.30 | 0 | – | 300 | 10 | 300 | 0.30 |' ] ||
     die "bench/collect: $found"
+sed '$d' "$tmp/way.log" >"$tmp/half.log"
+bench/collect "$tmp/half.log" >"$tmp/out" 2>"$tmp/err"
+grep -q 'half.log: left out' "$tmp/err" || die "half a training counts"
+[ ! -s "$tmp/out" ] || die "half a training has a row"
 
 echo "== images that are missing are named, with how to get them"
 for name in cnn-ce-020-kick mlp-train-005; do

@@ -505,11 +505,11 @@ fig4-cnn-bmse: λ2 is <%.2f at("pg_S2", 0) * lr / 2> and
 appG-cnn-logistic: and <%.2f at("pg_S2", 0) * lr / 2> of 2/η at the edge
 appG-mlp-ce: η = 0.05 (2/η = 40) crosses at step <%d began>
 tables: times over (λ2/S is <%s cell["ways", "sweep-resnet18-mse", "λ2/S"]> at first). With `bmse`, whose one output makes that <%s cell["ways", "sweep-resnet18-bmse", "λ2/S"]>, S stays
-tables: at η = 0.002 it is <%d cell["ways", "sweep-resnet18-bmse-002", "largest S"]> at step <%d cell["ways", "sweep-resnet18-bmse-002", "at step"]> and back
+tables: at η = 0.002 it is <%.0f cell["ways", "sweep-resnet18-bmse-002", "S at first"]> at first, <%d cell["ways", "sweep-resnet18-bmse-002", "largest S"]> at step <%d cell["ways", "sweep-resnet18-bmse-002", "at step"]> and back at <%.0f cell["ways", "sweep-resnet18-bmse-002", "last S"]> < 2/η
 tables: it goes from <%.0f cell["ways", "sweep-resnet18-bmse-002", "S at first"]> at first to <%d cell["ways", "sweep-resnet18-bmse-002", "largest S"]> at step <%d cell["ways", "sweep-resnet18-bmse-002", "at step"]>, <%.1f cell["ways", "sweep-resnet18-bmse-002", "at step"] * 0.002> units of time later
 tables: S of the MLP peaks at <%.0f cell["ways", "sweep-mlp-ce", "largest S"]>, at step <%d cell["ways", "sweep-mlp-ce", "at step"]>, and never
 tables: S comes to <%.0f cell["ways", "sweep-mlp-logistic", "largest S"]> of 100 at step <%d cell["ways", "sweep-mlp-logistic", "at step"]> and falls
-tables: From seed 0 λ2/S is never below <%s cell["ways", "sweep-cnn-mse", "least λ2/S"]> on the way to S = <%.0f cell["ways", "sweep-cnn-mse", "largest S"]>
+tables: From seed 0 λ2/S is <%s cell["ways", "sweep-cnn-mse", "λ2/S before"]> before S passes 2/η = <%d cell["ways", "sweep-cnn-mse", "2/η"]>
 # README's table of the paper, and above it.
 tables: <%.0f cell["commands", "mlp-mse-005-kick", "seconds"] / 60> minutes of two cores
 tables: | <%.1f mean_error("mlp-bmse-007-kick")> % (mlp-bmse-007-kick), <%.1f mean_error("mlp-central")> % (mlp-central), <%.1f mean_error("mlp-logistic-030-kick")> % (mlp-logistic-030-kick)
