@@ -365,6 +365,8 @@ appE-cnn-logistic: γ ≥ <%.2f told["assumed_gamma_min"]>, β from any start is
 appG-cnn-logistic: mean loss of these 100 rows is right to <%.3f 100 * told["window_meanL_err_max"]> %
 appE-cnn-logistic: ρ4 is <%.1f top_rho()> times ηρ3²
 appE-cnn-logistic: Gradient descent goes to |x| = <%.1f top_x("gd_x")> δ, the plain prediction to <%.1f top_x("pr_x")> δ
+appE-transformer-logistic: λ2 is at most <%.3f told["assumed_unique_max"]> of S, γ ≥ <%.2f told["assumed_gamma_min"]>, β_{s→t}
+appG-transformer-logistic: which reaches 2/η = 20 at step <%d began>
 appE-transformer-logistic: ε grows from <%.2f low("eps")> to <%.2f top("eps")>. Everything
 appE-transformer-logistic: ρ4 <%.1f top_rho()> times ηρ3²
 appE-transformer-logistic: |x| goes to <%.1f top_x("gd_x")> δ.
