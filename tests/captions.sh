@@ -116,7 +116,7 @@ function correlation(p, q, to,    r, n, mp, mq, pp, qq, pq) { # up to a step
     return pq / sqrt(pp * qq)
 }
 # L+ + delta^2/eta of a figure without it, from those of its Appendix E.
-function means(    r) {
+function mean_losses(    r) {
     if (("mean_L@0", 0) in value)
         return
     for (r = 0; ("pg_L@0", r) in value && ("delta2@1", r) in value; r++)
@@ -264,7 +264,7 @@ while IFS= read -r line; do
     set -- "bench/figures/${figure%+*}.txt"
     [ "${figure#*+}" = "$figure" ] || set -- "$1" "bench/figures/${figure#*+}.txt"
     [ "$figure" != tables ] || set -- bench/RESULTS.md
-    sentence=$(awk "$functions END { means(); printf \"%s\", \"$program\" }" "$@")
+    sentence=$(awk "$functions END { mean_losses(); printf \"%s\", \"$program\" }" "$@")
     count=$((count + 1))
     grep -qF -e "$sentence" "$tmp/text" || {
         echo "tests/captions.sh: $figure: nowhere: $sentence" >&2
