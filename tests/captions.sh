@@ -201,8 +201,8 @@ function start(bound, from, to,    r, k, b, most, least) {
         }
     return bound == "top" ? most : least
 }
-function top_third(from, to,    r, d, most) {
-    for (r = from + 0; ("eps@0", r) in value && (to == "" || r <= to); r++) {
+function top_third(from,    r, d, most) {
+    for (r = from; ("eps@0", r) in value; r++) {
         d = larger(value["gd_D3d@0", r], value["pr_D3d@0", r])
         most = larger(most, d / value["eps@0", r] / sqrt(value["beta@0", r]))
     }
@@ -442,8 +442,9 @@ unstable-cnn-ce: By theory the mean loss of steps 40 to 59 is <%.2f above(mean("
 unstable-cnn: come <%d when("pr_L", 0, 100) - when("gd_L", 0, 100)> and <%d when("pr_L", 100) - when("gd_L", 100)> steps late (cnn-unstable, <%.2f correlation("gd_L", "pr_L")>)
 unstable-cnn-020: Gradient descent's first two eigenvalues go to <%.0f top("gd_S")> and <%.0f top("gd_S2")> together
 unstable-cnn-020: Its first spike, at <%d when("gd_L", 0, 45)>, is predicted for <%d when("pr_L", 0, 45)> and <%.0f above(top("pr_L", 0, 45), top("gd_L", 0, 45))> % too high; that push brings the predicted sharpness to <%.0f low("pr_S", 0, 61)> (<%.0f low("gd_S", 0, 61)>)
-appE-cnn: ‖∇³L(d̂, d̂)‖ is at most <%.1f top_third(2)> ε√β from step 2 on (<%.1f top_third(0, 0)> on
-fig4-cnn: projection leaves, ‖d‖ = <%.0e at("gd_dist", 0)>)
+appE-cnn: ‖∇³L(d̂, d̂)‖ is at most <%.1f top_third(1)> ε√β from step 1 on
+fig4-cnn: On the first row d is xu (‖d‖ = <%.0e at("gd_dist", 0)>) but for
+appE-cnn: along it goes to <%.0f told["assumed_Hd_max"]> times its scale
 appE-cnn: F, which is quadratic to <%.0f 100 * larger(bend("low"), bend("top"))> % at 5 δ
 appE-cnn: β from any start within a factor of <%.2f start("low")>
 appE-transformer: β from any start is β to <%.0f 100 * larger(start("top") - 1, start("low") - 1)> %, ‖∇³L(d̂, d̂)‖ at most <%.1f top_third(2)> of its scale
