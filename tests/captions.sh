@@ -326,6 +326,7 @@ fig4-resnet18: which reaches 2/η = 800 at step <%d began>. λ2 is <%.2f low("pg
 fig4-resnet18: The loss swings at step <%s swings("gd_L")>, predicted for <%s swings("pr_L")> and, above that of θ†, <%.0f above(top(pair("pr_L", "-", "pg_L")), top(pair("gd_L", "-", "pg_L")))> % too high; sharpness goes up to <%.0f top("gd_S")> and down to <%.0f low("gd_S", 10)>, predicted <%.0f top("pr_S")> and <%.0f low("pr_S", 10)>; correlations <%.3f correlation("gd_L", "pr_L")> and <%.3f correlation("gd_S", "pr_S")>. The mean loss of the first 100 steps is right to <%.2f 100 * told["window_meanL_err_max"]> %. Gradient flow's sharpness is <%.0f top("gf_S")> by then
 tables: | resnet18-mse-0025-kick | <%s both("resnet18-mse-0025-kick")> over 110 steps
 tables: λ2 ends the track after <%d cell["means", "resnet18-mse-005-kick", "rows"]> rows, with correlations of <%s both("resnet18-mse-005-kick")>
+fig4-resnet18-bmse: which reaches 2/η = 100 at step <%d began>. With one output λ2 is no obstacle (at most <%.2f told["assumed_unique_max"]> of S)
 fig4-resnet18-bmse: gradient flow's sharpness goes from 100 to <%.0f last("gf_S")> in 25 steps
 fig4-resnet18-bmse: The prediction keeps to 2 % of the loss for the first <%d parts("pr_L", 0.02)> steps, has the spike (<%.1f top("gd_L")> at step <%d when("gd_L")>) later and higher (<%.1f at("pr_L", 16)> at 16) and runs away; gradient descent survives, at a sharpness of <%.0f last("gd_S")> and with a loss of <%.2f last("gd_L")>, where gradient flow's is <%.1g last("gf_L")>.
 fig4-resnet18-bmse: (S = <%.1f last("pg_S")>: one direction
