@@ -201,17 +201,13 @@ function start(bound, from, to,    r, k, b, most, least) {
         }
     return bound == "top" ? most : least
 }
-function top_third(from,    r, d, most) {
+# The largest of both trajectories along d: of ||D3(d, d)|| in eps sqrt(beta), of
+# |d.Hd| in eps/eta.
+function along_d(column, from,    r, d, most) {
     for (r = from; ("eps@0", r) in value; r++) {
-        d = larger(value["gd_D3d@0", r], value["pr_D3d@0", r])
-        most = larger(most, d / value["eps@0", r] / sqrt(value["beta@0", r]))
-    }
-    return most
-}
-function top_second(    r, d, most) { # |d.Hd| eta / eps
-    for (r = 0; ("eps@0", r) in value; r++) {
-        d = larger(value["gd_dHd@0", r], value["pr_dHd@0", r])
-        most = larger(most, lr * d / value["eps@0", r])
+        d = larger(value["gd_" column "@0", r], value["pr_" column "@0", r])
+        d *= column == "dHd" ? lr : 1 / sqrt(value["beta@0", r])
+        most = larger(most, d / value["eps@0", r])
     }
     return most
 }
@@ -256,6 +252,13 @@ function larger(p, q) { p = abs(p); q = abs(q); return p > q ? p : q }
 function abs(x) { return x < 0 ? -x : x }
 '
 count=0 failed=0
+holds() { # WHERE SENTENCE
+    count=$((count + 1))
+    grep -qF -e "$2" "$tmp/text" || {
+        echo "tests/captions.sh: $1: nowhere: $2" >&2
+        failed=1
+    }
+}
 while IFS= read -r line; do
     case $line in '' | \#*) continue ;; esac
     figure=${line%%: *}
@@ -265,11 +268,7 @@ while IFS= read -r line; do
     [ "${figure#*+}" = "$figure" ] || set -- "$1" "bench/figures/${figure#*+}.txt"
     [ "$figure" != tables ] || set -- bench/RESULTS.md
     sentence=$(awk "$functions END { mean_losses(); printf \"%s\", \"$program\" }" "$@")
-    count=$((count + 1))
-    grep -qF -e "$sentence" "$tmp/text" || {
-        echo "tests/captions.sh: $figure: nowhere: $sentence" >&2
-        failed=1
-    }
+    holds "$figure" "$sentence"
 done <<'END'
 fig4-mlp: from step <%d began> on. The authors track 2,000 steps; here λ2 ends the track after <%d told["steps"]>, at <%.2f last("pg_S2") * lr / 2> of 2/η
 fig4-mlp: |x| goes up to <%s swings("gd_L", "x")> δ in the five swings
@@ -355,7 +354,7 @@ appE-cnn-logistic: and falls below its parabola by <%.1f bend("low")> to <%.1f b
 appE-transformer-logistic: at δ and <%.1f bend("low")> to <%.1f bend("top")> δ²/η below its parabola at 5 δ
 appE-transformer: F sub-quadratic (by <%.2f 100 * (1 - top("F_ratio@1"))> % at δ)
 appE-transformer-logistic: F is sub-quadratic by <%.1f 100 * (1 - top("F_ratio@1"))> % of δ²/η at δ
-appE-transformer-logistic: η|d̂·∇²L d̂| is below <%.2f within(100 * top_second()) / 100> ε
+appE-transformer-logistic: η|d̂·∇²L d̂| is below <%.2f within(100 * along_d("dHd", 0)) / 100> ε
 appE-transformer: where F is below its parabola by <%.1f bend("low")> to <%.1f bend("top")> δ²/η
 appE-mlp: F bends down by <%.1f bend("top")> δ²/η on one side at 5 δ
 appE-transformer: |x| goes to <%.1f top_x("gd_x")> δ, where F is below
@@ -443,14 +442,14 @@ unstable-cnn-ce: By theory the mean loss of steps 40 to 59 is <%.2f above(mean("
 unstable-cnn: come <%d when("pr_L", 0, 100) - when("gd_L", 0, 100)> and <%d when("pr_L", 100) - when("gd_L", 100)> steps late (cnn-unstable, <%.2f correlation("gd_L", "pr_L")>)
 unstable-cnn-020: Gradient descent's first two eigenvalues go to <%.0f top("gd_S")> and <%.0f top("gd_S2")> together
 unstable-cnn-020: Its first spike, at <%d when("gd_L", 0, 45)>, is predicted for <%d when("pr_L", 0, 45)> and <%.0f above(top("pr_L", 0, 45), top("gd_L", 0, 45))> % too high; that push brings the predicted sharpness to <%.0f low("pr_S", 0, 61)> (<%.0f low("gd_S", 0, 61)>)
-appE-cnn: ‖∇³L(d̂, d̂)‖ is at most <%.1f top_third(1)> ε√β from step 1 on
+appE-cnn: ‖∇³L(d̂, d̂)‖ is at most <%.1f along_d("D3d", 1)> ε√β from step 1 on
 fig4-cnn: On the first row d is xu (‖d‖ = <%.0e at("gd_dist", 0)>) but for
 appE-cnn: along it goes to <%.0f told["assumed_Hd_max"]> times its scale
 appE-cnn: F, which is quadratic to <%.0f 100 * larger(bend("low"), bend("top"))> % at 5 δ
 appE-cnn: β from any start within a factor of <%.2f start("low")>
-appE-transformer: β from any start is β to <%.0f 100 * larger(start("top") - 1, start("low") - 1)> %, ‖∇³L(d̂, d̂)‖ at most <%.1f top_third(2)> of its scale
+appE-transformer: β from any start is β to <%.0f 100 * larger(start("top") - 1, start("low") - 1)> %, ‖∇³L(d̂, d̂)‖ at most <%.1f along_d("D3d", 2)> of its scale
 appE-transformer-logistic: β_{s→t} is <%.0f start("low")> to <%.2f start("top")> times β
-appE-transformer-logistic: ‖∇³L(d̂, d̂)‖ at most <%.1f top_third(2)> times its scale
+appE-transformer-logistic: ‖∇³L(d̂, d̂)‖ at most <%.1f along_d("D3d", 2)> times its scale
 appE-resnet18-005: and β_{s→t}, down to <%.2f start("low", 0, 44)> β by then, drops to <%.2f start("low")> β
 tables: have correlations of the losses of <%s cell["swings", "mlp-bmse-004-kick", "L correlation"]>, <%s cell["swings", "mlp-bmse-005-kick", "L correlation"]> and <%s cell["swings", "mlp-bmse-007-kick", "L correlation"]>
 tables: The mean loss over the first 100 steps is predicted to <%.1f mean_error("mlp-logistic-030-kick")> %
@@ -541,11 +540,7 @@ END
 if [ "${EOS_SHARED:-}" ]; then
     pets=$(od -An -v -tu1 -w3073 "$EOS_SHARED/data/cifar10-5k.bin" | cut -c1-4 |
         awk '{ n[$1]++ } END { print "It has " n[3] " cats and " n[5] " dogs" }')
-    count=$((count + 1))
-    grep -qF "$pets" "$tmp/text" || {
-        echo "tests/captions.sh: nowhere: $pets" >&2
-        failed=1
-    }
+    holds images "$pets"
 else
     echo "captions: without EOS_SHARED cats and dogs are not counted"
 fi

@@ -90,7 +90,7 @@ echo "== what leaving out rounds of the projection costs, as bench/SPEED.md has 
 rule=$(sed -n "s/^(.\(sed 's.*' eos.c\).),.*/\1/p" "$root/bench/SPEED.md")
 # shellcheck disable=SC2016
 run=$(sed -n 's/.*`\.\/eos \(run .*\) --data .* --save s`, and of.*/\1/p' "$root/bench/SPEED.md")
-[ -n "$rule$run" ] || die "bench/SPEED.md: no rule, no run"
+{ [ "$rule" ] && [ "$run" ]; } || die "bench/SPEED.md: no rule, no run"
 if [ "${EOS_SHARED:-}" ]; then
     mkdir every
     cp "$root/eos.h" every

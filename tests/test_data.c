@@ -1607,33 +1607,45 @@ static void is_said(const char *format, ...)
     cr_assert(strstr(page, text), "bench/RESULTS.md: nowhere: %s", text);
 }
 
-/* Words a sentence in training, and of how many the commonest is one. */
-static void count_words(double *mean, double *common)
+/* The words of the training set: all, the commonest one's, those that come once;
+ * of the shortest sentence. */
+static void count_words(size_t *all, size_t *most, size_t *once,
+                        size_t *shortest)
 {
     static size_t count[TOKENS];
-    size_t all = 0, most = 0;
+    size_t i, k;
 
     memset(count, 0, sizeof count);
-    for (size_t i = 0; i < train.n; i++)
-        for (size_t k = 0; k < SENTENCE && train.tokens[i][k]; k++, all++)
-            most = size_max(most, ++count[train.tokens[i][k]]);
-    *mean = (double)all / (double)train.n;
-    *common = (double)all / (double)most;
+    *all = *most = *once = 0;
+    *shortest = SENTENCE;
+    for (i = 0; i < train.n; i++) {
+        for (k = 0; k < SENTENCE && train.tokens[i][k]; k++)
+            *most = size_max(*most, ++count[train.tokens[i][k]]);
+        *all += k;
+        *shortest = size_min(*shortest, k);
+    }
+    for (k = 1; k < vocabulary; k++)
+        *once += count[k] == 1;
 }
 
 /* About as many as SST-2's have. */
 Test(synthetic, sentences_are_as_long_and_words_as_common_as_in_english)
 {
-    double mean, common;
+    size_t all, most, once, shortest;
 
     config.ndata = 0;
     takes(1000);
-    count_words(&mean, &common);
-    cr_assert(train.length == 30, "length %zu", train.length);
-    is_said("there are %.1f words", mean);
+    count_words(&all, &most, &once, &shortest);
+    cr_assert(all > 9000 && all < 10000, "%zu words", all);
+    cr_assert(shortest == 1 && train.length == 30, "lengths %zu to %zu",
+              shortest, train.length);
+    cr_assert(vocabulary > 1400 && vocabulary < 1700, "V = %zu", vocabulary);
+    cr_assert(once > 400 && most > all / 25 && most < all / 15,
+              "%zu words once, one %zu times of %zu", once, most, all);
+    is_said("there are %.1f words", (double)all / 1000);
     is_said("%zu,%03zu different ones", (vocabulary - 1) / 1000,
             (vocabulary - 1) % 1000);
-    is_said("the commonest is one of %.0f", common);
+    is_said("the commonest is one of %.0f", (double)all / (double)most);
 }
 
 /* The words tell the label in part: counts over the first 1,000, tried on as
@@ -1660,6 +1672,7 @@ Test(synthetic, words_tell_the_label_in_part)
         positive += label;
         hits += i >= 1000 && (odds > 0) == (label == 1);
     }
+    cr_assert(hits > 620 && hits < 800, "%zu of 1000 right", hits);
     is_said("the label of %zu %% of", (hits + 5) / 10);
     cr_assert(positive > 900 && positive < 1100, "%zu positive", positive);
 }
@@ -1670,7 +1683,7 @@ Test(sentences, of_sst_2_number_as_many_tokens_as_another_program_finds)
 {
     static char path[2][PATH];
     const char *shared = getenv("EOS_SHARED");
-    double mean, common;
+    size_t all, most, once, shortest;
 
     if (!shared)
         cr_skip_test("EOS_SHARED is not set");
@@ -1687,9 +1700,9 @@ Test(sentences, of_sst_2_number_as_many_tokens_as_another_program_finds)
     takes(1000);
     cr_assert(vocabulary == 2966 && train.length == 51,
               "V = %zu, %zu tokens in the longest", vocabulary, train.length);
-    count_words(&mean, &common);
-    is_said("(of SST-2's first ones: %.1f)", mean);
+    count_words(&all, &most, &once, &shortest);
+    is_said("(of SST-2's first ones: %.1f)", (double)all / 1000);
     is_said("different ones (%zu,%03zu)", (vocabulary - 1) / 1000,
             (vocabulary - 1) % 1000);
-    is_said("is one of 18 (%.0f)", common);
+    is_said("is one of 18 (%.0f)", (double)all / (double)most);
 }
