@@ -157,6 +157,20 @@ while read -r told variables; do
     [ "$told" = "$bss" ] || wrong "tests/README.md: make $variables: .bss $bss MB, not $told"
 done <"$tmp/builds"
 
+# What runs in 32 bits, and the sizes of the downloads.
+samples_of() { # CASE
+    sed -n "s/^$1='train .*--samples \([0-9]*\) .*/\1/p" tests/everywhere.sh
+}
+small="MLP and CNN of $(samples_of full) images, ResNet18 of $(samples_of resnet18), \
+transformer of $(samples_of transformer) sentences, in \
+$(($(sed -n 's/^ *ulimit -v //p' tests/everywhere.sh) / 1024)) MB of address space"
+grep -qF "$small" tests/README.md || wrong "tests/README.md: by tests/everywhere.sh $small"
+grep -o '([0-9]* MB[,)]' README.md | tr -d '(,)' >"$tmp/sizes"
+[ "$(wc -l <"$tmp/sizes")" = 2 ] || wrong "README.md: not two downloads"
+while read -r size; do
+    grep -qF "($size" data/README.md || wrong "README.md: $size: not in data/README.md"
+done <"$tmp/sizes"
+
 # The learning rates of the option's row, in the order of mse|ce|bmse|logistic.
 # shellcheck disable=SC2016
 rates=$(sed -n 's/^| `--lr ETA` .* for mse, ce, bmse, logistic: \(.*\) (\[.*/\1/p' README.md)
