@@ -337,6 +337,7 @@ fig6-mlp: it peaks before, at <%.0f 100 * top("test_acc@1")> %, for every rate
 fig6-mlp: it peaks before, at <%.0f 100 * top("test_acc@2")> %, for every rate
 fig6-mlp: it peaks before, at <%.0f 100 * top("test_acc@3")> %, for every rate
 fig6-cnn: S passes its 2/η at step <%d passes("S@3", 50)> (η = 0.04), <%d passes("S@2", 100)> (0.02) and <%d passes("S@1", 200)> (0.01) and stays about it; for 0.005 it has come to <%.0f last("S")> of 400. Training loss at the end: <%.2f last("L")>, <%.2f last("L@1")>, <%.3f last("L@2")>, <%.3f last("L@3")>.
+fig6-cnn: the CNN's has come to <%.0f last("S")> of 400 for η = 0.005 in the end
 fig6-cnn: and ends at <%.1f 100 * last("test_acc")>, <%.1f 100 * last("test_acc@1")>, <%.1f 100 * last("test_acc@2")> and <%.1f 100 * last("test_acc@3")> %
 fig6-cnn: Test accuracy peaks at <%.0f 100 * top("test_acc")> % for every rate
 fig6-cnn: Test accuracy peaks at <%.0f 100 * top("test_acc@1")> % for every rate
@@ -344,6 +345,7 @@ fig6-cnn: Test accuracy peaks at <%.0f 100 * top("test_acc@2")> % for every rate
 fig6-cnn: Test accuracy peaks at <%.0f 100 * top("test_acc@3")> % for every rate
 fig6-resnet18: S passes its 2/η by step <%d passes("S@2", 100)> (η = 0.02) and <%d passes("S@1", 200)> (0.01)
 fig6-resnet18: it stays between <%.0f low("S@2", 60)> and <%.0f top("S@2", 60)> where 2/η = 100 and between <%.0f low("S@1", 150)> and <%.0f top("S@1", 150)> where it is 200
+fig6-resnet18: S stays above its 2/η, by up to <%.0f above(top("S@1", 150), 200)> % (0.01) and <%.0f above(top("S@2", 60), 100)> % (0.02)
 fig6-resnet18: For 0.005 it has come to <%.0f last("S")> of 400. Training loss at the end: <%.2f last("L")>, <%.2f last("L@1")>, <%.3f last("L@2")>
 fig6-resnet18: Test accuracy at the end: <%.1f 100 * last("test_acc")>, <%.1f 100 * last("test_acc@1")> and <%.1f 100 * last("test_acc@2")> %
 fig6-resnet18: <%.0f 100 * top("test_acc")> %, at steps <%d when("test_acc@1")> and <%d when("test_acc@2")>
@@ -447,9 +449,9 @@ fig4-cnn: On the first row d is xu (‖d‖ = <%.0e at("gd_dist", 0)>) but for
 appE-cnn: along it goes to <%.0f told["assumed_Hd_max"]> times its scale
 appE-cnn: F, which is quadratic to <%.0f 100 * larger(bend("low"), bend("top"))> % at 5 δ
 appE-cnn: β from any start within a factor of <%.2f start("low")>
-appE-transformer: β from any start is β to <%.0f 100 * larger(start("top") - 1, start("low") - 1)> %, ‖∇³L(d̂, d̂)‖ at most <%.1f along_d("D3d", 2)> of its scale
+appE-transformer: β from any start is β to <%.0f 100 * larger(start("top") - 1, start("low") - 1)> %, ‖∇³L(d̂, d̂)‖ at most <%.1f along_d("D3d", 2)> ε√β from step 2 on
 appE-transformer-logistic: β_{s→t} is <%.0f start("low")> to <%.2f start("top")> times β
-appE-transformer-logistic: ‖∇³L(d̂, d̂)‖ at most <%.1f along_d("D3d", 2)> times its scale
+appE-transformer-logistic: ‖∇³L(d̂, d̂)‖ at most <%.1f along_d("D3d", 2)> ε√β from step 2 on
 appE-resnet18-005: and β_{s→t}, down to <%.2f start("low", 0, 44)> β by then, drops to <%.2f start("low")> β
 tables: have correlations of the losses of <%s cell["swings", "mlp-bmse-004-kick", "L correlation"]>, <%s cell["swings", "mlp-bmse-005-kick", "L correlation"]> and <%s cell["swings", "mlp-bmse-007-kick", "L correlation"]>
 tables: The mean loss over the first 100 steps is predicted to <%.1f mean_error("mlp-logistic-030-kick")> %
@@ -459,7 +461,7 @@ tables: of these 100 rows is right to <%.2g mean_error("cnn-logistic-040-kick")>
 tables: The mean loss of the first 100 rows, L† + δ²/η, is right to <%.2g mean_error("transformer-logistic-100-kick")> %
 unstable-cnn-ce: the mean error of the generalized sharpness is <%.1f 100 * mean_off("pgen_S", "gd_S", 0, 50)> % (with one
 tables: % (with one direction <%.1f 100 * cell["swings", "cnn-ce-020-kick generalized", "S error"]> %)
-tables: the theory tells its mean loss within 1 % in <%d right("mean of L† + tr Σ/η", 1, 1, windows)> of <%d windows> windows, and in the other two, which hold one swing and two, within <%d within(wrong_by("mean of L† + tr Σ/η", 1, windows))> %; its mean sharpness within <%.1f within(10 * wrong_by("predicted sharpness", 1, 6)) / 10> % in the first six
+tables: the theory tells its mean loss within 1 % in <%d right("mean of L† + tr Σ/η", 1, 1, windows)> of <%d windows> windows, and in the other two within <%d within(wrong_by("mean of L† + tr Σ/η", 1, windows))> %; its mean sharpness within <%.1f within(10 * wrong_by("predicted sharpness", 1, 6)) / 10> % in the first six
 tables: of the others within 1 % in <%d right("mean of L† + tr Σ/η", 1, 1, windows)> of <%d windows> |
 tables: <%.2f cell["means", "mlp-unstable", "x/δ"]> of tr Σ over all rows of the first two, <%.2f cell["means", "cnn-unstable-020", "x/δ"]> and <%.2f cell["means", "cnn-ce-unstable", "x/δ"]> in the others
 tables: gradient flow leaves to <%.2f cell["means", "mlp-unstable", "flow distance"]>, <%.2f cell["means", "cnn-unstable", "flow distance"]>, <%.2f cell["means", "cnn-unstable-020", "flow distance"]> and <%.2f cell["means", "cnn-ce-unstable", "flow distance"]>
@@ -503,6 +505,7 @@ appG-cnn-logistic: | cnn-logistic-040-kick | 0.04 | step <%d began> | <%d told["
 tables: <%d cell["means", "cnn-logistic-040-kick", "rows"]> | <%s both("cnn-logistic-040-kick")> | <%s both("cnn-logistic-040-kick generalized")> |
 fig4-resnet18: | resnet18-mse-0025-kick | 0.0025 | step <%d began> | <%d told["steps"]> |
 tables: <%d cell["means", "resnet18-mse-0025-kick", "rows"]> | <%s both("resnet18-mse-0025-kick")> | |
+fig5-cnn: the CNN's swing between <%.0f low("S4", 600)> and <%.0f top("S", 600)> of 200 before they settle within <%d within(100 * larger(top("S", 1800) / 200 - 1, low("S4", 1800) / 200 - 1))> %
 fig5-cnn: from seed 1 it is <%.2f low(pair("S2", "/", "S"), 380, 530)> from S = 100 to the edge of η = 0.01
 fig4-cnn-bmse: λ2 is <%.2f at("pg_S2", 0) * lr / 2> and
 appG-cnn-logistic: and <%.2f at("pg_S2", 0) * lr / 2> of 2/η at the edge
@@ -527,13 +530,13 @@ appE-transformer: | x goes to <%.1f top_x("gd_x")> δ, about which
 appE-cnn-logistic: ε is <%.2f low("eps")> to <%.2f top("eps")>; F bends down by <%.1f bend("top")> δ²/η at 5 δ
 appE-transformer-logistic: ε is <%.2f low("eps")> to <%.2f top("eps")> |
 fig4-resnet18: mean loss right to <%.2f 100 * told["window_meanL_err_max"]> % | γ falls
-appE-resnet18: γ falls to <%.3f told["assumed_gamma_min"]>; at
+appE-resnet18: γ falls to <%.3f told["assumed_gamma_min"]>, ‖∇²L d̂‖ is up to <%.1f told["assumed_Hd_max"]> times its scale; at
 appE-resnet18-005: (resnet18-mse-005-kick) ρ4 is <%.0f abs(rho4(0))> ηρ3², as in the paper, ε is <%.2f low("eps")> to <%.2f top("eps")>, λ2
 tables: λ2 ends it after <%d cell["means", "resnet18-mse-005-kick", "rows"]> rows |
 fig4-resnet18-bmse: the loss within 2 % to step <%d parts("pr_L", 0.02)>
 appE-resnet18-bmse: ε goes from <%.2f low("eps")> to <%.2f top("eps")> in <%d rows[0]> steps
 appG-mlp-ce: both within 2 % of the loss to step <%d parts("pr_L", 0.02)> | λ2 ends it at step <%d last("step")>
-appG-mlp-logistic: x goes to <%.1f told["x_over_delta"]> δ, both
+appG-mlp-logistic: x is <%.1f told["x_over_delta"]> δ in size on average, both
 appG-cnn-ce: θ† is above it from step <%d passes("pg_S", 100.1, 1)> on
 END
 # Labels of the images, each the first byte of 3,073.
