@@ -12,7 +12,7 @@
  * and two data formats are all it knows, and every buffer is static.
  *
  * Contents.  Nothing is used before it is defined: a section calls those above
- * it.  What is global has one owner, named at the right.
+ * it.  What is global has one owner: at the right are the larger ones.
  *    1  configuration and limits, table of options          config
  *    2  numbers: memory, threads, random numbers, vectors   room, pool
  *    3  matrix products: vectors, exp, micro-kernel  [generated]
@@ -20,8 +20,9 @@
  *    5  data: images, sentences, both also built in         train, test, norm,
  *                                                           vocabulary, words
  *    6  network: tables of layers, their series  [generated]  net, memory
- *    7  derivatives: the loss and its first four            kernel, first_layer
- *    8  sharpness: the top eigenpairs of the Hessian        eig, krylov, outliers
+ *    7  derivatives: the loss and its first four            kernel, hvps
+ *    8  sharpness: the top eigenpairs of the Hessian        eig, krylov,
+ *                                                           outliers
  *    9  dynamics: the constrained trajectory, predictions   path, dagger,
  *   9b  past the paper: several unstable directions         warm, scratch
  *   10  log and terminal: tables of columns, progress       out, logfile
@@ -34,7 +35,7 @@
  *   17  command line and main
  *
  * A step's way, each given what it reads and writes: main (17), eos_run, track,
- * track_step (14), then for theta+ project and measure (9) and
+ * track_step (14), then for theta+ project and measure (9b) and
  * sharpness (8), and for every trajectory gradient, hessian, loss_on, taylor
  * (7), net_pass, a task for each tile of samples, run_tile, a layer's forward
  * and backward (6), gemm and its micro-kernel (3).  Back comes a row (11),
@@ -138,8 +139,8 @@
  * 1  Configuration and limits
  * ------------------------------------------------------------------------ */
 
-#define _POSIX_C_SOURCE 200809L
-#define _GNU_SOURCE /* sched_getaffinity, on Linux */
+#define _FILE_OFFSET_BITS 64 /* of 32-bit machines, too */
+#define _GNU_SOURCE          /* POSIX, and sched_getaffinity on Linux */
 
 #if defined __FAST_MATH__ || \
     (defined __FINITE_MATH_ONLY__ && __FINITE_MATH_ONLY__)
@@ -367,7 +368,7 @@ static const struct option_spec {
 {"x0", TOY, NUMBER, FIELD(x0), -INFINITY, INFINITY, 1, 0,
  "X", "start; of both with --unstable 2 [0.1]"},
 {"y0", TOY, NUMBER, FIELD(y0), -INFINITY, INFINITY, 1, 0,
- "Y", "start; Y = y0 times unit matrix [0]"},
+ "Y", "start of y, y11 and y22; Y = sqrt(beta) y [0]"},
     /* clang-format on */
 };
 enum { OPTIONS = sizeof options / sizeof *options };
@@ -506,7 +507,7 @@ static struct {
     .idle = PTHREAD_COND_INITIALIZER,
     .workers = 1,
 };
-static _Alignas(64) unsigned char pool_stack[THREADS][STACK];
+static _Alignas(16384) unsigned char pool_stack[THREADS][STACK]; /* a page */
 
 static void pool_work(size_t worker)
 {
@@ -1004,12 +1005,6 @@ INLINE TARGET V v_fma(V a, V b, V c)
 #endif
 }
 
-/* yes where mask is all ones, no where it is zero. */
-INLINE TARGET V N(v_select)(IV mask, V yes, V no)
-{
-    return (V)((mask & (IV)yes) | (~mask & (IV)no));
-}
-
 /* The larger; x where it is NaN. */
 INLINE TARGET V N(v_max)(REAL bound, V x)
 {
@@ -1018,7 +1013,9 @@ INLINE TARGET V N(v_max)(REAL bound, V x)
 #elif MULTIPLY_ADD == ISA_AVX512
     return (V)_mm512_max_pd((__m512d)v_set(bound), (__m512d)x);
 #else
-    return N(v_select)(x < bound, v_set(bound), x);
+    const IV less = x < bound;
+
+    return (V)((less & (IV)v_set(bound)) | (~less & (IV)x));
 #endif
 }
 
@@ -1054,7 +1051,7 @@ INLINE TARGET V N(v_bytes)(const unsigned char *p)
 }
 
 /* exp: x = n ln 2 + r with |r| <= ln 2 / 2, Taylor's polynomial for e^r (the
- * term left out is below 5e-9 in float32, 5e-18 in float64), times 2^n in two
+ * term left out is below 6e-9 in float32, 5e-18 in float64), times 2^n in two
  * factors so that subnormal results come out.  NaN stays NaN.  Measured by
  * the tests: at most 0.91 ulp (1.15 without fused multiply-add). */
 INLINE TARGET V v_exp(V x)
@@ -1286,12 +1283,6 @@ static TARGET void gemm_rows(size_t m, size_t n, const REAL *x, size_t row,
     for (; j < n; j++)
         for (size_t i = 0; i < m; i++)
             sum[j] += (double)x[i * row + j];
-}
-
-INLINE TARGET void N(v_clear)(REAL *x, size_t n)
-{
-    for (size_t i = 0; i < n; i += LANES)
-        v_store(x + i, (V){0});
 }
 
 #endif /* an instance */
@@ -2230,6 +2221,9 @@ static int records_read(struct filling *f, const char *name, int fd)
         filling_put(f, record);
         got = read_all(fd, record, RECORD);
     }
+    while (got == RECORD && two_classes() && record[0] != CAT &&
+           record[0] != DOG) /* they are none of the set's */
+        got = read_all(fd, record, RECORD);
     f->more = got > 0;
     return EOS_DONE;
 }
@@ -3584,7 +3578,7 @@ static TARGET void N(weigh)(const struct layer *l, const struct job *j,
     }
     if (back && l->stride > 1) {
         if (start)
-            N(v_clear)(to - z->origin, j->n * z->n);
+            memset(to - z->origin, 0, j->n * z->n * sizeof *to);
         for (size_t s = 0; s < j->n; s++, from += x->n, to += z->n)
             for (size_t i = 0; i < l->stride; i++)
                 for (size_t k = 0; k < l->stride; k++)
@@ -3620,17 +3614,6 @@ static TARGET void N(weigh_series)(const struct layer *l, const struct job *j,
         }
 }
 
-/* z_0 of the job's samples, for the passes to come; of a float64 pass, too,
- * where those are float32. */
-static TARGET void N(keep)(const REAL *z, size_t first, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (config.deriv == EOS_F32)
-            memory.kept.f32[first + i] = (float)z[i];
-        else
-            memory.kept.f64[first + i] = (double)z[i];
-}
-
 /* A late network's first layer: z_0 and z_1, some inputs at a time. */
 static TARGET void N(linear_first)(const struct layer *l, const struct job *j)
 {
@@ -3649,10 +3632,15 @@ static TARGET void N(linear_first)(const struct layer *l, const struct job *j)
                  series(j, l, false, k, 0));
         }
     }
-    if (p->kept)
+    if (p->kept) {
         memcpy(z, memory.kept.PREC + first, n * sizeof *z);
-    else if (p->keep)
-        N(keep)(z, first, n);
+    } else if (p->keep) { /* also by a float64 pass for float32 ones */
+        for (size_t i = 0; i < n; i++)
+            if (config.deriv == EOS_F32)
+                memory.kept.f32[first + i] = (float)z[i];
+            else
+                memory.kept.f64[first + i] = (double)z[i];
+    }
 }
 
 /* Where coefficient k of delta waits for the sums: of a block's samples, in
@@ -3696,7 +3684,7 @@ static TARGET void N(linear_sum)(const struct layer *l, const struct job *j,
     for (size_t k = 0; k <= N(degree)(j, x); k++) {
         const REAL *b = N(panels)(j, l, j->p->order - k);
 
-        N(v_clear)(j->sums, m * l->row);
+        memset(j->sums, 0, m * l->row * sizeof *j->sums);
         for (walk.b.first = 0; walk.b.first < j->n; walk.b.first += STRETCH) {
             const size_t s = walk.b.first, first = j->first + s;
             const REAL *a = j->scratch;
@@ -4244,7 +4232,7 @@ static TARGET struct N(matrices)
     for (size_t k = 0; k <= j->p->order; k++) {
         REAL *to = j->scratch + k * n * row;
 
-        N(v_clear)(to, n * row);
+        memset(to, 0, n * row * sizeof *to);
         for (size_t i = 0; i < m; i++)
             for (size_t c = 0; c < n; c++)
                 to[c * row + i] = x.at[k * x.next + i * x.row + c];
@@ -4457,7 +4445,7 @@ static TARGET void N(part_flush)(const struct job *j)
         else
             gemm_sum(l->in, l->c, sum, l->row, j->out + l->theta, l->c);
     }
-    N(v_clear)(j->sums, net.sums);
+    memset(j->sums, 0, net.sums * sizeof *j->sums);
 }
 
 /* The others.  Task: a share of the samples, fixed by their number alone. */
@@ -4473,7 +4461,7 @@ static TARGET void N(part_task)(size_t worker, size_t task, const void *work)
     j.out = nth(memory.parts, net.params, task);
     if (p->out)
         memset(j.out, 0, net.params * sizeof *j.out);
-    N(v_clear)(j.sums, net.sums);
+    memset(j.sums, 0, net.sums * sizeof *j.sums);
     for (const struct layer *l = net.layer; l < net.layer + net.layers; l++)
         for (size_t k = 0; k <= p->order && l->border; k++)
             for (size_t s = 0; s < net.tile; s++)
@@ -4687,13 +4675,10 @@ static struct point point_at(const double *theta)
     return (struct point){theta, ++points};
 }
 
-/* Where z_0 of the MLP's first layer was computed, which all orders share and
- * the network keeps, in the precision of Hessian products.  It stays until
- * another point's takes its place. */
-static struct {
-    uint64_t number; /* of the point */
-    enum eos_precision precision;
-} first_layer;
+/* The number of the point where z_0 of the MLP's first layer was computed,
+ * which all orders share and the network keeps, in the precision of Hessian
+ * products, until another point's takes its place. */
+static uint64_t first_layer;
 
 static size_t hvps; /* Hessian products so far */
 
@@ -4711,13 +4696,10 @@ static double taylor(struct point at, enum eos_precision precision, int order,
     if (s->length != net.length)
         net_lay(net.table, s->length);
     p.keep = s == &train && net.late && precision >= config.deriv;
-    p.kept = p.keep && first_layer.number == at.number &&
-             first_layer.precision == precision;
+    p.kept = p.keep && precision == config.deriv && first_layer == at.number;
     kernel->pass[precision](&p);
-    if (p.keep) {
-        first_layer.number = at.number;
-        first_layer.precision = config.deriv;
-    }
+    if (p.keep)
+        first_layer = at.number;
     for (size_t i = 0; i < s->n; i++)
         sum += pass_loss[i];
     return sum / (double)s->n;
@@ -4830,10 +4812,10 @@ static struct {
     struct vecs image;
 } krylov;
 
-/* The leading eigenvectors: gradient descent's until the track begins, then those
- * of theta+.  They are guesses for all trajectories and precondition their
- * residuals.  The first, and those of several directions, are of the last solve,
- * the others of the last thorough search. */
+/* The leading eigenvectors: gradient descent's until the track begins, then
+ * those of theta+.  They are guesses for all trajectories and precondition
+ * their residuals.  The first, and those of several directions, are of the last
+ * solve, the others of the last thorough search. */
 static struct outliers {
     size_t known;
     bool dagger; /* theta+'s */
@@ -5117,9 +5099,9 @@ static double eig_goal(size_t i, size_t wanted, double tol)
  * from all others, and their space turns slowly (Gur-Ari, Roberts, Dyer 2018).
  * So the part that a residual r has in that space, as it was found before, is
  * solved for: component j takes the factor S / (S - lambda_j) that it has in
- * the error relative to those of eigenvalues near 0 (Davidson 1975).  Where that
- * did not help the last time r is taken as it is: what is wrong of the factors
- * or vectors costs products, not accuracy. */
+ * the error relative to those of eigenvalues near 0 (Davidson 1975).  Where
+ * that did not help the last time r is taken as it is: what is wrong of the
+ * factors or vectors costs products, not accuracy. */
 static void eig_precondition(size_t target, double *r)
 {
     enum { MOST = 30 };
@@ -5437,10 +5419,11 @@ static void warm_sign(const struct warm *w, double *u)
 }
 
 /* A warm start from the trajectory's own vectors.  The second leading one joins
- * where its eigenvalue is near the top one or more pairs are wanted.  A thorough
- * search takes a random vector too, and so finds an eigenvalue that overtakes
- * from outside.  Vectors of nearly equal eigenvalues turn among themselves and
- * cannot be extrapolated: with several directions theta+ takes its last. */
+ * where its eigenvalue is near the top one or more pairs are wanted.  A
+ * thorough search takes a random vector too, and so finds an eigenvalue that
+ * overtakes from outside.  Vectors of nearly equal eigenvalues turn among
+ * themselves and cannot be extrapolated: with several directions theta+ takes
+ * its last. */
 static void solve_lobpcg(const struct warm *w, const double *here,
                          size_t wanted, bool thorough)
 {
@@ -5489,7 +5472,9 @@ static void sharpness(struct point at, struct warm *w, size_t wanted,
         far = far || (isfinite(eig.value[i]) && /* else it is lost */
                       !(eig.resid[i] <= 10 * eig_goal(i, wanted, config.tol)));
     }
-    eig.unconverged += far;
+    if (far && !eig.unconverged++ && !config.out) /* eos deriv ends with it */
+        tell("an eigenpair's residual is above 10 tol; `# summary unconverged` "
+             "counts such solves");
     eig_vector(0, u);
     if (w->dagger || !outliers.dagger) {
         outliers_keep(wanted, thorough, u);
@@ -5532,7 +5517,7 @@ static struct {
 static struct dagger {
     double L, S, resid, su; /* su = (grad S).u */
     double lambda2;         /* the last one measured */
-    bool flat;              /* where S or beta has been 0, to rounding */
+    bool flat;              /* where beta has been 0, to rounding */
     double alpha, beta, delta2, gamma, eps, newton_x, gradnorm, gradperp;
     double pull[DIRECTIONS]; /* generalized: U' grad L(theta+ + U x) */
     size_t k;
@@ -5580,11 +5565,12 @@ static void dynamics_room(void)
 {
     const size_t p = net.params, K = size_max(config.unstable, 1);
     const size_t pairs = K * (K + 1) / 2;
-    double **const one[] = {&scratch.in, &scratch.out, &path.gd, &path.pg,
-                            &path.gf};
+    double **const one[] = {&scratch.in, &scratch.out, &path.gd, &path.pg};
 
     for (size_t i = 0; i < sizeof one / sizeof *one; i++)
         *one[i] = room_vectors(p, 1);
+    warm_room(&warm.gd); /* up to here: what the approach goes on with */
+    path.gf = room_vectors(p, 1);
     dagger_room(&dagger, &warm.pg, several() ? pairs : 0);
     dagger.at = point_at(path.pg);
     warm.pg.dagger = true;
@@ -5593,7 +5579,6 @@ static void dynamics_room(void)
         dagger.Hv[i] = room_vectors(p, 1);
         warm_room(&warm.pr[i]);
     }
-    warm_room(&warm.gd);
     warm_room(&warm.gf);
     if (!config.central)
         return;
@@ -5707,7 +5692,7 @@ struct seen {
     double x;           /* u.v */
     double taylor, avg; /* S+ + grad S.v, S+ + grad S_perp.v */
     double dist;        /* |v| */
-    double S2, xnorm;   /* --unstable: the second eigenvalue, |U'v| */
+    double S2, xnorm;   /* the second eigenvalue; |U'v| */
 };
 
 static void seen_offset(struct seen *s, const struct dagger *d, const double *v)
@@ -5715,14 +5700,12 @@ static void seen_offset(struct seen *s, const struct dagger *d, const double *v)
     const size_t p = net.params;
     double x[DIRECTIONS];
 
-    s->x = vec_dot(p, d->u, v);
+    along(d, v, x);
+    s->x = x[0];
+    s->xnorm = sqrt(sum_products(x, x, d->k));
     s->avg = d->S + vec_dot(p, d->T, v);
     s->taylor = s->avg + d->su * s->x;
     s->dist = vec_norm(p, v);
-    if (several()) {
-        along(d, v, x);
-        s->xnorm = sqrt(sum_products(x, x, d->k));
-    }
 }
 
 /* S at a point, S2 where it is wanted; NaN where the loss is.  u is scratch. */
@@ -5730,12 +5713,12 @@ static void seen_sharpness(struct seen *s, struct point at, struct warm *w,
                            size_t wanted, bool thorough, double *u)
 {
     for (size_t i = 0; i < EIG_MAX; i++)
-        w->value[i] = (double)NAN;
+        w->value[i] = w->resid[i] = (double)NAN;
     if (isfinite(s->L))
         sharpness(at, w, wanted, thorough, u);
     s->S = w->value[0];
     s->S2 = w->value[1];
-    s->resid = isfinite(s->L) ? w->resid[0] : (double)NAN;
+    s->resid = w->resid[0];
 }
 
 /* ------------------------------------------------------------------------
@@ -6121,14 +6104,6 @@ static void project(struct dagger *d, double *theta, bool second)
         several_covariance(d, config.lr);
 }
 
-static void predict(const struct dagger *d, size_t which, double *v)
-{
-    if (several())
-        predict_several(d, which, v);
-    else
-        predict_one(d, which, v);
-}
-
 /* --- Central flow (--central) ---
  *
  * Where gradient descent goes on average (Cohen, Damian, Talwalkar, Kolter,
@@ -6150,7 +6125,7 @@ static void central_move(const struct dagger *d, double h, double *theta)
 
 double eos_sharpness(const double *theta, size_t k, double *value, double *u)
 {
-    warm.pg.known = 0;
+    warm.pg.known = outliers.known = 0;
     sharpness(point_at(theta), &warm.pg, k, true, u);
     memcpy(value, warm.pg.value, k * sizeof *value);
     return warm.pg.resid[0];
@@ -6158,7 +6133,7 @@ double eos_sharpness(const double *theta, size_t k, double *value, double *u)
 
 void eos_project(double *theta)
 {
-    warm.pg.known = 0;
+    warm.pg.known = outliers.known = 0;
     project(&dagger, theta, false);
 }
 
@@ -6190,8 +6165,8 @@ enum {
     NEIGS = 2048    /* --neigs is more than 1 */
 };
 
-/* A column, or several: a name that ends in a number is the first of a series
- * that goes on to --neigs, or to one more than --unstable. */
+/* A column, or by its type several: the first of a series, whose name ends in a
+ * number, goes on to --neigs, or to one more than --unstable. */
 struct column {
     const char *name;
     const void *at;    /* where the value is found */
@@ -6214,7 +6189,8 @@ static size_t column_series(const struct column *c)
     return c->type < TO_NEIGS ? 1 : last < first ? 0 : last - first + 1;
 }
 
-/* The names or the values of a row; printf may write -nan. */
+/* The names or the values of a row; what is not finite is nan, which printf may
+ * write as -nan. */
 static void log_line(struct text *t, const struct column *c, unsigned have,
                      bool names)
 {
@@ -6229,7 +6205,7 @@ static void log_line(struct text *t, const struct column *c, unsigned have,
                 text_put(t, " %.*s%c", stem, c->name, c->name[stem] + (int)i);
             else if (c->type == SIZE)
                 text_put(t, " %10.0f", x);
-            else if (isnan(x))
+            else if (!isfinite(x))
                 text_put(t, " %24s", "nan");
             else
                 text_put(t, " %24.16e", x);
@@ -6264,7 +6240,7 @@ static void out_line(const struct column *c, unsigned have, bool names)
         if ((size_t)c->width > left)
             break;
         left -= (size_t)c->width;
-        if (!isnan(column_value(c, 0)))
+        if (isfinite(column_value(c, 0)))
             while (snprintf(number, sizeof number, "%.*g", digits,
                             column_value(c, 0)) >= c->width &&
                    digits > 1)
@@ -6337,7 +6313,7 @@ static const char *all_digits(double x)
     static char text[32];
 
     snprintf(text, sizeof text, "%.17g", x);
-    return isnan(x) ? "nan" : text;
+    return isfinite(x) ? text : "nan";
 }
 
 /* --- Progress, on standard error --- */
@@ -6452,7 +6428,8 @@ static bool hash_read(int fd, uint64_t n, uint64_t *hash)
 }
 
 /* Opens a log, if it has a name.  Cut at `old`, where a checkpoint saw it, it
- * goes on; another run's is left alone, an empty one or none begins anew. */
+ * goes on; another run's is left alone, an empty one or none begins anew, and a
+ * device or a pipe takes what comes. */
 static int log_open(struct text *t, const char *name, const struct mark *old,
                     const char *command)
 {
@@ -6464,18 +6441,14 @@ static int log_open(struct text *t, const char *name, const struct mark *old,
     if (!name)
         return EOS_DONE;
     t->name = name;
-    t->fd = old ? open(name, O_RDWR | O_CLOEXEC) : -1;
-    goes_on = t->fd >= 0;
-    if (old && !goes_on && errno != ENOENT)
-        return cannot(EOS_USAGE, name, "open");
-    if (!goes_on)
-        t->fd = open(name, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+    regular = stat(name, &info) || S_ISREG(info.st_mode);
+    t->fd =
+        open(name, O_CREAT | O_CLOEXEC | (regular ? O_RDWR : O_WRONLY), 0666);
     if (t->fd < 0)
         return cannot(EOS_USAGE, name, "create");
     if (lock(t->fd, name))
         return failed;
-    regular = !fstat(t->fd, &info) && S_ISREG(info.st_mode);
-    goes_on = goes_on && !(regular && !info.st_size);
+    goes_on = old && regular && !fstat(t->fd, &info) && info.st_size;
     if (goes_on && (!old->size || !hash_read(t->fd, old->size, &hash) ||
                     hash != old->hash))
         return refuse("%s: is not the log that the checkpoint goes on with; "
@@ -6539,7 +6512,7 @@ static struct stats {
     struct window mean_L, pr_L, cf_L;
     struct swings gd, pr;
     double eps, eigengap; /* the largest eps, and eta lambda2 */
-    double gd_dist, gf_dist, cf_dist, hvps, resid;
+    double hvps, resid;
     double x2, sigma; /* --unstable: sums of |U'd|^2, of tr Sigma */
     double *ratio;    /* |gd_x| / delta, or negative: undefined */
 } stats;
@@ -6654,10 +6627,8 @@ static void stats_row(void)
         score_add(&stats.S[i], row.pr[i].S, row.gd.S);
         stats.resid = fmax(stats.resid, row.pr[i].resid);
     }
-    stats.resid =
-        fmax(stats.resid, fmax(row.gd.resid, fmax(row.gf.resid, dagger.resid)));
-    if (config.central)
-        stats.resid = fmax(stats.resid, central.resid);
+    stats.resid = fmax(fmax(stats.resid, central.resid),
+                       fmax(row.gd.resid, fmax(row.gf.resid, dagger.resid)));
     window_add(&stats.mean_L, row.mean_L, row.gd.L, t);
     window_add(&stats.pr_L, row.pr[0].L, row.gd.L, t);
     swings_add(&stats.gd, row.gd.L - dagger.L, mean, t);
@@ -6668,14 +6639,9 @@ static void stats_row(void)
     stats.eps = fmax(stats.eps, dagger.eps);
     if (!several())
         stats.eigengap = fmax(stats.eigengap, config.lr * dagger.lambda2);
-    stats.gd_dist = row.gd.dist;
-    stats.gf_dist = row.gf.dist;
-    stats.cf_dist = row.cf.dist;
     stats.hvps += (double)row.hvps;
-    if (several()) {
-        stats.x2 += row.gd.xnorm * row.gd.xnorm;
-        stats.sigma += dagger.sigma;
-    }
+    stats.x2 += row.gd.xnorm * row.gd.xnorm;
+    stats.sigma += dagger.sigma;
     stats.rows = t + 1;
 }
 
@@ -6728,9 +6694,9 @@ static double *full_w; /* STARTS vectors */
 static void stats_room(void)
 {
     memset(&stats, 0, sizeof stats);
+    full_w = room_vectors(net.params, config.stats == EOS_FULL ? STARTS : 0);
     stats.ratio = room_take(config.resume ? STEPS_MAX : config.steps,
                             sizeof *stats.ratio);
-    full_w = room_vectors(net.params, config.stats == EOS_FULL ? STARTS : 0);
 }
 
 /* How many starts are live at row t: so many of full_w are in use. */
@@ -6833,7 +6799,8 @@ static const struct {
 [TOP_UNIQUE]   = {"unique", "the top eigenvalue is unique: lambda2/S", 0, 1},
 [SHARPENING]   = {"alpha", "progressive sharpening: alpha", 1, 0},
 [ALIGNED]      = {"gamma", "of the size it could have: gamma", 1, 0.1},
-[EIGENGAP]     = {"eigengap", "one unstable eigenvalue: lambda2 eta", 0, GAP_SMALL},
+[EIGENGAP]     = {"eigengap", "one unstable eigenvalue: lambda2 eta", 0,
+                  GAP_SMALL},
 [SMALL_EPS]    = {"eps", "the error scale is small: eps", 0, EPS_SMALL},
 [COUPLED]      = {"beta_st", "beta_st/(|dS_s||dS_(t+1)|)", 1, 0.1},
 [ALONG_H]      = {"dHd", "Assumption 5: eta |d.Hd|/eps", 0, 10},
@@ -6873,19 +6840,11 @@ static void full_judge_row(void)
     full_judge(SIZE_D4, fabs(full.rho4) / (config.lr * full.rho3 * full.rho3));
 }
 
-/* F at x: a row of the slow log. */
-static struct {
-    double x, F;
-} profile;
-static const struct column profile_columns[] = {
-    {"x", .at = &profile.x}, {"F", .at = &profile.F}, {.when = LAST}};
-
+/* F at x */
 static double full_loss(double x)
 {
     vec_add(net.params, scratch.in, path.pg, x, dagger.u);
-    profile.x = x;
-    profile.F = loss_on(point_at(scratch.in), &train, NULL);
-    return profile.F;
+    return loss_on(point_at(scratch.in), &train, NULL);
 }
 
 /* A block of the slow log.  Fbar, the mean of F at +-delta, is less than
@@ -6915,10 +6874,10 @@ static int full_slow(size_t t)
              : ratio >= 1 ? "super-quadratic"
                           : "nan");
     for (size_t i = 0; i < PROFILE && delta >= 0; i++) {
-        full_loss(delta * (10.0 * (double)i / (PROFILE - 1) - 5));
-        if (i == 0)
-            log_line(&slowfile, profile_columns, 0, true);
-        log_line(&slowfile, profile_columns, 0, false);
+        const double x = delta * (10.0 * (double)i / (PROFILE - 1) - 5);
+
+        text_put(&slowfile, "%s %24.16e %24.16e\n", i ? "" : "# columns: x F\n",
+                 x, full_loss(x));
     }
     return text_check(&slowfile);
 }
@@ -6970,7 +6929,7 @@ static int summary_unconverged(void)
 static void summary_line(const char *name, const char *of, double x)
 {
     text_put(&logfile, "# summary %s%s: %s\n", name, of, all_digits(x));
-    if (isnan(x))
+    if (!isfinite(x))
         text_put(&out, "summary %s%s: nan\n", name, of);
     else
         text_put(&out, "summary %s%s: %.4g\n", name, of, x);
@@ -6984,7 +6943,7 @@ static void summary_score(const char *name, const struct score *s)
 }
 
 /* What a reader of the verdict is to know besides: what it does not judge, and
- * where the theory, if it fails, was not meant to hold (EPS_SMALL, GAP_SMALL). */
+ * where the theory, if it fails, was not meant to hold. */
 static void summary_limits(bool fails, char *to, size_t size)
 {
     const size_t left = stats.rows % WINDOW;
@@ -7058,9 +7017,9 @@ static int summary_write(const char *stop)
         {"x_over_delta", true, stats_ratio()},
         {"x2_over_sigma", several(),
          stats.sigma > 0 ? stats.x2 / stats.sigma : (double)NAN},
-        {"gd_dist", true, stats.gd_dist},
-        {"gf_dist", true, stats.gf_dist},
-        {"cf_dist", config.central, stats.cf_dist},
+        {"gd_dist", true, row.gd.dist},
+        {"gf_dist", true, row.gf.dist},
+        {"cf_dist", config.central, row.cf.dist},
         {"swings", true, (double)stats.gd.n},
         {"swings_predicted", true, (double)matched},
         {"swing_delay_mean", matched > 0, delay / (double)matched},
@@ -7096,7 +7055,7 @@ static int summary_write(const char *stop)
  * state, and a hash of both.
  * ------------------------------------------------------------------------ */
 
-#define CKPT_MAGIC "eos checkpoint 8\n" /* the first line of the text */
+#define CKPT_MAGIC "eos checkpoint 9\n" /* the first line of the text */
 enum { CKPT_TEXT = 2048 };
 
 /* Where the run stands, between two steps. */
@@ -7119,63 +7078,31 @@ static bool resumed; /* it comes from a checkpoint */
  * decide which others there are, and so comes before them. */
 typedef int region_fn(void *at, size_t bytes);
 
-/* The vectors from `first` to n of a set whose elements have so many bytes. */
-static int vectors_each(region_fn *each, void *set, size_t element,
-                        size_t first, size_t n)
-{
-    const size_t stride = vec_stride(net.params) * element;
-
-    for (; first < n; first++)
-        if (each((char *)set + first * stride, net.params * element))
-            return failed;
-    return EOS_DONE;
-}
-
-static int warm_each(region_fn *each, struct warm *w)
-{
-    return each(w, offsetof(struct warm, u)) ||
-           vectors_each(each, w->u.f32, sizeof(float), 0,
-                        size_min(w->known, HISTORY));
-}
-
+/* The vectors lie in the room as dynamics_room() and stats_room() take them:
+ * the approach's from path.gd to path.gf, the others up to stats.ratio. */
 static int regions_each(region_fn *each)
 {
-    double *const vectors[] = {
-        path.gd,  path.pg,     path.gf,      path.v[0], dagger.u,
-        dagger.T, dagger.grad, dagger.Hv[0], path.v[1], dagger.Hv[1]};
-    const bool everything = config.stats == EOS_FULL;
-    size_t n = 2, k = 0, starts = 0, flows = 0;
+    struct warm *const warms[] = {&warm.gd,    &warm.pg,    &warm.gf,
+                                  &warm.pr[0], &warm.pr[1], &warm.cf};
+    const double *end;
 
+    for (size_t i = 0; i < sizeof warms / sizeof *warms; i++)
+        if (each(warms[i], offsetof(struct warm, u)))
+            return failed;
     if (each(&progress, offsetof(struct progress, slow.named)) ||
         each(&hvps, sizeof hvps) || each(&eig.rng, sizeof eig.rng) ||
         each(&eig.unconverged, sizeof eig.unconverged) ||
-        each(&row, sizeof row) ||
+        each(&row, sizeof row) || each(&full, sizeof full) ||
         each(&dagger, offsetof(struct dagger, grad)) ||
+        each(&outliers, offsetof(struct outliers, u)) ||
+        each(outliers.u.f32,
+             EIG_MAX * vec_stride(net.params) * sizeof(float)) ||
         each(&stats, offsetof(struct stats, ratio)) ||
         each(stats.ratio,
              size_min(stats.rows, STEPS_MAX) * sizeof *stats.ratio))
         return failed;
-    if (progress.phase == TRACK) {
-        n = config.generalized ? 10 : 8;
-        k = several() ? size_min(dagger.k, DIRECTIONS) : 0;
-        starts = everything ? full_starts(progress.step) : 0;
-        flows = config.central;
-    }
-    for (size_t i = 0; i < n; i++)
-        if (vectors_each(each, vectors[i], sizeof(double), 0, 1))
-            return failed;
-    if (vectors_each(each, dagger.u, sizeof(double), 1, k) ||
-        vectors_each(each, dagger.T_ij, sizeof(double), 0, k * (k + 1) / 2) ||
-        warm_each(each, &warm.gd) || warm_each(each, &warm.pg) ||
-        warm_each(each, &warm.gf) || warm_each(each, &warm.pr[0]) ||
-        warm_each(each, &warm.pr[1]) || warm_each(each, &warm.cf) ||
-        vectors_each(each, path.cf, sizeof(double), 0, flows) ||
-        each(&outliers, offsetof(struct outliers, u)) ||
-        vectors_each(each, outliers.u.f32, sizeof(float), 0,
-                     size_min(outliers.known, EIG_MAX)))
-        return failed;
-    return each(&full, everything ? sizeof full : 0) ||
-           vectors_each(each, full_w, sizeof(double), 0, starts);
+    end = progress.phase == TRACK ? stats.ratio : path.gf;
+    return each(path.gd, (size_t)(end - path.gd) * sizeof *end);
 }
 
 static struct {
@@ -7330,9 +7257,7 @@ static int ckpt_spare(void)
 
 static void ckpt_unlock(void)
 {
-    if (ckpt.lock[0])
-        unlink(ckpt.lock);
-    ckpt.lock[0] = 0;
+    unlink(ckpt.lock);
 }
 
 /* CHECKPOINT.lock is there and locked while a run keeps a checkpoint.  A run
@@ -7354,6 +7279,7 @@ static int ckpt_lock(void)
               there.st_ino != ours.st_ino) &&
              !close(fd));
     memcpy(ckpt.lock, name, sizeof name);
+    atexit(ckpt_unlock);
     return EOS_DONE;
 }
 
@@ -7583,18 +7509,6 @@ static int begin(const struct eos_config *c, const char *command)
  * 14  The run: approach, track, training alone
  * ------------------------------------------------------------------------ */
 
-/* Says so, once, where a solve of this step ended far from its goal. */
-static void unconverged_tell(size_t step)
-{
-    static size_t told;
-
-    if (eig.unconverged > told && !told)
-        tell("step %zu: an eigenpair's residual is above 10 tol; `# summary "
-             "unconverged` counts such solves",
-             step);
-    told = eig.unconverged;
-}
-
 static int diverged(const char *what, size_t step)
 {
     return fail(EOS_DIVERGED,
@@ -7669,7 +7583,6 @@ static int descent_check(size_t step, struct point at, const double *grad,
     }
     check.hvps = hvps - before;
     check.S_eta = warm.gd.value[0] * config.lr;
-    unconverged_tell(step);
     return row_write(check_columns, columns_here(), false);
 }
 
@@ -7872,7 +7785,7 @@ static void track_prediction(const struct dagger *d, size_t which,
     seen_sharpness(s, at, &warm.pr[which], wanted, thorough, scratch.out);
 }
 
-/* Gradient flow: its row, then m Euler sub-steps of eta / m in float32. */
+/* Gradient flow: its row, then m Euler sub-steps of eta / m. */
 static void track_flow(const struct dagger *d, double *theta, bool thorough,
                        bool stay)
 {
@@ -8004,7 +7917,7 @@ static int track_step(struct paths *now, struct dagger *d, size_t t, bool stay,
     const size_t predictions = 1 + (size_t)config.generalized;
     bool alive;
 
-    first_layer.number = 0; /* as in a run that is resumed here */
+    first_layer = 0; /* as in a run that is resumed here */
     row.t = t;
     if (config.stats == EOS_FULL && full_step(t, stay))
         return failed;
@@ -8023,7 +7936,6 @@ static int track_step(struct paths *now, struct dagger *d, size_t t, bool stay,
     row.hvps = hvps - *counted;
     *counted = hvps;
     stats_row();
-    unconverged_tell(t);
     if (row_write(track_columns, columns_here(), false))
         return failed;
     if (!alive)
@@ -8031,7 +7943,7 @@ static int track_step(struct paths *now, struct dagger *d, size_t t, bool stay,
     if (stay)
         return EOS_DONE;
     for (size_t i = 0; i < predictions; i++)
-        predict(d, i, now->v[i]);
+        (several() ? predict_several : predict_one)(d, i, now->v[i]);
     vec_axpy(net.params, -config.lr, d->grad, now->pg); /* eq. (2) */
     project(d, now->pg, (t + 1) % SELDOM == 0);
     predict_prepare(d, now->v);
@@ -8125,7 +8037,7 @@ static int track(struct paths *now, struct dagger *d)
 
 /* --- The commands run and train --- */
 
-static int run(const struct eos_config *c)
+int eos_run(const struct eos_config *c)
 {
     int status;
 
@@ -8150,22 +8062,13 @@ static int run(const struct eos_config *c)
     return status;
 }
 
-int eos_run(const struct eos_config *c)
-{
-    int status = run(c);
-
-    ckpt_unlock();
-    return status;
-}
-
 int eos_train(const struct eos_config *c)
 {
-    bool stopped = begin(c, "train") || descend(true, path.gd, dagger.grad) ||
-                   summary_unconverged() ||
-                   save("--save", config.save, saved_as[0], path.gd);
-
-    ckpt_unlock();
-    return stopped ? failed : EOS_DONE;
+    if (begin(c, "train") || descend(true, path.gd, dagger.grad) ||
+        summary_unconverged() ||
+        save("--save", config.save, saved_as[0], path.gd))
+        return failed;
+    return EOS_DONE;
 }
 
 /* ------------------------------------------------------------------------

@@ -27,7 +27,8 @@
 /* Exit statuses of the program and of the functions that can fail. */
 enum {
     EOS_DONE = 0,      /* also where lambda2 ended the track */
-    EOS_FAILED = 1,    /* while running: a file could not be written */
+    EOS_FAILED = 1,    /* while running: a file could not be written, or an
+                        * eigenpair of eos_deriv did not converge */
     EOS_USAGE = 2,     /* bad arguments or bad input */
     EOS_UNREACHED = 3, /* the sharpness did not reach 2/eta */
     EOS_DIVERGED = 4   /* the loss is not finite */
@@ -131,10 +132,11 @@ double eos_sharpness(const double *theta, size_t k, double *value, double *u);
  * directions in the band. */
 void eos_project(double *theta);
 
-/* The commands, each from eos_start to the last line of its log: the main job;
- * gradient descent with a sharpness log; derivatives into a folder; the toy of
- * Section 4.  No file that they write is one that they read, or anything but a
- * file of its kind: EOS_USAGE before anything is opened for writing. */
+/* The commands, each from eos_start to the last line of its log, one of them
+ * once in the life of a process: the main job; gradient descent with a
+ * sharpness log; derivatives into a folder; the toy of Section 4.  No file that
+ * they write is one that they read, or anything but a file of its kind:
+ * EOS_USAGE before anything is opened for writing. */
 int eos_run(const struct eos_config *config);
 int eos_train(const struct eos_config *config);
 int eos_deriv(const struct eos_config *config);

@@ -732,6 +732,30 @@ Test(data, normalisation_is_by_channel)
     clean_up();
 }
 
+/* Of two classes: records of others are none that did not fit. */
+Test(data, a_set_of_two_classes_is_full_before_others_come)
+{
+    struct filling f = {&test, 4, .hash = HASH_START};
+    size_t i;
+
+    draw_records(15);
+    for (i = 0; i < 8; i++)
+        records[i][0] = i % 2 ? DOG : CAT;
+    records[4][0] = records[5][0] = 9;
+    config.ndata = 1;
+    config.data[0] = save_records("one", 0, 4);
+    config.test = save_records("two", 0, 6);
+    cr_assert(load(EOS_MLP, EOS_BMSE, 4) == EOS_DONE, "%s", failure);
+    test.n = 0;
+    cr_assert(data_read(&f, config.test) == EOS_DONE, "%s", failure);
+    cr_assert(test.n == 4 && !f.more, "%zu, more: %d", test.n, f.more);
+    config.test = save_records("three", 0, 7);
+    test.n = 0;
+    cr_assert(data_read(&f, config.test) == EOS_DONE, "%s", failure);
+    cr_assert(test.n == 4 && f.more, "%zu, more: %d", test.n, f.more);
+    clean_up();
+}
+
 /* The test set does not enter the statistics. */
 Test(data, the_test_set_is_normalised_by_the_training_set)
 {

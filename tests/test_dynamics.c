@@ -556,6 +556,11 @@ Test(library, sharpness_does_not_know_the_calls_before)
     warm_store(&warm.pg, sketch, again);
     eos_sharpness(path.gd, 1, &S, again);
     near("u.u of the next call", plain_dot(net.params, u, again), 1, 1e-6);
+    for (size_t i = 0; i < 2; i++) { /* but for the random vectors */
+        eig.rng = 1;
+        eos_sharpness(path.gd, 1, &S, i ? again : u);
+    }
+    cr_assert(!memcmp(u, again, net.params * sizeof *u), "it was not cold");
 }
 
 /* --- Quantities at theta+ --- */

@@ -370,6 +370,7 @@ Test(devices, take_a_log)
     prepare();
     exits_with(EOS_DONE, TRAIN "--log /dev/null");
     exits_with(EOS_DONE, TRAIN "--log /dev/null --checkpoint c --every 1");
+    exits_with(EOS_DONE, TRAIN "--log /dev/null --checkpoint c --resume");
     exits_with(EOS_DONE, "toy --steps 3 --log /dev/null");
     folder_remove();
 }
@@ -394,7 +395,8 @@ Test(pipes, take_a_log)
 {
     prepare();
     make_pipe("pipe");
-    came_through(TRAIN "--log pipe");
+    came_through(TRAIN "--log pipe --checkpoint c --every 1");
+    came_through(TRAIN "--log pipe --checkpoint c --resume");
     came_through("toy --steps 3 --log pipe");
     how.output = PIPE;
     came_through(TRAIN "--log /dev/stdout");

@@ -964,12 +964,12 @@ static void kept_equals_fresh(enum eos_model model,
     for (k = 0; k < ORDERS; k++) {
         other.loss[k] =
             taylor(here, precision, k, &train, direction, other.out[k]);
-        cr_assert((first_layer.number == here.number) == (model == EOS_MLP),
+        cr_assert((first_layer == here.number) == (model == EOS_MLP),
                   "order %d: is it kept?", k);
         loss_on(here, &test, &accuracy);
         if (precision == EOS_F64)
             taylor(here, EOS_F32, 0, &train, NULL, NULL);
-        cr_assert((first_layer.number == here.number) == (model == EOS_MLP),
+        cr_assert((first_layer == here.number) == (model == EOS_MLP),
                   "order %d: lost to the rare one", k);
     }
     equal_bits("kept against fresh");
@@ -989,7 +989,7 @@ Test(equal, kept_from_float64)
     taylor(here, EOS_F32, 1, &train, direction, fresh);
     here = point_at(theta);
     taylor(here, EOS_F64, 0, &train, NULL, NULL);
-    cr_assert(first_layer.number == here.number, "is it kept?");
+    cr_assert(first_layer == here.number, "is it kept?");
     taylor(here, EOS_F32, 1, &train, direction, kept);
     cr_assert(memcmp(kept, fresh, net.params * sizeof *kept), "it is not used");
     for (size_t i = 0; i < net.params; i++) {

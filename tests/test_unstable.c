@@ -431,7 +431,7 @@ static void invariants(struct invariant *of)
         memcpy(path.v[i], direction, vector_bytes());
     predict_prepare(&dagger, path.v);
     for (i = 0; i < 2; i++) {
-        predict(&dagger, i, path.v[i]);
+        (several() ? predict_several : predict_one)(&dagger, i, path.v[i]);
         memcpy(of->v[i], path.v[i], vector_bytes());
     }
 }
