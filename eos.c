@@ -7853,7 +7853,7 @@ static void track_central(const struct dagger *d, struct dagger *c,
 static void track_warn(const struct dagger *d)
 {
     if (row.t == 0 && d->eps > EPS_SMALL)
-        tell("eps = %.2g at the start, and the theory wants it below %g: a "
+        tell("eps = %.3g at the start, and the theory wants it below %g: a "
              "smaller --lr has a smaller one",
              d->eps, EPS_SMALL);
 }

@@ -6,6 +6,7 @@ export LC_ALL=C # a decimal point is a point
 cd "$(dirname "$0")/.."
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
+trap 'exit 1' HUP INT TERM
 
 die() {
     echo "tests/bench.sh: $1" >&2

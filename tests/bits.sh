@@ -8,6 +8,7 @@ export LC_ALL=C # a decimal point is a point
 here=$(cd "$(dirname "$0")/.." && pwd)
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
+trap 'exit 1' HUP INT TERM
 export source="$here/eos.c"
 flags='-std=c11 -ffp-contract=off -DSAMPLES=40'
 warn='-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror'

@@ -7,6 +7,7 @@ export LC_ALL=C.UTF-8
 cd "$(dirname "$0")/.."
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
+trap 'exit 1' HUP INT TERM
 cat README.md bench/RESULTS.md | tr '\n' ' ' | sed 's/−/-/g; s/  */ /g' >"$tmp/text"
 
 # A column is a name, of the first block, or NAME@K, of block K; of two figures,
@@ -541,8 +542,8 @@ appG-cnn-ce: θ† is above it from step <%d passes("pg_S", 100.1, 1)> on
 END
 # Labels of the images, each the first byte of 3,073.
 if [ "${EOS_SHARED:-}" ]; then
-    pets=$(od -An -v -tu1 -w3073 "$EOS_SHARED/data/cifar10-5k.bin" | cut -c1-4 |
-        awk '{ n[$1]++ } END { print "It has " n[3] " cats and " n[5] " dogs" }')
+    pets=$(od -An -v -tu1 "$EOS_SHARED/data/cifar10-5k.bin" |
+        awk '{ for (i = 1; i <= NF; i++) if (at++ % 3073 == 0) n[$i]++ } END { print "It has " n[3] " cats and " n[5] " dogs" }')
     holds images "$pets"
 else
     echo "captions: without EOS_SHARED cats and dogs are not counted"

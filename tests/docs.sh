@@ -8,6 +8,7 @@ cd "$(dirname "$0")/.."
 docs='README.md bench/RESULTS.md bench/LOG.md bench/SPEED.md tests/README.md'
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
+trap 'exit 1' HUP INT TERM
 failed=0
 
 wrong() { # WHAT

@@ -14,6 +14,7 @@ die() {
 [ -x eos ] || die "eos: not there; make it first"
 root=$PWD tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
+trap 'exit 1' HUP INT TERM
 
 # Each fenced block into a file of its own, N.LANGUAGE.
 awk -v dir="$tmp" '

@@ -10,6 +10,7 @@ export LC_ALL=C
 [ $# = 2 ] || { echo "usage: tests/numbers.sh OLD NEW" >&2; exit 2; }
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
+trap 'exit 1' HUP INT TERM
 
 rows() { # LOG: its numbers, but for what speaks of the machine and of time
     grep -v '^# \(kernel\|date\|host\|compiler\|log\)' "$1"

@@ -4,6 +4,7 @@
 # sum.  Criterion tells which tests are skipped and why.
 out=$(mktemp)
 trap 'rm -f "$out"' EXIT
+trap 'exit 1' HUP INT TERM
 for program; do
     "$program" --verbose 2>&1 || echo "$program: status $?"
 done | tee "$out"

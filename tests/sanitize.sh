@@ -12,6 +12,7 @@ export LC_ALL=C # a decimal point is a point
 here=$(cd "$(dirname "$0")/.." && pwd)
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
+trap 'exit 1' HUP INT TERM
 cd "$here"
 build='clang -std=c11 -ffp-contract=off -g1 -DONLY=ONLY_avx2
     -Wno-unused-function'

@@ -57,6 +57,13 @@ static const struct {
     {"--generalized", "run"},
     {"--stop-lambda2", "run"},
     {"--kick", "run"},
+    {"--unstable", "run toy"},
+    {"--band", "run"},
+    {"--central", "run"},
+    {"--checkpoint", "run train"},
+    {"--every", "run train"},
+    {"--resume", "run train"},
+    {"--fresh", "run train"},
     {"--proj", "run"},
     {"--tol", "run train deriv"},
     {"--eig", "run train deriv"},
@@ -117,8 +124,8 @@ Test(help, of_a_command_lists_its_options)
             bool has = strstr(table_of_options[j].commands, command_names[i]);
 
             snprintf(option, sizeof option, " %s ", table_of_options[j].option);
-            cr_assert(!has || strstr(said.out, option), "eos %s: no %s", line,
-                      option);
+            cr_assert(has == !!strstr(said.out, option), "eos %s: %s %s", line,
+                      has ? "no" : "has", option);
         }
     }
     folder_remove();
@@ -188,6 +195,9 @@ static const struct {
     {"run", "--deriv", "f16 64 "},
     {"run", "--stats", "all "},
     {"run", "--neigs", "0 9 -1 x "},
+    {"run", "--every", "0 -1 x "},
+    {"run", "--band", "0 -1 2.1 nan inf x "},
+    {"run", "--unstable", "0 7 -1 x "},
     {"train", "--neigs", "0 9"},
     {"train", "--sharp", "0 -1 x "},
     {"run", "--threads", "0 257 -1 x "},
@@ -1345,17 +1355,23 @@ Test(deriv, writes_the_derivatives_of_the_gradient)
     static double ahead[P_MAX], behind[P_MAX];
     const double h = 1e-3;
     struct eos_config c = eos_defaults();
+    double value[2];
     size_t i;
 
     prepare();
     exits_with(EOS_DONE, DERIV " --out .");
     read_derivatives();
+    c.deriv = EOS_F64;
+    c.tol = 1e-10;
     c.model = EOS_CNN;
     c.loss = EOS_LOGISTIC;
     c.samples = 8;
     c.threads = 1;
     cr_assert(eos_start(&c) == EOS_DONE, "%s", failure);
     eos_init(0, theta);
+    eos_sharpness(theta, 2, value, ahead);
+    near("S", printed("S"), value[0], 1e-9);
+    near("lambda2", printed("lambda2"), value[1], 1e-9);
     for (i = 0; i < net.params; i++)
         theta[i] += h * u[i];
     eos_gradient(theta, ahead);

@@ -303,6 +303,30 @@ Test(step, a_row_that_ends_the_track_moves_nothing)
     cr_assert(!memcmp(before.v[0], path.v[0], vector_bytes()), "v moved");
 }
 
+/* They are nan from there on, and end nothing. */
+Test(step, a_lost_prediction_and_flow_are_nan)
+{
+    struct eos_config c = small_problem();
+    size_t t, counted = 0;
+
+    start_near_edge(&c, 0.99);
+    track_start(&path, &dagger);
+    path.v[0][3] = INFINITY;
+    path.gf[5] = (double)NAN;
+    for (t = 0; t < 3; t++) {
+        cr_assert(track_step(&path, &dagger, t, false, &counted) == EOS_DONE,
+                  "%s", failure);
+        cr_assert(isnan(row.pr[0].L) && isnan(row.pr[0].S) && isnan(row.gf.L) &&
+                      (!t || isnan(row.gf.S)),
+                  "row %zu: %g %g %g %g", t, row.pr[0].L, row.pr[0].S, row.gf.L,
+                  row.gf.S);
+        cr_assert(isfinite(row.gd.L) && isfinite(row.gd.S) &&
+                      isfinite(dagger.L) && isfinite(dagger.S),
+                  "row %zu: %g %g %g %g", t, row.gd.L, row.gd.S, dagger.L,
+                  dagger.S);
+    }
+}
+
 /* A kernel that counts its passes of order 1. */
 static const struct kernel *counted_kernel;
 static size_t products;

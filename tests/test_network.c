@@ -464,6 +464,35 @@ static void layer_begins(const struct layer *l)
                   (size_t)(l - net.layer), most, bound);
 }
 
+/* Drawn in order, each rounded once. */
+Test(layout, initial_weights_are_the_generators)
+{
+    size_t model, l, i;
+    uint64_t seed, rng;
+
+    vocabulary = 100;
+    for (model = 0; model <= EOS_TRANSFORMER; model++)
+        for (seed = 0; seed < 2; seed++) {
+            use_network((enum eos_model)model, EOS_LOGISTIC, 8);
+            eos_init(seed, theta);
+            for (rng = seed, l = 0; l < net.layers; l++) {
+                const struct layer *x = &net.layer[l];
+                const bool head = model >= EOS_RESNET18 && l + 1 == net.layers;
+                const double fan_in = (double)(x->in ? x->in : WIDTH);
+
+                if (x->kind == NORM || head)
+                    continue;
+                for (i = x->theta; i < x->bias; i++) {
+                    double u = (double)(rng_next(&rng) >> 11) * 0x1p-52 - 1;
+
+                    cr_assert(theta[i] == (double)(float)(u / sqrt(fan_in)),
+                              "model %zu, seed %" PRIu64 ", weight %zu: %.17g",
+                              model, seed, i, theta[i]);
+                }
+            }
+        }
+}
+
 Test(layout, initial_weights_of_the_larger_networks)
 {
     size_t model, i;

@@ -9,6 +9,8 @@
 #include "program.h"
 
 /* The small problem 40 steps down, near its edge, with files in the folder. */
+static bool with_central;
+
 static void start_at_edge(void)
 {
     static double g[P_MAX];
@@ -17,6 +19,7 @@ static void start_at_edge(void)
     size_t i;
 
     c.stats = EOS_FULL;
+    c.central = with_central;
     c.kick = 0.3;
     cr_assert(eos_start(&c) == EOS_DONE, "%s", failure);
     out.fd = -1;
@@ -142,6 +145,42 @@ Test(track, statistics_are_those_of_their_formulas)
             memcpy(w, was.T, sizeof w);
         else
             plain_advance(w);
+    }
+    folder_remove();
+}
+
+/* Each under its name. */
+Test(track, statistics_and_central_flow_stand_in_the_log)
+{
+    static const struct {
+        const char *name;
+        const double *at;
+    } is[] = {
+        {"gd_dHd", &full.dHd[0]},  {"gd_Hd", &full.Hd[0]},
+        {"gd_D3d", &full.D3d[0]},  {"pr_dHd", &full.dHd[1]},
+        {"pr_Hd", &full.Hd[1]},    {"pr_D3d", &full.D3d[1]},
+        {"g_D3g", &full.D3g},      {"beta_s1", &full.beta[0]},
+        {"cf_L", &row.cf.L},       {"cf_S", &row.cf.S},
+        {"cf_dist", &row.cf.dist}, {"cf_mean_L", &row.cf_mean_L},
+    };
+    size_t i, j, counted = 0;
+
+    with_central = true;
+    start_at_edge();
+    track_start(&path, &dagger);
+    to_file(&logfile, "log");
+    block_start(&logfile);
+    for (i = 0; i < 2; i++)
+        cr_assert(track_step(&path, &dagger, i, i == 1, &counted) == EOS_DONE,
+                  "%s", failure);
+    cr_assert(!text_check(&logfile) && !close(logfile.fd), "%s", failure);
+    log_read(&log_a, in_folder("log"));
+    for (i = 0; i < sizeof is / sizeof *is; i++) {
+        near(is[i].name, log_value(&log_a.block[0], 1, is[i].name), *is[i].at,
+             1e-15);
+        for (j = 0; j < i; j++)
+            cr_assert(*is[i].at != *is[j].at, "%s is %s", is[i].name,
+                      is[j].name);
     }
     folder_remove();
 }

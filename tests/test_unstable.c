@@ -331,6 +331,26 @@ static void several_land_on_it(double *at)
     }
 }
 
+/* Those above band/eta, one at least; with band 2 those above 2/eta. */
+Test(several, directions_are_those_in_the_band)
+{
+    static const struct {
+        double band, edge;
+        size_t k;
+    } is[] = {{1.8, 29, 2}, {2, 29, 1}, {2, 26.7, 2}, {1.8, 31, 1}, {2, 40, 1}};
+    size_t i;
+
+    start_with(EOS_MSE, 2, 29);
+    folder_remove();
+    for (i = 0; i < sizeof is / sizeof *is; i++) {
+        config.band = is[i].band;
+        config.lr = 2 / is[i].edge;
+        measure(&dagger, path.gd, EOS_F64, false);
+        cr_assert(dagger.k == is[i].k, "band %g, 2/eta %g: k = %zu", is[i].band,
+                  is[i].edge, dagger.k);
+    }
+}
+
 /* Two eigenvalues exceed 2/eta, one by 11 %: in more than the usual rounds. */
 Test(several, are_projected_onto_the_stable_set)
 {
@@ -665,6 +685,7 @@ Test(program, goes_on_from_a_checkpoint_and_takes_any_threads)
     };
     const struct block *b = &log_a.block[0];
     const size_t n = sizeof last / sizeof *last;
+    double x2 = 0, sigma = 0;
     size_t i, j, twice;
 
     prepare_program(EOS_MSE);
@@ -690,12 +711,43 @@ Test(program, goes_on_from_a_checkpoint_and_takes_any_threads)
                   log_value(b, i, "k"));
         near("mean_L", log_value(b, i, "mean_L"),
              log_value(b, i, "pg_L") + log_value(b, i, "sigma") / 0.07, 1e-15);
+        x2 += pow(log_value(b, i, "gd_xnorm"), 2);
+        sigma += log_value(b, i, "sigma");
     }
     cr_assert(!strcmp(log_comment(&log_a, "unstable"), "2"), "# unstable");
     cr_assert(strstr(log_comment(&log_a, "band"), "1.8"), "# band");
-    cr_assert(log_summary(&log_a, "x2_over_sigma") > 0, "x2_over_sigma");
+    near("x2_over_sigma", log_summary(&log_a, "x2_over_sigma"), x2 / sigma,
+         1e-12);
     exits_with(EOS_USAGE, SEVERAL " --band 1.7 --checkpoint ck --resume");
     cr_assert(strstr(said.err, "band: 1.8"), "%s", said.err);
+    folder_remove();
+}
+
+/* The first row whose third eigenvalue is above X/eta is the last; the second
+ * one is above it from the start. */
+Test(program, ends_at_the_eigenvalue_after_those_that_may_be_unstable)
+{
+    const struct block *b = &log_a.block[0];
+    double before, now;
+    size_t t;
+
+    prepare_program(EOS_MSE);
+    exits_with(EOS_DONE, SEVERAL " --steps 9 --log one");
+    log_read(&log_a, in_folder("one"));
+    for (before = log_value(b, 0, "pg_S3"), t = 1; t < b->rows; t++) {
+        now = log_value(b, t, "pg_S3");
+        if (now > before)
+            break;
+    }
+    cr_assert(t < b->rows && log_value(b, 0, "pg_S2") > now, "nothing to see");
+    cr_assert(eos(SEVERAL " --steps 9 --stop-lambda2 %.17g --log two",
+                  0.07 * (before + now) / 2) == EOS_DONE,
+              "%s", said.err);
+    log_read(&log_b, in_folder("two"));
+    cr_assert(log_b.block[0].rows == t + 1 &&
+                  !strcmp(log_comment(&log_b, "summary stop"), "lambda2"),
+              "%zu rows, not %zu, stop: %s", log_b.block[0].rows, t + 1,
+              log_comment(&log_b, "summary stop"));
     folder_remove();
 }
 
