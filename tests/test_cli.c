@@ -794,32 +794,6 @@ Test(log, of_training_has_its_own_order_of_names)
     folder_remove();
 }
 
-/* lambda2 and the further eigenvalues: every 50 steps, repeated between. */
-Test(log, of_a_track_repeats_what_is_measured_every_fifty_steps)
-{
-    static const char *const names[] = {"pg_S2", "gd_S2", "gd_S3"};
-    const struct block *b = &log_a.block[0];
-    size_t i, t;
-
-    prepare();
-    use_network(EOS_CNN, EOS_BMSE, 2);
-    eos_init(0, theta);
-    npy_write(in_folder("start.npy"), net.params, theta);
-    exits_with(EOS_DONE, "run " SHORT " --init start.npy --from-instability "
-                         "--lr 0.02 --steps 52 --neigs 3 --log log");
-    log_is_well_formed(1);
-    for (i = 0; i < 3; i++) {
-        for (t = 0; t < 50; t++)
-            cr_assert(log_value(b, t, names[i]) == log_value(b, 0, names[i]),
-                      "%s changes at row %zu", names[i], t);
-        cr_assert(log_value(b, 50, names[i]) != log_value(b, 0, names[i]),
-                  "%s does not change at row 50", names[i]);
-        cr_assert(log_value(b, 51, names[i]) == log_value(b, 50, names[i]),
-                  "%s changes at row 51", names[i]);
-    }
-    folder_remove();
-}
-
 Test(log, of_a_run_that_diverges_says_nan)
 {
     prepare();

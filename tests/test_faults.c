@@ -770,18 +770,18 @@ Test(sign, of_x_alternates_near_the_edge)
 /* --- Rows --- */
 
 /* A column that is measured with the rows 0, 50, ... and kept between them:
- * its value on row 50 is lambda2 of the point. */
-static void new_on_row_fifty(const char *column, const double *point)
+ * its value on row 50 is lambda_k of the point. */
+static void new_on_row_fifty(const char *column, const double *point, size_t k)
 {
     static double ignored[P_MAX];
     const struct block *b = &log_a.block[0];
     const double first = log_value(b, 0, column);
     const double second = log_value(b, 50, column);
-    double value[2];
+    double value[3];
     size_t t;
 
-    eos_sharpness(point, 2, value, ignored);
-    near(column, second, value[1], 1e-4);
+    eos_sharpness(point, k, value, ignored);
+    near(column, second, value[k - 1], 1e-4);
     cr_assert(fabs(second / first - 1) > 1e-3,
               "%s is %g, then %g: the test wants two values", column, first,
               second);
@@ -790,9 +790,9 @@ static void new_on_row_fifty(const char *column, const double *point)
                   "%s of row %zu is %g", column, t, log_value(b, t, column));
 }
 
-Test(rows, have_new_second_eigenvalues_every_fifty)
+Test(rows, have_new_further_eigenvalues_every_fifty)
 {
-    const char options[] = TRACK "--tol 1e-3 --neigs 2 --checkpoint ck ";
+    const char options[] = TRACK "--tol 1e-3 --neigs 3 --checkpoint ck ";
     char command[512];
 
     prepare_floor(8);
@@ -801,8 +801,9 @@ Test(rows, have_new_second_eigenvalues_every_fifty)
     snprintf(command, sizeof command, "%s--resume ", options);
     state_after(command, 52, &at[1]);
     log_read(&log_a, in_folder("log"));
-    new_on_row_fifty("pg_S2", at[0].pg);
-    new_on_row_fifty("gd_S2", at[0].gd);
+    new_on_row_fifty("pg_S2", at[0].pg, 2);
+    new_on_row_fifty("gd_S2", at[0].gd, 2);
+    new_on_row_fifty("gd_S3", at[0].gd, 3);
     folder_remove();
 }
 
