@@ -153,13 +153,14 @@ same slurm
 
 echo "== the table"
 bench/collect "$tmp"/slurm/*.log >"$tmp/table"
-for row in 'cnn | bmse | 0.05' 'plain' '[^|]* | – | – | `eos run'; do
+for row in 'cnn | bmse | 0.05' 'plain' '[^|]* | – | `eos run'; do
     rows=$(grep -c "^| cnn-bmse-0.05-[12] | $row" "$tmp/table") || :
     [ "$rows" = 2 ] || die "bench/collect: $row: $(cat "$tmp/table")"
 done
-# One log after the other, the first one again: a row each, in order.
-for name in means swings commands ways; do
-    printf '<!-- %s -->\n\n' $name >>"$tmp/into"
+# One log after the other, the first one again: a row each, in order; also of
+# the table that ends the file.
+for name in means swings ways commands; do
+    printf '\n<!-- %s -->\n' $name >>"$tmp/into"
 done
 for log in 2 1 2; do
     bench/collect --into "$tmp/into" "$tmp/slurm/cnn-bmse-0.05-$log.log"
