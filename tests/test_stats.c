@@ -185,6 +185,22 @@ Test(track, statistics_and_central_flow_stand_in_the_log)
     folder_remove();
 }
 
+Test(track, what_overflows_is_nan_in_the_log)
+{
+    start_at_edge();
+    row.pr[0].dist = INFINITY;
+    to_file(&logfile, "log");
+    block_start(&logfile);
+    cr_assert(!row_write(track_columns, columns_here(), false) &&
+                  !close(logfile.fd),
+              "%s", failure);
+    log_read(&log_a, in_folder("log"));
+    cr_assert(isnan(log_value(&log_a.block[0], 0, "pr_dist")), "pr_dist: %g",
+              log_value(&log_a.block[0], 0, "pr_dist"));
+    cr_assert(!strcmp(all_digits(INFINITY), "nan"), "%s", all_digits(INFINITY));
+    folder_remove();
+}
+
 Test(track, an_offset_of_zero_has_no_direction)
 {
     start_at_edge();
