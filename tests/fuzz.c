@@ -36,7 +36,7 @@ static void fuzz_start(void)
     c.loss = EOS_BMSE;
     c.samples = 2;
     c.threads = 1;
-    c.resume = true;
+    c.resume = true; /* room for the rows that one may have */
     if (eos_start(&c))
         abort();
 }

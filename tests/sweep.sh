@@ -168,4 +168,9 @@ done
 grep '^|' "$tmp/into" >"$tmp/rows"
 grep '^|' "$tmp/table" | cmp - "$tmp/rows" ||
     die "bench/collect --into: $(cat "$tmp/into")"
+# A name that awk would take for an assignment.
+cp "$tmp/slurm/cnn-bmse-0.05-1.log" "$tmp/a=1.log"
+PATH=$PWD/bench:$PATH
+(cd "$tmp" && collect a=1.log) | grep -q '^| a=1 | cnn ' ||
+    die "bench/collect: a=1.log: no row"
 echo "sweeps: all as it should be"

@@ -794,6 +794,18 @@ Test(log, of_training_has_its_own_order_of_names)
     folder_remove();
 }
 
+Test(log, of_a_track_alone_has_one_block)
+{
+    prepare();
+    use_network(EOS_CNN, EOS_BMSE, 2);
+    eos_init(0, theta);
+    npy_write(in_folder("start.npy"), net.params, theta);
+    exits_with(EOS_DONE, "run " SHORT " --init start.npy --from-instability "
+                         "--lr 0.02 --steps 2 --neigs 3 --log log");
+    log_is_well_formed(1);
+    folder_remove();
+}
+
 Test(log, of_a_run_that_diverges_says_nan)
 {
     prepare();
@@ -820,7 +832,7 @@ Test(output, warns_once_of_a_large_eps)
     prepare();
     exits_with(EOS_DONE, "run " TINY " --samples 8 --lr 0.115 --tol 1e-2 "
                          "--stop-lambda2 inf --steps 2");
-    at = strstr(said.err, "eps = 1.4");
+    at = strstr(said.err, "eps = 1.4 at the start");
     cr_assert(at && !strstr(at + 1, "eps ="), "not once: %s", said.err);
     exits_with(EOS_DONE, "run " TINY " --samples 8 --lr 0.3 --tol 1e-2 "
                          "--stop-lambda2 inf --steps 2");

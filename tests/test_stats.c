@@ -9,9 +9,7 @@
 #include "program.h"
 
 /* The small problem 40 steps down, near its edge, with files in the folder. */
-static bool with_central;
-
-static void start_at_edge(void)
+static void start_at_edge(bool central)
 {
     static double g[P_MAX];
     struct eos_config c = small_problem();
@@ -19,7 +17,7 @@ static void start_at_edge(void)
     size_t i;
 
     c.stats = EOS_FULL;
-    c.central = with_central;
+    c.central = central;
     c.kick = 0.3;
     cr_assert(eos_start(&c) == EOS_DONE, "%s", failure);
     out.fd = -1;
@@ -124,7 +122,7 @@ Test(track, statistics_are_those_of_their_formulas)
     static double w[P_MAX], unit[P_MAX];
     size_t t, counted = 0;
 
-    start_at_edge();
+    start_at_edge(false);
     track_start(&path, &dagger);
     for (t = 0; t < 4; t++) {
         remember();
@@ -165,8 +163,7 @@ Test(track, statistics_and_central_flow_stand_in_the_log)
     };
     size_t i, j, counted = 0;
 
-    with_central = true;
-    start_at_edge();
+    start_at_edge(true);
     track_start(&path, &dagger);
     to_file(&logfile, "log");
     block_start(&logfile);
@@ -187,7 +184,7 @@ Test(track, statistics_and_central_flow_stand_in_the_log)
 
 Test(track, what_overflows_is_nan_in_the_log)
 {
-    start_at_edge();
+    start_at_edge(false);
     row.pr[0].dist = INFINITY;
     to_file(&logfile, "log");
     block_start(&logfile);
@@ -203,7 +200,7 @@ Test(track, what_overflows_is_nan_in_the_log)
 
 Test(track, an_offset_of_zero_has_no_direction)
 {
-    start_at_edge();
+    start_at_edge(false);
     track_start(&path, &dagger);
     memcpy(path.gd, path.pg, vector_bytes());
     dagger.at = point_at(path.pg);
@@ -216,7 +213,7 @@ Test(track, an_offset_of_zero_has_no_direction)
 
 Test(track, an_offset_of_infinite_length_has_no_direction)
 {
-    start_at_edge();
+    start_at_edge(false);
     track_start(&path, &dagger);
     memcpy(was.gd, dagger.T, vector_bytes());
     was.gd[7] = 1e200; /* its length overflows */
@@ -245,7 +242,7 @@ Test(track, a_curvature_below_zero_counts_by_its_size)
     static double d[P_MAX], unit[P_MAX], h[P_MAX];
     double curvature;
 
-    start_at_edge();
+    start_at_edge(false);
     track_start(&path, &dagger);
     find_negative_curvature(d);
     plain_unit(dagger.u, d, unit);
@@ -298,7 +295,7 @@ Test(beta, of_four_starts_and_their_successors)
 {
     size_t t, i;
 
-    start_at_edge();
+    start_at_edge(false);
     memcpy(theta, path.gd, sizeof theta);
     for (t = 0; t < LONG; t++) {
         draw_point(t);
@@ -362,7 +359,7 @@ Test(slow, rho_and_the_profile_of_the_loss)
     double delta, ratio;
     size_t i, counted = 0;
 
-    start_at_edge();
+    start_at_edge(false);
     track_start(&path, &dagger);
     remember();
     delta = sqrt(dagger.delta2);
@@ -397,7 +394,7 @@ Test(slow, rho_and_the_profile_of_the_loss)
 
 Test(slow, without_a_delta_there_is_no_profile)
 {
-    start_at_edge();
+    start_at_edge(false);
     track_start(&path, &dagger);
     dagger.alpha = -1;
     dagger.delta2 = -2 / dagger.beta;
@@ -415,7 +412,7 @@ Test(slow, without_a_delta_there_is_no_profile)
 
 Test(assumed, the_worst_row_decides)
 {
-    start_at_edge();
+    start_at_edge(false);
     stats.rows = 2;
     full.worst[SHARPENING] = (double)NAN;
     full.worst[NORM_H] = (double)NAN;
